@@ -1,0 +1,55 @@
+// What every cpu/*.cpp sees: the lanes of simd.h, the ABI, and how work is spread over threads. An op's threads own parts of its
+// output, never parts of a sum, so the number of threads cannot change a bit.
+#pragma once
+#include "../abi/kernels.h"
+#include "simd.h"
+
+namespace PT_NAMESPACE {
+
+PT_INLINE float* f32(pt_tensor t) { return static_cast<float*>(t.data); }
+PT_INLINE double* f64(pt_tensor t) { return static_cast<double*>(t.data); }
+PT_INLINE int32_t* i32(pt_tensor t) { return static_cast<int32_t*>(t.data); }
+PT_INLINE int64_t elements(pt_tensor t) {
+  int64_t n = 1;
+  for (int i = 0; i < t.rank; i++) n *= t.dims[i];
+  return n;
+}
+PT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+PT_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// body(i, thread) for i in [0, count) on all compute threads.
+template <class Body>
+static inline void parallel(const pt_context* ctx, int64_t count, const Body& body) {
+  ctx->parallel(
+      ctx, count, [](void* arg, int64_t i, int32_t thread) { (*static_cast<const Body*>(arg))(i, thread); },
+      const_cast<Body*>(&body));
+}
+
+// body(begin, end) over [0, count) in pieces of `grain`; for elementwise work, where pieces are independent.
+template <class Body>
+static inline void parallel_ranges(const pt_context* ctx, int64_t count, int64_t grain, const Body& body) {
+  const int64_t pieces = ceil_div(count, grain);
+  parallel(ctx, pieces, [&](int64_t i, int32_t) { body(i * grain, smaller(count, (i + 1) * grain)); });
+}
+
+#define OP(name, ...) int name(const pt_context* ctx, __VA_ARGS__);
+#define OUT(name, dtype, shape) pt_tensor name
+#define OPT_OUT(name, dtype, shape) pt_tensor name
+#define IN(name, dtype, shape) pt_tensor name
+#define OPT_IN(name, dtype, shape) pt_tensor name
+#define ACC(name, dtype, shape) pt_tensor name
+#define OPT_ACC(name, dtype, shape) pt_tensor name
+#define REAL(name) double name
+#define INT(name) int64_t name
+#include "../abi/ops.def"
+#undef OP
+#undef OUT
+#undef OPT_OUT
+#undef IN
+#undef OPT_IN
+#undef ACC
+#undef OPT_ACC
+#undef REAL
+#undef INT
+
+}  // namespace PT_NAMESPACE

@@ -1,0 +1,235 @@
+// Sixteen fp32 lanes, the one vector width of this library, in three spellings: AVX-512 (one register), AVX2 (two) and plain
+// C++ (GCC/Clang vector extensions: four NEON registers on ARM). Every function gives the same bits in all three, so an op
+// written with them once is written for all: IEEE add, mul, div, sqrt and fused multiply-add, compare-and-select max, and a
+// fixed reduction tree. Each cpu/*.cpp is compiled once per path (PT_PATH); the files therefore use no inline code of the
+// standard library, which the linker could take from the wrong path.
+#pragma once
+#include <stdint.h>
+#include <string.h>
+
+#ifndef PT_PATH
+#error "compile with -DPT_PATH=avx512|avx2|plain"
+#endif
+#define PT_CONCAT2(a, b) a##b
+#define PT_CONCAT(a, b) PT_CONCAT2(a, b)
+#define PT_NAMESPACE PT_CONCAT(pt_cpu_, PT_PATH)
+#define PT_INLINE static inline __attribute__((always_inline))
+
+#if defined(PT_AVX512) || defined(PT_AVX2)
+#include <immintrin.h>
+#endif
+
+namespace PT_NAMESPACE {
+
+constexpr int LANES = 16;
+
+#if defined(PT_AVX512)
+
+struct f32x16 {
+  __m512 v;
+};
+PT_INLINE __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+PT_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+PT_INLINE void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+PT_INLINE f32x16 load_first(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+PT_INLINE void store_first(float* p, f32x16 a, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+PT_INLINE f32x16 splat(float x) { return {_mm512_set1_ps(x)}; }
+PT_INLINE f32x16 add(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+PT_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+PT_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+PT_INLINE f32x16 div(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+PT_INLINE f32x16 sqrt(f32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
+PT_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// a > b ? a : b, lane by lane: b where either is NaN.
+PT_INLINE f32x16 max(f32x16 a, f32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+// a < b ? a : b, lane by lane: b where either is NaN.
+PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+// Lanes 0..n-1 of a, the others `fill`.
+PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
+  return {_mm512_mask_blend_ps(first_lanes(n), _mm512_set1_ps(fill), a.v)};
+}
+// 2^n for lanes that hold whole numbers in [-126, 127].
+PT_INLINE f32x16 power_of_two(f32x16 n) {
+  const __m512i e = _mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(e, 23))};
+}
+
+#elif defined(PT_AVX2)
+
+struct f32x16 {
+  __m256 a, b;
+};
+PT_INLINE __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+PT_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+PT_INLINE void store(float* p, f32x16 x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+PT_INLINE f32x16 load_first(const float* p, int64_t n) {
+  return {_mm256_maskload_ps(p, first_lanes(n)), _mm256_maskload_ps(p + 8, first_lanes(n - 8))};
+}
+PT_INLINE void store_first(float* p, f32x16 x, int64_t n) {
+  _mm256_maskstore_ps(p, first_lanes(n), x.a);
+  _mm256_maskstore_ps(p + 8, first_lanes(n - 8), x.b);
+}
+PT_INLINE f32x16 splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+PT_INLINE f32x16 add(f32x16 x, f32x16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+PT_INLINE f32x16 sub(f32x16 x, f32x16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+PT_INLINE f32x16 mul(f32x16 x, f32x16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+PT_INLINE f32x16 div(f32x16 x, f32x16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+PT_INLINE f32x16 sqrt(f32x16 x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
+PT_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+PT_INLINE f32x16 max(f32x16 x, f32x16 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+PT_INLINE f32x16 min(f32x16 x, f32x16 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+PT_INLINE f32x16 keep_first(f32x16 x, int64_t n, float fill) {
+  const __m256 f = _mm256_set1_ps(fill);
+  return {_mm256_blendv_ps(f, x.a, _mm256_castsi256_ps(first_lanes(n))),
+          _mm256_blendv_ps(f, x.b, _mm256_castsi256_ps(first_lanes(n - 8)))};
+}
+PT_INLINE __m256 power_of_two_half(__m256 n) {
+  const __m256i e = _mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
+}
+PT_INLINE f32x16 power_of_two(f32x16 n) { return {power_of_two_half(n.a), power_of_two_half(n.b)}; }
+
+#else
+
+typedef float float_lanes __attribute__((vector_size(64)));
+typedef int32_t int_lanes __attribute__((vector_size(64)));
+
+struct f32x16 {
+  float_lanes v;
+};
+PT_INLINE f32x16 load(const float* p) {
+  f32x16 r;
+  memcpy(&r, p, sizeof r);
+  return r;
+}
+PT_INLINE void store(float* p, f32x16 a) { memcpy(p, &a, sizeof a); }
+PT_INLINE f32x16 load_first(const float* p, int64_t n) {
+  f32x16 r = {};
+  for (int64_t i = 0; i < n && i < LANES; i++) r.v[i] = p[i];
+  return r;
+}
+PT_INLINE void store_first(float* p, f32x16 a, int64_t n) {
+  for (int64_t i = 0; i < n && i < LANES; i++) p[i] = a.v[i];
+}
+PT_INLINE f32x16 splat(float x) { return {float_lanes{} + x}; }
+PT_INLINE f32x16 add(f32x16 a, f32x16 b) { return {a.v + b.v}; }
+PT_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {a.v - b.v}; }
+PT_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {a.v * b.v}; }
+PT_INLINE f32x16 div(f32x16 a, f32x16 b) { return {a.v / b.v}; }
+PT_INLINE f32x16 sqrt(f32x16 a) {
+  f32x16 r;
+  for (int i = 0; i < LANES; i++) r.v[i] = __builtin_sqrtf(a.v[i]);
+  return r;
+}
+#if defined(__FP_FAST_FMAF)
+PT_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  f32x16 r;
+  for (int i = 0; i < LANES; i++) r.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+  return r;
+}
+#else
+// No fused multiply-add in this instruction set: the product of two floats is exact in double; the sum with c is rounded to
+// odd there (Boldo & Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008),
+// after which the rounding to float is the only one that counts.
+typedef double double_lanes __attribute__((vector_size(64)));
+typedef int64_t long_lanes __attribute__((vector_size(64)));
+typedef float float_half __attribute__((vector_size(32)));
+PT_INLINE float_half fma_half(float_half a, float_half b, float_half c) {
+  const double_lanes p = __builtin_convertvector(a, double_lanes) * __builtin_convertvector(b, double_lanes);
+  const double_lanes z = __builtin_convertvector(c, double_lanes);
+  const double_lanes s = p + z;
+  const double_lanes t = s - p;
+  const double_lanes error = (p - (s - t)) + (z - t);
+  // Inexact and even: step one unit towards the error, which makes it odd. (An infinite or NaN sum has a NaN error: left alone.)
+  const long_lanes bits = (long_lanes)s;
+  const long_lanes inexact = (error < 0) | (error > 0);
+  const long_lanes even = (bits & 1) - 1;
+  const long_lanes away = ~((bits ^ (long_lanes)error) >> 63);  // all ones where sum and error agree in sign
+  const long_lanes step = (away & 1) - (~away & 1);
+  const long_lanes odd = bits + (step & inexact & even);
+  return __builtin_convertvector((double_lanes)odd, float_half);
+}
+PT_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  union {
+    float_lanes whole;
+    float_half half[2];
+  } x = {a.v}, y = {b.v}, z = {c.v};
+  z.half[0] = fma_half(x.half[0], y.half[0], z.half[0]);
+  z.half[1] = fma_half(x.half[1], y.half[1], z.half[1]);
+  return {z.whole};
+}
+#endif
+PT_INLINE f32x16 max(f32x16 a, f32x16 b) { return {a.v > b.v ? a.v : b.v}; }
+PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {a.v < b.v ? a.v : b.v}; }
+PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
+  for (int64_t i = n < 0 ? 0 : n; i < LANES; i++) a.v[i] = fill;
+  return a;
+}
+PT_INLINE f32x16 power_of_two(f32x16 n) {
+  const int_lanes e = (__builtin_convertvector(n.v, int_lanes) + 127) << 23;
+  return {(float_lanes)e};
+}
+
+#endif
+
+PT_INLINE f32x16 negate(f32x16 a) { return sub(splat(-0.0f), a); }
+
+// The fixed tree of every reduction inside a row: lane i with i+8, then i+4, i+2, i+1.
+PT_INLINE float reduce_add(f32x16 a) {
+  float x[LANES];
+  store(x, a);
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) x[i] = x[i] + x[i + width];
+  return x[0];
+}
+PT_INLINE float reduce_max(f32x16 a) {
+  float x[LANES];
+  store(x, a);
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) x[i] = x[i] > x[i + width] ? x[i] : x[i + width];
+  return x[0];
+}
+
+// e^x. n = round(x / ln 2); e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, q a minimax polynomial of degree 4 (relative error 3.1e-9,
+// fitted by reweighted least squares); times 2^n in two steps, so that subnormal results are rounded once. Largest error measured:
+// see test/math.test.ts. Overflows to infinity above 88.7229, to zero below -103.98; NaN stays NaN.
+PT_INLINE f32x16 exp(f32x16 x) {
+  x = min(splat(90.0f), x);
+  x = max(splat(-105.0f), x);
+  const f32x16 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest whole number
+  const f32x16 n = sub(fma(x, splat(1.44269504f), magic), magic);
+  f32x16 r = fma(n, splat(-0.693145752f), x);  // ln 2 in two pieces (Cody and Waite); the first has 15 bits
+  r = fma(n, splat(-1.42860677e-6f), r);
+  f32x16 q = splat(0.00138145986f);
+  q = fma(q, r, splat(0.00836871689f));
+  q = fma(q, r, splat(0.0416683880f));
+  q = fma(q, r, splat(0.166665205f));
+  q = fma(q, r, splat(0.499999934f));
+  const f32x16 e = add(fma(mul(r, r), q, r), splat(1.0f));
+  const f32x16 half = sub(add(mul(n, splat(0.5f)), magic), magic);
+  return mul(mul(e, power_of_two(half)), power_of_two(sub(n, half)));
+}
+PT_INLINE float exp_one(float x) {
+  float lanes[LANES];
+  store(lanes, exp(splat(x)));
+  return lanes[0];
+}
+// One fused multiply-add, the same bits as a lane of the vector form.
+PT_INLINE float fma_one(float a, float b, float c) {
+#if defined(__FP_FAST_FMAF)
+  return __builtin_fmaf(a, b, c);
+#else
+  float lanes[LANES];
+  store(lanes, fma(splat(a), splat(b), splat(c)));
+  return lanes[0];
+#endif
+}
+
+}  // namespace PT_NAMESPACE
