@@ -1,0 +1,185 @@
+/**
+ * JSON Lines as data files have them: one JSON value a line, UTF-8, `\n` or `\r\n`, a BOM at the start allowed,
+ * blank lines skipped, gzip when the name ends in `.gz`. Streams: only one line is held at a time.
+ * Strict where leniency would change text: a broken UTF-8 byte or half a surrogate pair is an error, never U+FFFD.
+ */
+import { isUtf8 } from "node:buffer";
+import { createReadStream, type Stats } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createGunzip } from "node:zlib";
+import { UserError } from "./user-error.js";
+
+/** One value of a file and the line it stands on, counted from 1. */
+export interface JsonlRecord {
+  readonly line: number;
+  readonly value: unknown;
+}
+
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+const MAX_DEPTH = 256;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/**
+ * Yields the values of a JSONL file in order.
+ * Throws UserError: `missing_file`, `unreadable_file`, `empty_file`, `changed_file`, or `bad_line` naming file, line and column.
+ */
+export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void, undefined> {
+  const before = await statFile(path);
+  let line = 0;
+  let values = 0;
+  for await (const bytes of linesOf(path)) {
+    line++;
+    const text = decodeLine(path, line, bytes);
+    if (text.trim() === "") continue;
+    values++;
+    yield { line, value: parseLine(path, line, text) };
+  }
+  const after = await statFile(path);
+  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+    throw new UserError(
+      "changed_file",
+      `${path} changed while it was read (${before.size} bytes before, ${after.size} after): ` +
+        "let its writer finish, then start again.",
+    );
+  }
+  if (values === 0) {
+    throw new UserError("empty_file", `${path} holds no rows: expected one JSON object on each line.`);
+  }
+}
+
+async function statFile(path: string): Promise<Stats> {
+  const stats = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  if (stats.isDirectory()) {
+    throw new UserError(
+      "unreadable_file",
+      `${path} is a folder: expected a JSONL file, name the file inside it.`,
+    );
+  }
+  return stats;
+}
+
+/** Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does not. */
+async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
+  const file = createReadStream(path);
+  const gunzip = path.endsWith(".gz") ? createGunzip() : undefined;
+  if (gunzip) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
+  let parts: Buffer[] = [];
+  let held = 0;
+  let line = 1;
+  try {
+    for await (const chunk of (gunzip ?? file) as AsyncIterable<Buffer>) {
+      let start = 0;
+      for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
+        parts.push(chunk.subarray(start, end));
+        yield parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+        parts = [];
+        held = 0;
+        line++;
+        start = end + 1;
+      }
+      if (start < chunk.length) parts.push(chunk.subarray(start));
+      held += chunk.length - start;
+      if (held > MAX_LINE_BYTES) {
+        throw badLine(
+          path,
+          line,
+          `is longer than ${MAX_LINE_BYTES} bytes: write one row a line, split at line feeds.`,
+        );
+      }
+    }
+  } catch (error) {
+    throw error instanceof UserError ? error : unreadable(path, error);
+  } finally {
+    file.destroy();
+    gunzip?.destroy();
+  }
+  if (held > 0) yield Buffer.concat(parts);
+}
+
+function decodeLine(path: string, line: number, bytes: Buffer): string {
+  let start = 0;
+  if (line === 1 && bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf) start = 3;
+  const end = bytes.length > start && bytes[bytes.length - 1] === 0x0d ? bytes.length - 1 : bytes.length;
+  const body = bytes.subarray(start, end);
+  if (isUtf8(body)) return body.toString("utf8");
+  const at = firstInvalidByte(body);
+  const byte = `0x${(body[at] ?? 0).toString(16).padStart(2, "0")}`;
+  const utf16 = line === 1 && (body[0] === 0xff || body[0] === 0xfe) ? "It looks like UTF-16. " : "";
+  throw badLine(
+    path,
+    line,
+    `is not UTF-8: byte ${start + at + 1} of the line is ${byte}. ${utf16}Convert the file, for example with iconv -t UTF-8.`,
+  );
+}
+
+/** Decoding a prefix as a stream fails as soon as the prefix holds the first invalid byte: bisect for it. */
+function firstInvalidByte(bytes: Buffer): number {
+  let valid = 0;
+  let invalid = bytes.length + 1;
+  while (invalid - valid > 1) {
+    const middle = (valid + invalid) >> 1;
+    try {
+      new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, middle), {
+        stream: middle < bytes.length,
+      });
+      valid = middle;
+    } catch {
+      invalid = middle;
+    }
+  }
+  return Math.min(invalid, bytes.length) - 1;
+}
+
+function parseLine(path: string, line: number, text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const remedy =
+      line === 1 && text.trimStart().startsWith("[")
+        ? "The file looks like one JSON array: write one object a line, for example with jq -c '.[]'."
+        : "Expected one JSON object on one line.";
+    throw badLine(path, line, `(${text.length} characters) is not JSON: ${reason}. ${remedy}`, error);
+  }
+  const flaw = flawOf(value, 0);
+  if (flaw !== undefined) throw badLine(path, line, flaw);
+  return value;
+}
+
+/** What JSON.parse lets through and text or recursion further on would trip over. */
+function flawOf(value: unknown, depth: number): string | undefined {
+  if (typeof value === "string") {
+    return !LONE_SURROGATE.test(value)
+      ? undefined
+      : `holds half of a surrogate pair (\\ud8xx escape) near ${JSON.stringify(value.slice(0, 40))}: no UTF-8 text can.`;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth > MAX_DEPTH) return `nests deeper than ${MAX_DEPTH} levels: flatten the row.`;
+  for (const item of Array.isArray(value) ? value : Object.entries(value).flat()) {
+    const flaw = flawOf(item, depth + 1);
+    if (flaw !== undefined) return flaw;
+  }
+  return undefined;
+}
+
+function badLine(path: string, line: number, rest: string, cause?: unknown): UserError {
+  return new UserError("bad_line", `${path}, line ${line} ${rest}`, { cause });
+}
+
+function unreadable(path: string, error: unknown): UserError {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT") {
+    return new UserError(
+      "missing_file",
+      `${path} does not exist: check the path (it is taken from the current folder).`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UserError("unreadable_file", `${path} cannot be read: ${reason}.`, { cause: error });
+}

@@ -1,0 +1,47 @@
+/**
+ * The identity of a row: SHA-256 of its canonical JSON without `id`, `parents` and `evidence`, plus an occurrence
+ * number for repeats, so that every row of a file has its own id and keeps it when other rows move.
+ * Canonical JSON is RFC 8785: keys sorted by UTF-16 code units, numbers and strings as JSON.stringify writes them.
+ */
+import { createHash } from "node:crypto";
+
+const NOT_CONTENT: ReadonlySet<string> = new Set(["id", "parents", "evidence"]);
+
+/** RFC 8785 form of a JSON value. Throws TypeError on what JSON cannot hold. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value === "object" && value !== null) {
+    const record = value as Readonly<Record<string, unknown>>;
+    const members = Object.keys(record).sort();
+    return `{${members.map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`).join(",")}}`;
+  }
+  if (
+    typeof value === "number"
+      ? Number.isFinite(value)
+      : ["string", "boolean"].includes(typeof value) || value === null
+  ) {
+    return JSON.stringify(value);
+  }
+  throw new TypeError(`canonicalJson: ${String(value)} is no JSON value`);
+}
+
+/**
+ * A counter of rows: call it once for each row of a file, in order.
+ * The first row with some content gets the 64 hex digits, its repeats the same with `#2`, `#3`, ...
+ */
+export function createRecordIds(): (row: unknown) => string {
+  const seen = new Map<string, number>();
+  return (row) => {
+    const digest = createHash("sha256")
+      .update(canonicalJson(contentOf(row)))
+      .digest("hex");
+    const occurrence = (seen.get(digest) ?? 0) + 1;
+    seen.set(digest, occurrence);
+    return occurrence === 1 ? digest : `${digest}#${occurrence}`;
+  };
+}
+
+function contentOf(row: unknown): unknown {
+  if (typeof row !== "object" || row === null || Array.isArray(row)) return row;
+  return Object.fromEntries(Object.entries(row).filter(([key]) => !NOT_CONTENT.has(key)));
+}

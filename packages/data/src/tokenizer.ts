@@ -1,0 +1,123 @@
+/**
+ * A model folder's tokenizer.json, run by the official Rust library. Text in, token ids out, nothing added:
+ * no BOS, no truncation, no padding, whatever the file asks for. Special tokens written in the text (`<|im_end|>`) become
+ * their ids, because chat templates write them so. Encoding is asynchronous (the library works on its own threads).
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Tokenizer as RustTokenizer } from "tokenizers";
+import { UserError } from "./user-error.js";
+
+export interface DecodeOptions {
+  /** Leave out tokens that tokenizer.json marks `special` (Qwen2.5's `<tool_call>` is an added token but not special). */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Turns sampled ids into text piece by piece; the pieces put together are the decoded text of all ids. */
+export interface DecodeStream {
+  /** The text that became certain with this id: whole characters only, often empty inside an emoji. */
+  push(id: number): string;
+  /** What is still held back at the end, U+FFFD where the bytes make no character. */
+  flush(): string;
+}
+
+export interface Tokenizer {
+  /** Number of ids with added tokens: 151,665 for Qwen2.5, less than the rows of its embedding. */
+  readonly size: number;
+  encode(text: string): Promise<number[]>;
+  encodeBatch(texts: readonly string[]): Promise<number[][]>;
+  decode(ids: readonly number[], options?: DecodeOptions): string;
+  /** undefined: no such token. */
+  idOf(token: string): number | undefined;
+  /** The token as the vocabulary spells it (`Ġworld`), undefined for an id outside it. */
+  tokenOf(id: number): string | undefined;
+  /** Whether tokenizer.json marks the token as special. */
+  isSpecial(id: number): boolean;
+  createDecodeStream(options?: DecodeOptions): DecodeStream;
+}
+
+const PLAIN = { addSpecialTokens: false } as const;
+
+/** Reads `modelDir/tokenizer.json`. Throws UserError `missing_tokenizer` or `bad_tokenizer`. */
+export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
+  const path = join(modelDir, "tokenizer.json");
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw new UserError(
+      "missing_tokenizer",
+      `${path} cannot be read (${error instanceof Error ? error.message : String(error)}). A model folder needs tokenizer.json: ` +
+        "copy it from where the model came from; a folder with only vocab.json and merges.txt gets one when " +
+        "transformers' AutoTokenizer loads and saves it.",
+      { cause: error },
+    );
+  });
+  try {
+    const rust = RustTokenizer.fromString(text);
+    rust.disableTruncation();
+    rust.disablePadding();
+    return wrap(rust, specialIds(JSON.parse(text)));
+  } catch (error) {
+    throw new UserError(
+      "bad_tokenizer",
+      `${path} is no tokenizer that can be read: ${error instanceof Error ? error.message : String(error)}. ` +
+        "Copy the file again from where the model came from.",
+      { cause: error },
+    );
+  }
+}
+
+function specialIds(file: {
+  added_tokens?: readonly { id: number; special: boolean }[];
+}): ReadonlySet<number> {
+  return new Set((file.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
+}
+
+function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Tokenizer {
+  const decoder = rust.getDecoder();
+  const tokenOf = (id: number): string | undefined =>
+    Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? (rust.idToToken(id) ?? undefined) : undefined;
+  // As the library's own decode, which is asynchronous: ids outside the vocabulary decode to nothing.
+  const decode = (ids: readonly number[], options?: DecodeOptions): string => {
+    const tokens: string[] = [];
+    for (const id of ids) {
+      const token = options?.skipSpecialTokens && special.has(id) ? undefined : tokenOf(id);
+      if (token !== undefined) tokens.push(token);
+    }
+    return decoder ? decoder.decode(tokens) : tokens.join(" ");
+  };
+  return {
+    size: rust.getVocabSize(true),
+    encode: async (text) => (await rust.encode(text, null, PLAIN)).getIds(),
+    encodeBatch: async (texts) =>
+      (await rust.encodeBatch([...texts], PLAIN)).map((encoding) => encoding.getIds()),
+    decode,
+    idOf: (token) => rust.tokenToId(token) ?? undefined,
+    tokenOf,
+    isSpecial: (id) => special.has(id),
+    createDecodeStream: (options) => decodeStream((ids) => decode(ids, options)),
+  };
+}
+
+/**
+ * The method of Hugging Face's DecodeStream: decode a window, compare it with the part already given out, hold while it
+ * ends in U+FFFD. The window keeps the ids of the last piece, since some decoders treat the first token apart.
+ */
+function decodeStream(decode: (ids: readonly number[]) => string): DecodeStream {
+  let ids: number[] = [];
+  let given = 0;
+  let prefix = "";
+  const take = (text: string): string => {
+    const piece = text.slice(prefix.length);
+    ids = ids.slice(given);
+    given = ids.length;
+    prefix = decode(ids);
+    return piece;
+  };
+  return {
+    push: (id) => {
+      ids.push(id);
+      const text = decode(ids);
+      return text.length > prefix.length && !text.endsWith("\ufffd") ? take(text) : "";
+    },
+    flush: () => take(decode(ids)),
+  };
+}
