@@ -1,0 +1,349 @@
+/**
+ * A Hugging Face model folder as a whole: config.json, generation_config.json, and which file holds each tensor
+ * at which bytes. Nothing of a tensor is read here, only the headers.
+ *
+ * A folder that opens is complete: every parameter of config.json is there, in its shape and a type that can be
+ * trained. What is there besides and means nothing is listed in `ignored`; anything else is refused.
+ */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UserError } from "@posttrain/data";
+import { z } from "zod";
+import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
+import {
+  type GenerationConfig,
+  generationConfigFrom,
+  generationConfigToJson,
+  parseGenerationConfig,
+} from "./generation-config.js";
+import {
+  asCannotWrite,
+  readSafetensorsHeader,
+  type SafetensorsDtype,
+  type SafetensorsEntry,
+  syncPath,
+  type TensorSource,
+  writeSafetensors,
+} from "./safetensors.js";
+
+/** The types in which weights may be stored. */
+export type WeightDtype = "F32" | "BF16" | "F16";
+
+/** One parameter on disk: bytes `begin` (included) to `end` (excluded) of `file`, little-endian and row-major. */
+export interface StoredTensor {
+  readonly file: string;
+  readonly dtype: WeightDtype;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface ModelFolder {
+  readonly dir: string;
+  readonly config: Qwen2Config;
+  readonly generationConfig: GenerationConfig;
+  /** Every parameter, in the order of `parameterShapes(config)`. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Stored tensors that the model does not use: a second copy of a tied head, old rotary tables, spares. */
+  readonly ignored: readonly string[];
+}
+
+/** What {@link writeModelFolder} writes. */
+export interface NewModelFolder {
+  readonly config: Qwen2Config;
+  readonly generationConfig: GenerationConfig;
+  /** Exactly the parameters of `config`, in any order. */
+  readonly tensors: Iterable<TensorSource & { readonly dtype: WeightDtype }>;
+  /** A folder whose tokenizer, chat template and licence files are copied byte for byte, where it has them. */
+  readonly copyFrom?: string;
+  /** Further files by their plain name; they win over copied ones. */
+  readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+const singleFile = "model.safetensors";
+const indexFile = "model.safetensors.index.json";
+const weightDtypes: Readonly<Record<WeightDtype, string>> = {
+  F32: "float32",
+  BF16: "bfloat16",
+  F16: "float16",
+};
+const uselessTensor = /^model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq$/;
+
+/** What belongs to a model beside its weights and configs: the files that {@link writeModelFolder} copies. */
+const companionFiles = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "chat_template.jinja",
+  "chat_template.json",
+  "LICENSE",
+] as const;
+
+/**
+ * Opens the model folder `dir`: single-file weights (which win) or shards with an index.
+ * @throws UserError that names the file and what to do, when anything is missing, unreadable or contradictory.
+ */
+export async function openModelFolder(dir: string): Promise<ModelFolder> {
+  const names = await listFolder(dir);
+  const configFile = join(dir, "config.json");
+  if (!names.includes("config.json")) {
+    throw new UserError(
+      "not_a_model_folder",
+      `${dir} has no config.json, so it is not a Hugging Face model folder. Give the folder that holds config.json and ` +
+        "model.safetensors themselves.",
+    );
+  }
+  const config = parseModelConfig(await readJson(configFile), configFile);
+  const generationFile = join(dir, "generation_config.json");
+  const generationConfig = names.includes("generation_config.json")
+    ? parseGenerationConfig(await readJson(generationFile), generationFile)
+    : generationConfigFrom(config);
+
+  const stored = await findTensors(dir, names);
+  const { tensors, ignored } = matchParameters(dir, config, stored);
+  return { dir, config, generationConfig, tensors, ignored };
+}
+
+/**
+ * Writes a model folder: into a temporary folder beside `dir`, synced, then renamed, so that `dir` is complete or
+ * absent. `torch_dtype` of config.json becomes the type of the tensors. Returns the names of the files written.
+ * @throws UserError `folder_exists` when `dir` is there and not empty, `cannot_write` when the disk refuses.
+ */
+export async function writeModelFolder(dir: string, model: NewModelFolder): Promise<readonly string[]> {
+  const target = resolve(dir);
+  const tensors = [...model.tensors];
+  checkComplete(model.config, tensors);
+  const extraFiles = model.extraFiles ?? {};
+  const dtypes = new Set(tensors.map(({ dtype }) => weightDtypes[dtype]));
+  const torchDtype = dtypes.size === 1 ? ([...dtypes][0] ?? null) : model.config.torchDtype;
+  const texts: Readonly<Record<string, string | Uint8Array>> = {
+    ...extraFiles,
+    "config.json": toJson({ ...model.config, torchDtype }),
+    "generation_config.json": generationConfigToJson(model.generationConfig),
+  };
+  const copied = model.copyFrom === undefined ? [] : await companionsIn(model.copyFrom, texts);
+  await refuseFullFolder(target);
+
+  const partial = `${target}.partial-${randomBytes(6).toString("hex")}`;
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    await mkdir(partial);
+    await writeSafetensors(join(partial, singleFile), tensors);
+    for (const [name, content] of Object.entries(texts)) await writeSynced(join(partial, name), content);
+    for (const from of copied) {
+      const to = join(partial, basename(from));
+      await copyFile(from, to, constants.COPYFILE_EXCL);
+      await syncPath(to);
+    }
+    await syncPath(partial);
+    await rename(partial, target);
+    await syncPath(dirname(target));
+  } catch (cause) {
+    await rm(partial, { recursive: true, force: true });
+    throw asCannotWrite(target, cause);
+  }
+  return [singleFile, ...Object.keys(texts), ...copied.map((from) => basename(from))].sort();
+}
+
+async function listFolder(dir: string): Promise<readonly string[]> {
+  try {
+    return await readdir(dir);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const what =
+      code === "ENOENT"
+        ? "does not exist"
+        : code === "ENOTDIR"
+          ? "is not a folder"
+          : `cannot be read (${message})`;
+    throw new UserError(
+      "not_a_model_folder",
+      `The model folder ${dir} ${what}. Give the path of a folder with config.json and model.safetensors.`,
+      { cause },
+    );
+  }
+}
+
+async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    throw new UserError("cannot_read", `${file}: cannot be read (${(cause as Error).message}).`, { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new UserError(
+      "bad_json",
+      `${file} is not JSON (${(cause as Error).message}). Correct it, or download the file again.`,
+      { cause },
+    );
+  }
+}
+
+interface FoundTensor extends SafetensorsEntry {
+  readonly file: string;
+}
+
+/** The tensors of all weight files, and those names in shards that the index does not list. */
+async function findTensors(
+  dir: string,
+  names: readonly string[],
+): Promise<{ readonly tensors: ReadonlyMap<string, FoundTensor>; readonly unlisted: readonly string[] }> {
+  if (names.includes(singleFile)) {
+    const file = join(dir, singleFile);
+    const entries = await readSafetensorsHeader(file);
+    return {
+      tensors: new Map([...entries].map(([name, entry]) => [name, { ...entry, file }])),
+      unlisted: [],
+    };
+  }
+  if (!names.includes(indexFile)) throw noWeights(dir, names);
+
+  const file = join(dir, indexFile);
+  const text = z.string("the name of a file");
+  const schema = z.looseObject(
+    { weight_map: z.record(z.string(), text, "an object of tensor and file names") },
+    "a JSON object",
+  );
+  const weightMap = new Map(
+    Object.entries(parseWith(schema, await readJson(file), file, "bad_index").weight_map),
+  );
+  const shards = new Map<string, Map<string, SafetensorsEntry>>();
+  for (const shard of new Set(weightMap.values())) {
+    if (!names.includes(shard)) {
+      throw new UserError(
+        "missing_shard",
+        `${file} names the shard ${JSON.stringify(shard)}, which is not in ${dir}. Download the missing file; the index ` +
+          `needs ${new Set(weightMap.values()).size} of them.`,
+      );
+    }
+    shards.set(shard, await readSafetensorsHeader(join(dir, shard)));
+  }
+  const tensors = new Map<string, FoundTensor>();
+  for (const [name, shard] of weightMap) {
+    const entry = shards.get(shard)?.get(name);
+    if (entry === undefined) {
+      throw new UserError(
+        "bad_index",
+        `${file} says that ${shard} holds the tensor ${JSON.stringify(name)}, but it does not. The files come from ` +
+          "different versions of the model; download them together.",
+      );
+    }
+    tensors.set(name, { ...entry, file: join(dir, shard) });
+  }
+  const held = [...shards].flatMap(([shard, entries]) =>
+    [...entries.keys()].map((name) => ({ shard, name })),
+  );
+  const unlisted = held.filter(({ shard, name }) => weightMap.get(name) !== shard).map(({ name }) => name);
+  return { tensors, unlisted };
+}
+
+function noWeights(dir: string, names: readonly string[]): UserError {
+  const found = names.find((name) => /\.(?:bin|pt|pth|gguf|h5|msgpack|onnx)$|^adapter_model\./.test(name));
+  if (found === undefined) {
+    return new UserError(
+      "missing_weights",
+      `${dir} has a config.json but no weights. Put model.safetensors, or ${indexFile} and its shards, beside it.`,
+    );
+  }
+  return new UserError(
+    "unsupported_weights",
+    `${dir} has weights only as ${found}; they are read from safetensors. Convert them with transformers in Python: ` +
+      `AutoModelForCausalLM.from_pretrained(${JSON.stringify(dir)}).save_pretrained("NEW_FOLDER"), and copy the tokenizer's files.`,
+  );
+}
+
+function matchParameters(
+  dir: string,
+  config: Qwen2Config,
+  { tensors: stored, unlisted }: Awaited<ReturnType<typeof findTensors>>,
+): Pick<ModelFolder, "tensors" | "ignored"> {
+  const shapes = parameterShapes(config);
+  const isIgnored = (name: string) =>
+    uselessTensor.test(name) || (config.tieWordEmbeddings && name === "lm_head.weight");
+  const tensors = new Map<string, StoredTensor>();
+  const problems: string[] = [];
+  for (const [name, shape] of shapes) {
+    const found = stored.get(name);
+    if (found === undefined) problems.push(`${name} is missing`);
+    else if (!sameShape(found.shape, shape)) {
+      problems.push(`${name} has the shape [${found.shape.join(", ")}], expected [${shape.join(", ")}]`);
+    } else if (!isWeightDtype(found.dtype)) {
+      problems.push(`${name} is stored as ${found.dtype}, expected F32, BF16 or F16`);
+    } else {
+      const { file, begin, end } = found;
+      tensors.set(name, { file, dtype: found.dtype, shape, begin, end });
+    }
+  }
+  for (const name of stored.keys()) {
+    if (!shapes.has(name) && !isIgnored(name))
+      problems.push(`${JSON.stringify(name).slice(1, -1)} is unexpected`);
+  }
+  if (problems.length > 0) {
+    const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
+    throw new UserError(
+      "weights_do_not_fit",
+      `${dir}: the weights do not fit config.json, which describes ${shapes.size} tensors. ${problems.length} ` +
+        `${problems.length === 1 ? "differs" : "differ"}: ${problems.slice(0, 5).join("; ")}${more}. Take config.json and ` +
+        "the weights from the same model.",
+    );
+  }
+  return { tensors, ignored: [...[...stored.keys()].filter(isIgnored), ...unlisted] };
+}
+
+/** Our own callers' duty, hence Error. */
+function checkComplete(config: Qwen2Config, tensors: readonly TensorSource[]): void {
+  const shapes = parameterShapes(config);
+  for (const { name, shape } of tensors) {
+    const expected = shapes.get(name);
+    if (expected === undefined || !sameShape(shape, expected)) {
+      throw new Error(
+        `writeModelFolder: ${name} [${shape.join(", ")}], expected ${expected ?? "no such tensor"}`,
+      );
+    }
+  }
+  if (tensors.length !== shapes.size) {
+    throw new Error(`writeModelFolder: ${tensors.length} tensors, expected ${shapes.size}`);
+  }
+}
+
+async function companionsIn(
+  from: string,
+  but: Readonly<Record<string, unknown>>,
+): Promise<readonly string[]> {
+  const names = await listFolder(from);
+  return companionFiles
+    .filter((name) => names.includes(name) && !(name in but))
+    .map((name) => join(from, name));
+}
+
+async function refuseFullFolder(target: string): Promise<void> {
+  const there = await stat(target).catch(() => null);
+  if (there === null) return;
+  if (there.isDirectory() && (await readdir(target)).length === 0) return;
+  throw new UserError(
+    "folder_exists",
+    `${target} already exists and is not an empty folder. Nothing was written; choose another folder, or remove this one.`,
+  );
+}
+
+async function writeSynced(path: string, content: string | Uint8Array): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+const isWeightDtype = (dtype: SafetensorsDtype): dtype is WeightDtype => dtype in weightDtypes;
+const sameShape = (a: readonly number[], b: readonly number[]) =>
+  a.length === b.length && a.every((n, i) => n === b[i]);
