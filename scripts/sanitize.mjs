@@ -32,6 +32,6 @@ process.exitCode = await handOver(process.execPath, tests, {
   env: {
     ...env,
     LD_PRELOAD: found.output.trim(),
-    POSTTRAIN_ADDON: `packages/kernels/build/${variant}/kernels.node`,
+    POSTTRAIN_NATIVE_VARIANT: variant,
   },
 });

@@ -25,7 +25,7 @@ async function announce({ name, run }) {
 for (const step of steps) {
   const { ok, output } = await announce(step);
   if (!ok) {
-    console.error(`${step.name} failed:\n\n${output.trim()}`);
+    console.error(`${output.trim()}\n\nStopped while ${step.name}.`);
     process.exit(1);
   }
 }
