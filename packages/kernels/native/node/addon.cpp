@@ -1,0 +1,639 @@
+// The addon: devices, tensors and op calls for JavaScript, on plain Node-API. No arithmetic here.
+//
+// Everything JavaScript holds is a type-tagged external; a value of another kind, a freed tensor or a tensor of another device
+// is an exception, never a crash. Tensors are freed by their owner (src/scope.ts); finalizers only count what was forgotten.
+#include <fcntl.h>
+#include <node_api.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "arena.h"
+#include "op_table.h"
+#include "stream.h"
+
+extern "C" const pt_backend* pt_backend_cpu_plain();
+#if defined(__x86_64__)
+extern "C" const pt_backend* pt_backend_cpu_avx2();
+extern "C" const pt_backend* pt_backend_cpu_avx512();
+#endif
+
+namespace posttrain {
+namespace {
+
+// --- what JavaScript holds ---
+
+struct Device {
+  Device(const pt_backend* backend, int threads, int64_t limit, bool guards, int id)
+      : arena(limit, guards), stream(new Stream(backend, threads)), id(id) {}
+  Arena arena;
+  std::unique_ptr<Stream> stream;
+  const int id;
+  bool closed = false;
+  int64_t live_tensors = 0;
+  int64_t leaked_tensors = 0;
+  napi_threadsafe_function wake = nullptr;
+  int64_t waits = 0;
+};
+using DevicePtr = std::shared_ptr<Device>;
+
+struct Mapping {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  ~Mapping() {
+    if (data != nullptr) munmap(data, static_cast<size_t>(bytes));
+  }
+};
+using MappingPtr = std::shared_ptr<Mapping>;
+
+// The memory behind one or more tensors (views share it). Touched on the JavaScript thread only.
+struct Storage {
+  DevicePtr device;
+  void* data = nullptr;
+  MappingPtr mapping;  // set: read-only file memory instead of the arena's
+  int64_t views = 0;
+};
+
+struct Tensor {
+  Storage* storage = nullptr;  // null once freed
+  pt_tensor view{};
+  DevicePtr device;
+};
+
+constexpr napi_type_tag kDeviceTag = {0x706f73747472646eULL, 0x1};
+constexpr napi_type_tag kTensorTag = {0x706f73747472646eULL, 0x2};
+constexpr napi_type_tag kMappingTag = {0x706f73747472646eULL, 0x3};
+
+int next_device_id = 1;
+
+// --- small conversions; each returns false after throwing ---
+
+napi_value fail(napi_env env, const char* code, const std::string& message) {
+  napi_throw_error(env, code, message.c_str());
+  return nullptr;
+}
+
+napi_value undefined(napi_env env) {
+  napi_value v;
+  napi_get_undefined(env, &v);
+  return v;
+}
+
+const char* type_name(napi_env env, napi_value value) {
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) != napi_ok) return "unreadable";
+  static const char* const names[] = {"undefined", "null",   "a boolean",  "a number",           "a string",
+                                      "a symbol",  "an object", "a function", "another native handle", "a bigint"};
+  return names[type];
+}
+
+template <class T>
+T* external(napi_env env, napi_value value, const napi_type_tag& tag) {
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) != napi_ok || type != napi_external) return nullptr;
+  bool matches = false;
+  if (napi_check_object_type_tag(env, value, &tag, &matches) != napi_ok || !matches) return nullptr;
+  void* data = nullptr;
+  if (napi_get_value_external(env, value, &data) != napi_ok) return nullptr;
+  return static_cast<T*>(data);
+}
+
+bool whole_number(napi_env env, napi_value value, int64_t* out) {
+  napi_valuetype type;
+  double x;
+  if (napi_typeof(env, value, &type) != napi_ok || type != napi_number) return false;
+  if (napi_get_value_double(env, value, &x) != napi_ok || std::floor(x) != x || std::fabs(x) > 9007199254740991.0) return false;
+  *out = static_cast<int64_t>(x);
+  return true;
+}
+
+bool text(napi_env env, napi_value value, std::string* out) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) return false;
+  out->resize(length + 1);
+  if (napi_get_value_string_utf8(env, value, &(*out)[0], length + 1, &length) != napi_ok) return false;
+  out->resize(length);
+  return true;
+}
+
+napi_value number(napi_env env, double x) {
+  napi_value v;
+  napi_create_double(env, x, &v);
+  return v;
+}
+
+napi_value string(napi_env env, const std::string& s) {
+  napi_value v;
+  napi_create_string_utf8(env, s.c_str(), s.size(), &v);
+  return v;
+}
+
+struct Call {
+  static constexpr size_t kMax = PT_MAX_PARAMS + 2;
+  Call(napi_env env, napi_callback_info info) : env(env) { napi_get_cb_info(env, info, &count, args, nullptr, nullptr); }
+  napi_env env;
+  size_t count = kMax;
+  napi_value args[kMax];
+  napi_value at(size_t i) const { return i < count ? args[i] : undefined(env); }
+};
+
+Device* open_device_argument(const Call& call, size_t i, const char* what) {
+  DevicePtr* device = external<DevicePtr>(call.env, call.at(i), kDeviceTag);
+  if (device == nullptr) {
+    fail(call.env, "kernel_argument", std::string(what) + ": device is " + type_name(call.env, call.at(i)) + ", expected an open device");
+    return nullptr;
+  }
+  if ((*device)->closed) {
+    fail(call.env, "kernel_argument", std::string(what) + ": the device was closed");
+    return nullptr;
+  }
+  return device->get();
+}
+
+Tensor* tensor_argument(const Call& call, size_t i, const char* what) {
+  Tensor* tensor = external<Tensor>(call.env, call.at(i), kTensorTag);
+  if (tensor == nullptr) {
+    fail(call.env, "kernel_argument", std::string(what) + ": tensor is " + type_name(call.env, call.at(i)) + ", expected a tensor");
+    return nullptr;
+  }
+  if (tensor->storage == nullptr) {
+    fail(call.env, "kernel_argument", std::string(what) + ": the tensor " + shape_text(tensor->view) + " was freed (its scope ended)");
+    return nullptr;
+  }
+  return tensor;
+}
+
+bool shape_argument(const Call& call, size_t i, const char* what, pt_tensor* view) {
+  bool is_array = false;
+  uint32_t rank = 0;
+  if (napi_is_array(call.env, call.at(i), &is_array) != napi_ok || !is_array ||
+      napi_get_array_length(call.env, call.at(i), &rank) != napi_ok || rank > PT_MAX_RANK) {
+    fail(call.env, "kernel_argument", std::string(what) + ": shape must be an array of at most " + std::to_string(PT_MAX_RANK) + " whole numbers");
+    return false;
+  }
+  view->rank = static_cast<int32_t>(rank);
+  double total = 1;
+  for (uint32_t axis = 0; axis < rank; axis++) {
+    napi_value element;
+    int64_t dim = -1;
+    if (napi_get_element(call.env, call.at(i), axis, &element) != napi_ok || !whole_number(call.env, element, &dim) || dim < 0) {
+      bool pending = false;
+      napi_is_exception_pending(call.env, &pending);
+      if (!pending) fail(call.env, "kernel_argument", std::string(what) + ": axis " + std::to_string(axis) + " of the shape is not a whole number >= 0");
+      return false;
+    }
+    view->dims[axis] = dim;
+    total *= static_cast<double>(dim);
+  }
+  if (total > 1e15) {
+    fail(call.env, "kernel_argument", std::string(what) + ": a tensor of that shape cannot exist: " + shape_text(*view));
+    return false;
+  }
+  return true;
+}
+
+void free_tensor(Tensor* tensor) {
+  Storage* storage = tensor->storage;
+  if (storage == nullptr) return;
+  tensor->storage = nullptr;
+  tensor->device->live_tensors--;
+  if (--storage->views > 0) return;
+  if (storage->mapping != nullptr) {
+    // Unmap behind the last op that reads it.
+    if (!storage->device->closed) {
+      Task task;
+      MappingPtr mapping = std::move(storage->mapping);
+      task.action = [mapping](const std::string&) {};
+      storage->device->stream->enqueue(std::move(task));
+    }
+  } else {
+    storage->device->arena.release(storage->data);
+  }
+  delete storage;
+}
+
+napi_value wrap_tensor(napi_env env, Storage* storage, const pt_tensor& view) {
+  Tensor* tensor = new Tensor{storage, view, storage->device};
+  storage->views++;
+  storage->device->live_tensors++;
+  napi_value value;
+  napi_create_external(
+      env, tensor,
+      [](napi_env, void* data, void*) {
+        Tensor* t = static_cast<Tensor*>(data);
+        if (t->storage != nullptr && !t->device->closed) t->device->leaked_tensors++;
+        delete t;
+      },
+      nullptr, &value);
+  napi_type_tag_object(env, value, &kTensorTag);
+  return value;
+}
+
+// --- waiting: the executor hands finished waits to the JavaScript thread ---
+
+struct Wait {
+  DevicePtr device;
+  napi_deferred deferred;
+  void* bytes = nullptr;
+  size_t length = 0;
+  bool has_value = false;
+  std::string error;
+};
+
+void finish_wait(napi_env env, napi_value, void*, void* data) {
+  std::unique_ptr<Wait> wait(static_cast<Wait*>(data));
+  if (env == nullptr) {
+    free(wait->bytes);
+    return;
+  }
+  if (--wait->device->waits == 0) napi_unref_threadsafe_function(env, wait->device->wake);
+  if (!wait->error.empty()) {
+    free(wait->bytes);
+    napi_value error;
+    napi_create_error(env, string(env, "kernel_stream"), string(env, wait->error), &error);
+    napi_reject_deferred(env, wait->deferred, error);
+    return;
+  }
+  napi_value result = undefined(env);
+  if (wait->has_value)
+    napi_create_external_arraybuffer(
+        env, wait->bytes, wait->length, [](napi_env, void* bytes, void*) { free(bytes); }, nullptr, &result);
+  napi_resolve_deferred(env, wait->deferred, result);
+}
+
+// Enqueues a wait; fill(wait) runs on the executor when everything before it is done.
+template <class Fill>
+napi_value enqueue_wait(napi_env env, const DevicePtr& device, Fill fill) {
+  Wait* wait = new Wait();
+  wait->device = device;
+  napi_value promise;
+  napi_create_promise(env, &wait->deferred, &promise);
+  if (device->waits++ == 0) napi_ref_threadsafe_function(env, device->wake);
+  Task task;
+  napi_threadsafe_function wake = device->wake;
+  task.action = [wait, wake, fill](const std::string& error) {
+    wait->error = error;
+    if (error.empty()) fill(wait);
+    napi_call_threadsafe_function(wake, wait, napi_tsfn_blocking);
+  };
+  device->stream->enqueue(std::move(task));
+  return promise;
+}
+
+// --- exports ---
+
+const pt_backend* cpu_backend(const std::string& path) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (path == "avx512" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return pt_backend_cpu_avx512();
+  if (path == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return pt_backend_cpu_avx2();
+#endif
+  return path == "plain" ? pt_backend_cpu_plain() : nullptr;
+}
+
+// cpuPaths(): the paths that this machine can run, fastest first.
+napi_value cpu_paths(napi_env env, napi_callback_info) {
+  napi_value list;
+  napi_create_array(env, &list);
+  uint32_t n = 0;
+  for (const char* path : {"avx512", "avx2", "plain"})
+    if (cpu_backend(path) != nullptr) napi_set_element(env, list, n++, string(env, path));
+  return list;
+}
+
+// openDevice(path, threads, memoryLimit, guards): a cpu device.
+napi_value open_device(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  std::string path;
+  int64_t threads = 0;
+  int64_t limit = 0;
+  bool guards = false;
+  if (!text(env, call.at(0), &path)) return fail(env, "kernel_argument", "openDevice: path must be a string");
+  if (!whole_number(env, call.at(1), &threads) || threads < 1 || threads > 1024)
+    return fail(env, "kernel_argument", "openDevice: threads must be a whole number from 1 to 1024");
+  if (!whole_number(env, call.at(2), &limit) || limit < 1)
+    return fail(env, "kernel_argument", "openDevice: the memory limit must be a positive whole number of bytes");
+  napi_get_value_bool(env, call.at(3), &guards);
+  const pt_backend* backend = cpu_backend(path);
+  if (backend == nullptr) return fail(env, "kernel_device", "openDevice: this machine cannot run the cpu path \"" + path + "\"");
+  if (backend->abi_version != PT_ABI_VERSION)
+    return fail(env, "kernel_device", "openDevice: the backend speaks ABI " + std::to_string(backend->abi_version) + ", expected " + std::to_string(PT_ABI_VERSION));
+  DevicePtr* device = new DevicePtr(std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, next_device_id++));
+  napi_create_threadsafe_function(env, nullptr, nullptr, string(env, "posttrain"), 0, 1, nullptr, nullptr, nullptr, finish_wait, &(*device)->wake);
+  napi_unref_threadsafe_function(env, (*device)->wake);
+  napi_value value;
+  napi_create_external(
+      env, device,
+      [](napi_env, void* data, void*) {
+        DevicePtr* d = static_cast<DevicePtr*>(data);
+        (*d)->closed = true;
+        (*d)->stream.reset();
+        delete d;
+      },
+      nullptr, &value);
+  napi_type_tag_object(env, value, &kDeviceTag);
+  return value;
+}
+
+// closeDevice(device): ends its threads. Its tensors are gone; using one is an exception. Drain first.
+napi_value close_device(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "close");
+  if (device == nullptr) return nullptr;
+  device->closed = true;
+  device->stream.reset();
+  napi_release_threadsafe_function(device->wake, napi_tsfn_release);
+  return undefined(env);
+}
+
+// createTensor(device, dtype, shape)
+napi_value create_tensor(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  if (open_device_argument(call, 0, "tensor") == nullptr) return nullptr;
+  const DevicePtr device = *external<DevicePtr>(env, call.at(0), kDeviceTag);
+  int64_t dtype = 0;
+  pt_tensor view{};
+  if (!whole_number(env, call.at(1), &dtype) || dtype < 0 || dtype >= PT_DTYPE_COUNT)
+    return fail(env, "kernel_argument", "tensor: unknown dtype");
+  if (!shape_argument(call, 2, "tensor", &view)) return nullptr;
+  view.dtype = static_cast<int32_t>(dtype);
+  view.device = device->id;
+  const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
+  view.data = device->arena.allocate(bytes);
+  if (view.data == nullptr)
+    return fail(env, "kernel_memory", "out of memory: " + shape_text(view) + " needs " + std::to_string(bytes) + " bytes; " +
+                                          std::to_string(device->arena.in_use()) + " of " + std::to_string(device->arena.limit()) + " are in use");
+  return wrap_tensor(env, new Storage{device, view.data, nullptr, 0}, view);
+}
+
+// viewTensor(tensor, offset in elements, shape): another shape over the same memory.
+napi_value view_tensor(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Tensor* tensor = tensor_argument(call, 0, "view");
+  if (tensor == nullptr) return nullptr;
+  int64_t offset = 0;
+  pt_tensor view = tensor->view;
+  if (!whole_number(env, call.at(1), &offset) || offset < 0) return fail(env, "kernel_argument", "view: the offset must be a whole number >= 0");
+  if (!shape_argument(call, 2, "view", &view)) return nullptr;
+  if (offset + element_count(view) > element_count(tensor->view))
+    return fail(env, "kernel_argument", "view: " + shape_text(view) + " at element " + std::to_string(offset) + " does not fit in " + shape_text(tensor->view));
+  view.data = static_cast<char*>(tensor->view.data) + offset * dtype_bytes(view.dtype);
+  return wrap_tensor(env, tensor->storage, view);
+}
+
+napi_value free_tensor_export(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Tensor* tensor = external<Tensor>(env, call.at(0), kTensorTag);
+  if (tensor == nullptr) return fail(env, "kernel_argument", "free: expected a tensor");
+  free_tensor(tensor);
+  return undefined(env);
+}
+
+// write(tensor, typed array): copies the bytes now, stores them at this place in the stream.
+napi_value write_tensor(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Tensor* tensor = tensor_argument(call, 0, "write");
+  if (tensor == nullptr) return nullptr;
+  if (tensor->storage->mapping != nullptr) return fail(env, "kernel_argument", "write: the tensor is a read-only view of a file");
+  bool is_typed = false;
+  napi_is_typedarray(env, call.at(1), &is_typed);
+  if (!is_typed) return fail(env, "kernel_argument", std::string("write: data is ") + type_name(env, call.at(1)) + ", expected a typed array");
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  static const size_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  if (napi_get_typedarray_info(env, call.at(1), &type, &length, &data, nullptr, nullptr) != napi_ok || static_cast<size_t>(type) > 10)
+    return fail(env, "kernel_argument", "write: this kind of typed array is not supported");
+  const size_t bytes = length * element_bytes[type];
+  const size_t expected = static_cast<size_t>(element_count(tensor->view) * dtype_bytes(tensor->view.dtype));
+  if (bytes != expected)
+    return fail(env, "kernel_argument", "write: the data has " + std::to_string(bytes) + " bytes, expected " + std::to_string(expected) + " for " + shape_text(tensor->view));
+  if (bytes == 0) return undefined(env);
+  const std::shared_ptr<char> staged(static_cast<char*>(malloc(bytes)), free);
+  if (staged == nullptr) return fail(env, "kernel_memory", "write: no memory to copy " + std::to_string(bytes) + " bytes");
+  memcpy(staged.get(), data, bytes);
+  Task task;
+  void* target = tensor->view.data;
+  task.action = [staged, target, bytes](const std::string&) { memcpy(target, staged.get(), bytes); };
+  tensor->device->stream->enqueue(std::move(task));
+  return undefined(env);
+}
+
+// read(tensor): a promise of an ArrayBuffer with its bytes as they are at this place in the stream.
+napi_value read_tensor(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Tensor* tensor = tensor_argument(call, 0, "read");
+  if (tensor == nullptr) return nullptr;
+  const void* source = tensor->view.data;
+  const size_t bytes = static_cast<size_t>(element_count(tensor->view) * dtype_bytes(tensor->view.dtype));
+  return enqueue_wait(env, tensor->device, [source, bytes](Wait* wait) {
+    wait->has_value = true;
+    wait->length = bytes;
+    wait->bytes = malloc(bytes > 0 ? bytes : 1);
+    if (wait->bytes == nullptr) {
+      wait->error = "read: no memory for " + std::to_string(bytes) + " bytes";
+      return;
+    }
+    memcpy(wait->bytes, source, bytes);
+  });
+}
+
+// drain(device): a promise that settles when everything before it is done.
+napi_value drain(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  if (open_device_argument(call, 0, "drain") == nullptr) return nullptr;
+  return enqueue_wait(env, *external<DevicePtr>(env, call.at(0), kDeviceTag), [](Wait*) {});
+}
+
+napi_value recover(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "recover");
+  if (device == nullptr) return nullptr;
+  device->stream->recover();
+  return undefined(env);
+}
+
+// enqueue(op, ...arguments as ops.def lists them); null leaves an optional tensor out.
+napi_value enqueue(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  int64_t index = -1;
+  const std::vector<Op>& table = op_table();
+  if (!whole_number(env, call.at(0), &index) || index < 0 || index >= static_cast<int64_t>(table.size()))
+    return fail(env, "kernel_argument", "enqueue: unknown op");
+  const Op& op = table[static_cast<size_t>(index)];
+  std::unique_ptr<Argument[]> args(new Argument[op.params.size()]);
+  Device* device = nullptr;
+  for (size_t i = 0; i < op.params.size(); i++) {
+    const Param& p = op.params[i];
+    const napi_value value = call.at(i + 1);
+    const auto argument_error = [&](const std::string& rest) { return fail(env, "kernel_argument", std::string(op.name) + ": " + p.name + " " + rest); };
+    if (p.kind == Kind::kReal) {
+      if (napi_get_value_double(env, value, &args[i].real) != napi_ok) return argument_error(std::string("is ") + type_name(env, value) + ", expected a number");
+    } else if (p.kind == Kind::kInt) {
+      if (!whole_number(env, value, &args[i].integer)) return argument_error(std::string("is ") + type_name(env, value) + ", expected a whole number");
+    } else {
+      const Tensor* tensor = external<Tensor>(env, value, kTensorTag);
+      if (tensor == nullptr) {
+        napi_valuetype type = napi_undefined;
+        napi_typeof(env, value, &type);
+        if (!p.optional() || (type != napi_undefined && type != napi_null))
+          return argument_error(std::string("is ") + type_name(env, value) + ", expected a tensor" + (p.optional() ? " or null" : ""));
+        args[i].tensor = pt_tensor{};
+        continue;
+      }
+      if (tensor->device->closed) return argument_error("belongs to a closed device");
+      if (tensor->storage == nullptr) return argument_error(shape_text(tensor->view) + " was freed (its scope ended), expected a live tensor");
+      if (!p.is_input() && tensor->storage->mapping != nullptr) return argument_error("is a read-only view of a file, expected a tensor of the device");
+      if (device == nullptr) device = tensor->device.get();
+      if (tensor->device.get() != device) return argument_error("is on another device than the arguments before it");
+      args[i].tensor = tensor->view;
+    }
+  }
+  if (device == nullptr) return fail(env, "kernel_argument", std::string(op.name) + ": needs at least one tensor");
+  const std::string mismatch = check_shapes(op, args.get());
+  if (!mismatch.empty()) return fail(env, "kernel_argument", mismatch);
+  if (!op.supported(device->stream->backend()))
+    return fail(env, "kernel_device", std::string(op.name) + ": the backend \"" + device->stream->backend()->name + "\" does not have this op");
+  Task task;
+  task.op = &op;
+  task.args = std::move(args);
+  device->stream->enqueue(std::move(task));
+  return undefined(env);
+}
+
+// mapFile(path): the whole file, read-only, without reading it.
+napi_value map_file(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  std::string path;
+  if (!text(env, call.at(0), &path)) return fail(env, "kernel_argument", "mapFile: path must be a string");
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fail(env, "kernel_file", "mapFile: cannot open " + path + ": " + strerror(errno));
+  struct stat status;
+  MappingPtr* mapping = new MappingPtr(std::make_shared<Mapping>());
+  std::string error;
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    error = "not a regular file";
+  } else if (status.st_size > 0) {
+    void* data = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) {
+      error = strerror(errno);
+    } else {
+      (*mapping)->data = data;
+      (*mapping)->bytes = status.st_size;
+    }
+  }
+  close(fd);
+  if (!error.empty()) {
+    delete mapping;
+    return fail(env, "kernel_file", "mapFile: cannot map " + path + ": " + error);
+  }
+  napi_value value;
+  napi_create_external(
+      env, mapping, [](napi_env, void* data, void*) { delete static_cast<MappingPtr*>(data); }, nullptr, &value);
+  napi_type_tag_object(env, value, &kMappingTag);
+  return value;
+}
+
+// mapTensor(device, mapping, byte offset, dtype, shape): a read-only tensor over file memory.
+napi_value map_tensor(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  if (open_device_argument(call, 0, "mapTensor") == nullptr) return nullptr;
+  const DevicePtr device = *external<DevicePtr>(env, call.at(0), kDeviceTag);
+  MappingPtr* mapping = external<MappingPtr>(env, call.at(1), kMappingTag);
+  int64_t offset = 0;
+  int64_t dtype = 0;
+  pt_tensor view{};
+  if (mapping == nullptr) return fail(env, "kernel_argument", "mapTensor: expected a mapped file");
+  if (!whole_number(env, call.at(2), &offset) || offset < 0) return fail(env, "kernel_argument", "mapTensor: the offset must be a whole number >= 0");
+  if (!whole_number(env, call.at(3), &dtype) || dtype < 0 || dtype >= PT_DTYPE_COUNT) return fail(env, "kernel_argument", "mapTensor: unknown dtype");
+  if (!shape_argument(call, 4, "mapTensor", &view)) return nullptr;
+  view.dtype = static_cast<int32_t>(dtype);
+  view.device = device->id;
+  const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
+  if (offset + bytes > (*mapping)->bytes)
+    return fail(env, "kernel_argument", "mapTensor: " + shape_text(view) + " at byte " + std::to_string(offset) + " ends beyond the file's " + std::to_string((*mapping)->bytes) + " bytes");
+  if (offset % dtype_bytes(view.dtype) != 0)
+    return fail(env, "kernel_argument", "mapTensor: byte " + std::to_string(offset) + " is not aligned for " + dtype_name(view.dtype));
+  static char nothing[8];
+  view.data = bytes > 0 ? static_cast<char*>((*mapping)->data) + offset : nothing;
+  return wrap_tensor(env, new Storage{device, view.data, *mapping, 0}, view);
+}
+
+// status(device): what memory and the stream look like now.
+napi_value status(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "status");
+  if (device == nullptr) return nullptr;
+  napi_value object;
+  napi_create_object(env, &object);
+  const auto set = [&](const char* name, double value) { napi_set_named_property(env, object, name, number(env, value)); };
+  set("bytesInUse", static_cast<double>(device->arena.in_use()));
+  set("peakBytes", static_cast<double>(device->arena.peak()));
+  set("reservedBytes", static_cast<double>(device->arena.reserved()));
+  set("scratchPeakBytes", static_cast<double>(device->stream->scratch_peak()));
+  set("liveTensors", static_cast<double>(device->live_tensors));
+  set("leakedTensors", static_cast<double>(device->leaked_tensors));
+  set("queued", static_cast<double>(device->stream->length()));
+  set("capacity", static_cast<double>(Stream::kCapacity));
+  return object;
+}
+
+napi_value reset_peak(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "resetPeak");
+  if (device == nullptr) return nullptr;
+  device->arena.reset_peak();
+  return undefined(env);
+}
+
+napi_value check_guards(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "checkGuards");
+  if (device == nullptr) return nullptr;
+  return number(env, device->arena.check_guards());
+}
+
+napi_value op_names(napi_env env, napi_callback_info) {
+  napi_value list;
+  napi_create_array(env, &list);
+  uint32_t n = 0;
+  for (const Op& op : op_table()) napi_set_element(env, list, n++, string(env, op.name));
+  return list;
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  const auto add = [&](const char* name, napi_callback callback) {
+    napi_value fn;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &fn);
+    napi_set_named_property(env, exports, name, fn);
+  };
+  add("cpuPaths", cpu_paths);
+  add("openDevice", open_device);
+  add("closeDevice", close_device);
+  add("createTensor", create_tensor);
+  add("viewTensor", view_tensor);
+  add("freeTensor", free_tensor_export);
+  add("write", write_tensor);
+  add("read", read_tensor);
+  add("drain", drain);
+  add("recover", recover);
+  add("enqueue", enqueue);
+  add("mapFile", map_file);
+  add("mapTensor", map_tensor);
+  add("status", status);
+  add("resetPeak", reset_peak);
+  add("checkGuards", check_guards);
+  add("opNames", op_names);
+  return exports;
+}
+
+}  // namespace
+}  // namespace posttrain
+
+NAPI_MODULE_INIT() { return posttrain::init(env, exports); }

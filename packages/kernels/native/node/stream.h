@@ -1,0 +1,194 @@
+// The execution stream of one device: one executor thread takes tasks first in, first out. An error sticks: later ops are
+// skipped and every wait rejects with it, until recover(). The queue is bounded: a caller that runs kCapacity tasks ahead waits
+// in enqueue() (loops avoid that by awaiting ready()).
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../abi/kernels.h"
+#include "op_table.h"
+#include "threads.h"
+
+namespace posttrain {
+
+// What the executor does next: an op (op != nullptr), or an action of the glue (a copy in, a copy out, a wait).
+struct Task {
+  const Op* op = nullptr;
+  std::unique_ptr<Argument[]> args;
+  std::function<void(const std::string& error)> action;
+};
+
+class Stream {
+ public:
+  static constexpr size_t kCapacity = 4096;
+
+  Stream(const pt_backend* backend, int threads) : backend_(backend), compute_(threads) {
+    context_.owner = this;
+    context_.threads = compute_.count();
+    context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
+      static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
+    };
+    context_.scratch = [](const pt_context* ctx, int64_t bytes) { return static_cast<Stream*>(ctx->owner)->scratch(bytes); };
+    context_.fail = record_failure;
+    executor_ = std::thread([this] { run(); });
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Ends the threads after the op at work; what is still queued is dropped (drain first to have it done).
+  ~Stream() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+      tasks_.clear();
+      length_.store(0, std::memory_order_release);
+    }
+    not_empty_.notify_one();
+    executor_.join();
+    for (const Chunk& chunk : chunks_) free(chunk.data);
+  }
+
+  void enqueue(Task task) {
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      not_full_.wait(lock, [this] { return tasks_.size() < kCapacity; });
+      tasks_.push_back(std::move(task));
+      length_.store(tasks_.size(), std::memory_order_release);
+      if (!asleep_) return;
+    }
+    not_empty_.notify_one();
+  }
+
+  size_t length() const { return length_.load(std::memory_order_acquire); }
+  int threads() const { return compute_.count(); }
+  const pt_backend* backend() const { return backend_; }
+  int64_t scratch_peak() const { return scratch_peak_.load(std::memory_order_relaxed); }
+
+  // Forgets the error; what failed ops should have written stays undefined. Call with the stream drained.
+  void recover() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    error_.clear();
+  }
+
+ private:
+  struct Chunk {
+    char* data;
+    int64_t bytes;
+  };
+  static constexpr int kSpins = 2000;
+
+  static void record_failure(const pt_context* ctx, const char* format, ...) {
+    char text[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    Stream* stream = static_cast<Stream*>(ctx->owner);
+    const std::lock_guard<std::mutex> lock(stream->failure_mutex_);
+    if (stream->failure_.empty()) stream->failure_ = text;
+  }
+
+  bool take(Task& task) {
+    for (int spins = 0; spins < kSpins && length_.load(std::memory_order_acquire) == 0; spins++) pause_briefly();
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (tasks_.empty()) {
+      asleep_ = true;
+      not_empty_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+      asleep_ = false;
+    }
+    if (tasks_.empty()) return false;
+    task = std::move(tasks_.front());
+    tasks_.pop_front();
+    length_.store(tasks_.size(), std::memory_order_release);
+    if (tasks_.size() == kCapacity - 1) not_full_.notify_one();
+    return true;
+  }
+
+  void run() {
+    Task task;
+    while (take(task)) {
+      std::string error;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        error = error_;
+      }
+      if (task.op == nullptr) {
+        task.action(error);
+      } else if (error.empty()) {
+        failure_.clear();
+        const int status = task.op->run(backend_, &context_, task.args.get());
+        if (status != 0 || !failure_.empty()) {
+          const std::lock_guard<std::mutex> lock(mutex_);
+          error_ = describe(*task.op, task.args.get()) + ": " + (failure_.empty() ? "failed" : failure_);
+        }
+        release_scratch();
+      }
+      task = Task();
+    }
+  }
+
+  void* scratch(int64_t bytes) {
+    bytes = (bytes + 63) / 64 * 64;
+    if (bytes < 64) bytes = 64;
+    if (chunks_.empty() || chunk_used_ + bytes > chunks_.back().bytes) {
+      const int64_t size = bytes > kChunk ? bytes : kChunk;
+      void* data = aligned_alloc(64, static_cast<size_t>(size));
+      if (data == nullptr) {
+        failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
+        return nullptr;
+      }
+      chunks_.push_back(Chunk{static_cast<char*>(data), size});
+      chunk_used_ = 0;
+    }
+    char* result = chunks_.back().data + chunk_used_;
+    chunk_used_ += bytes;
+    return result;
+  }
+
+  // One chunk as large as the largest op needed is kept for the next op.
+  void release_scratch() {
+    int64_t total = 0;
+    for (const Chunk& chunk : chunks_) total += chunk.bytes;
+    if (total > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(total, std::memory_order_relaxed);
+    if (chunks_.size() > 1) {
+      for (const Chunk& chunk : chunks_) free(chunk.data);
+      chunks_.clear();
+      void* data = aligned_alloc(64, static_cast<size_t>(total));
+      if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), total});
+    }
+    chunk_used_ = 0;
+  }
+
+  static constexpr int64_t kChunk = 1 << 20;
+
+  const pt_backend* backend_;
+  Threads compute_;
+  pt_context context_{};
+  std::thread executor_;
+  std::mutex mutex_;
+  std::condition_variable not_empty_;
+  std::condition_variable not_full_;
+  std::deque<Task> tasks_;
+  std::atomic<size_t> length_{0};
+  std::atomic<int64_t> scratch_peak_{0};
+  bool asleep_ = false;
+  bool stopping_ = false;
+  std::string error_;
+  std::mutex failure_mutex_;
+  std::string failure_;
+  std::vector<Chunk> chunks_;
+  int64_t chunk_used_ = 0;
+};
+
+}  // namespace posttrain

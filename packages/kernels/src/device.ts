@@ -1,0 +1,125 @@
+// A device: an execution stream, its threads and its memory. Ops enqueue and return; only read() and drain() wait.
+//
+// The cpu path (avx512, avx2, plain) is chosen when the device is opened; all give the same bits. POSTTRAIN_CPU forces one,
+// POSTTRAIN_THREADS sets the number of compute threads.
+import { availableParallelism, totalmem } from "node:os";
+import { opNames } from "./binding.generated.js";
+import { KernelError } from "./errors.js";
+import { type DeviceHandle, type DeviceStatus, native } from "./native.js";
+import { Scope } from "./scope.js";
+
+export interface DeviceOptions {
+  /** "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
+  readonly path?: string | undefined;
+  /** Compute threads. Default: POSTTRAIN_THREADS, else one per core. */
+  readonly threads?: number | undefined;
+  /** The most bytes that tensors may take. Default: 0.9 of the machine's memory. */
+  readonly memoryLimit?: number | undefined;
+  /** Marked bytes around each tensor and no reuse of memory until checkGuards(); for tests. */
+  readonly guards?: boolean | undefined;
+}
+
+/** The cpu paths that this machine can run, fastest first. */
+export function cpuPaths(): readonly string[] {
+  return native.cpuPaths();
+}
+
+export class Device {
+  readonly handle: DeviceHandle;
+  readonly backend = "cpu";
+  readonly path: string;
+  readonly threads: number;
+
+  constructor(handle: DeviceHandle, path: string, threads: number) {
+    this.handle = handle;
+    this.path = path;
+    this.threads = threads;
+  }
+
+  /** A scope that its caller ends. */
+  scope(): Scope {
+    return new Scope(this);
+  }
+
+  /** Runs `body` in a scope of its own and ends it, also when `body` throws. */
+  async run<T>(body: (scope: Scope) => Promise<T> | T): Promise<T> {
+    const scope = this.scope();
+    try {
+      return await body(scope);
+    } finally {
+      scope.end();
+    }
+  }
+
+  /** Settles when everything enqueued so far is done; rejects with the error of the first op that failed. */
+  drain(): Promise<void> {
+    return native.drain(this.handle);
+  }
+
+  /** Settles when the stream has room for much more: await it in loops, so that enqueueing never has to wait. */
+  async ready(): Promise<void> {
+    for (let status = this.status(); status.queued > status.capacity / 2; status = this.status()) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /** Forgets the error that sticks to the stream. What the failed and skipped ops should have written is undefined. */
+  async recover(): Promise<void> {
+    await this.drain().catch(() => undefined);
+    native.recover(this.handle);
+  }
+
+  status(): DeviceStatus {
+    return native.status(this.handle);
+  }
+
+  resetPeak(): void {
+    native.resetPeak(this.handle);
+  }
+
+  /** With guards: the number of tensors whose surroundings were overwritten. */
+  async checkGuards(): Promise<number> {
+    await this.drain();
+    return native.checkGuards(this.handle);
+  }
+
+  /** Waits for the stream, then ends the threads and frees all memory. */
+  async close(): Promise<void> {
+    await this.drain().catch(() => undefined);
+    native.closeDevice(this.handle);
+  }
+}
+
+/** Opens a cpu device. Throws KernelError when the asked-for path is not there; never takes another one silently. */
+export function openDevice(options: DeviceOptions = {}): Device {
+  const names = native.opNames();
+  if (names.join() !== opNames.join()) {
+    throw new KernelError(
+      "kernel_load",
+      "The native kernels were built from another op table than this code: rebuild them with make -C packages/kernels/native.",
+    );
+  }
+  const available = cpuPaths();
+  const path = options.path ?? process.env["POSTTRAIN_CPU"] ?? available[0] ?? "plain";
+  if (!available.includes(path)) {
+    throw new KernelError(
+      "kernel_device",
+      `The cpu path "${path}" is not available here (asked for by ${
+        options.path === undefined ? "POSTTRAIN_CPU" : "the path option"
+      }); this machine has: ${available.join(", ")}.`,
+    );
+  }
+  const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
+  const limit = options.memoryLimit ?? Math.floor(totalmem() * 0.9);
+  return new Device(native.openDevice(path, threads, limit, options.guards ?? false), path, threads);
+}
+
+function threadsFromEnvironment(): number | undefined {
+  const text = process.env["POSTTRAIN_THREADS"];
+  if (text === undefined || text === "") return undefined;
+  const threads = Number(text);
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new KernelError("kernel_argument", `POSTTRAIN_THREADS is "${text}", expected a whole number of at least 1.`);
+  }
+  return threads;
+}

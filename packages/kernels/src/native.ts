@@ -1,0 +1,105 @@
+// The only file that loads the native library, and its surface in types. Looks for the build of this checkout
+// (packages/kernels/build/<variant>); when it cannot be loaded, the error says what was tried and which command helps.
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { asKernelError, KernelError } from "./errors.js";
+
+declare const handle: unique symbol;
+export type DeviceHandle = { readonly [handle]: "device" };
+export type TensorHandle = { readonly [handle]: "tensor" };
+export type MappingHandle = { readonly [handle]: "mapping" };
+
+export interface DeviceStatus {
+  /** Bytes of live tensors, now and at most. */
+  readonly bytesInUse: number;
+  readonly peakBytes: number;
+  /** Bytes that the arena holds from the system (live and cached). */
+  readonly reservedBytes: number;
+  /** The most bytes of working memory that one op needed. */
+  readonly scratchPeakBytes: number;
+  readonly liveTensors: number;
+  /** Tensors that the garbage collector found before anybody freed them. */
+  readonly leakedTensors: number;
+  /** Tasks in the stream, and how many fit. */
+  readonly queued: number;
+  readonly capacity: number;
+}
+
+interface Addon {
+  cpuPaths(): string[];
+  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean): DeviceHandle;
+  closeDevice(device: DeviceHandle): void;
+  createTensor(device: DeviceHandle, dtype: number, shape: readonly number[]): TensorHandle;
+  viewTensor(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
+  freeTensor(tensor: TensorHandle): void;
+  write(tensor: TensorHandle, data: ArrayBufferView): void;
+  read(tensor: TensorHandle): Promise<ArrayBuffer>;
+  drain(device: DeviceHandle): Promise<void>;
+  recover(device: DeviceHandle): void;
+  enqueue(op: number, ...args: readonly unknown[]): void;
+  mapFile(path: string): MappingHandle;
+  mapTensor(
+    device: DeviceHandle,
+    mapping: MappingHandle,
+    offset: number,
+    dtype: number,
+    shape: readonly number[],
+  ): TensorHandle;
+  status(device: DeviceHandle): DeviceStatus;
+  resetPeak(device: DeviceHandle): void;
+  checkGuards(device: DeviceHandle): number;
+  opNames(): string[];
+}
+
+function load(): Addon {
+  const variant = process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "release";
+  const path = fileURLToPath(new URL(`../build/${variant}/kernels.node`, import.meta.url));
+  const build = "build it with: make -C packages/kernels/native (npm test and npm start do that)";
+  if (!existsSync(path)) {
+    throw new KernelError(
+      "kernel_load",
+      `The native kernels are not built for ${process.platform}-${process.arch}: ${path} does not exist; ${build}.`,
+    );
+  }
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new KernelError(
+      "kernel_load",
+      `The native kernels at ${path} cannot be loaded on ${process.platform}-${process.arch}, Node ${process.versions.node}: ${
+        cause instanceof Error ? cause.message : String(cause)
+      }. After an update of Node, the compiler or the system, ${build}.`,
+      { cause },
+    );
+  }
+}
+
+let addon: Addon | undefined;
+
+/** The addon, loaded at first use. Its errors come out as KernelError. */
+export const native: Addon = new Proxy({} as Addon, {
+  get(target, name: keyof Addon) {
+    addon ??= load();
+    const original = addon[name] as (...args: readonly unknown[]) => unknown;
+    const wrapped = (...args: readonly unknown[]): unknown => {
+      try {
+        const result = original(...args);
+        return result instanceof Promise
+          ? result.catch((error: unknown) => {
+              throw asKernelError(error);
+            })
+          : result;
+      } catch (error) {
+        throw asKernelError(error);
+      }
+    };
+    Object.defineProperty(target, name, { value: wrapped });
+    return wrapped;
+  },
+});
+
+/** Puts op number `op` into the stream of its tensors' device. */
+export function enqueue(op: number, ...args: readonly unknown[]): void {
+  native.enqueue(op, ...args);
+}

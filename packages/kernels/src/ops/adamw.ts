@@ -1,0 +1,38 @@
+import { adamwForward } from "../binding.generated.js";
+import type { Tensor } from "../tensor.js";
+
+export interface AdamwStep {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** 1 for the first step. */
+  readonly step: number;
+  /** The gradient is multiplied by it first (normalisation, clipping). */
+  readonly gradientScale: number;
+}
+
+/** One step of AdamW (Loshchilov & Hutter 2019, as torch.optim.AdamW) on f32 tensors of one shape; parameter and moments change in place. */
+export function adamw(
+  parameter: Tensor,
+  m: Tensor,
+  v: Tensor,
+  gradient: Tensor,
+  { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale }: AdamwStep,
+): void {
+  adamwForward(
+    parameter,
+    m,
+    v,
+    gradient,
+    learningRate,
+    beta1,
+    beta2,
+    eps,
+    weightDecay,
+    1 - beta1 ** step,
+    1 - beta2 ** step,
+    gradientScale,
+  );
+}

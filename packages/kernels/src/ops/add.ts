@@ -1,0 +1,16 @@
+import { addForward } from "../binding.generated.js";
+import type { Scope } from "../scope.js";
+import type { Tensor } from "../tensor.js";
+
+/** y = a + b, same shape. */
+export function add(scope: Scope, a: Tensor, b: Tensor): Tensor {
+  const y = scope.empty(a.shape);
+  addForward(y, a, b);
+  scope.tape?.record({
+    outputs: [y],
+    inputs: [a, b],
+    saved: [],
+    backward: (_, [dy]) => [dy, dy],
+  });
+  return y;
+}

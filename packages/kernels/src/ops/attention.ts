@@ -1,0 +1,63 @@
+import { attentionBackward, attentionCachedForward, attentionForward } from "../binding.generated.js";
+import type { Scope } from "../scope.js";
+import { shapeOf, type Tensor } from "../tensor.js";
+
+/**
+ * Causal grouped-query attention over sequences packed one after the other: q (M, H, D), k and v (M, G, D), sequence s in rows
+ * starts[s] .. starts[s+1] - 1. Returns y (M, H, D). Online softmax over blocks of 64 keys (Dao et al. 2022), each block from zero
+ * against its own maximum, merged in block order.
+ */
+export function attention(
+  scope: Scope,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  starts: Tensor,
+  scale: number,
+): Tensor {
+  const [rows = 0, heads = 0] = shapeOf("attention", "q", q, 3);
+  const y = scope.empty(q.shape);
+  const lse = scope.empty([rows, heads]);
+  attentionForward(y, lse, q, k, v, starts, scale);
+  scope.tape?.record({
+    outputs: [y],
+    inputs: [q, k, v],
+    saved: [q, k, v, y, lse, starts],
+    backward: (inner, [dy]) => {
+      if (dy === undefined) return [];
+      const dq = inner.empty(q.shape);
+      const dk = inner.empty(k.shape);
+      const dv = inner.empty(v.shape);
+      attentionBackward(dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+      return [dq, dk, dv];
+    },
+  });
+  return y;
+}
+
+/** Keys and values of one layer in pages of B keys: (P, G, B, D) each. */
+export interface KvPages {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/**
+ * The same function over a paged cache, the same bits: the new rows' keys are in the cache already. lengths (i32, S): keys of each
+ * sequence, new ones included; pages (i32, S, L): which page holds its keys 64 b .. 64 b + 63. No gradient.
+ */
+export function attentionCached(
+  scope: Scope,
+  q: Tensor,
+  cache: KvPages,
+  layout: { readonly starts: Tensor; readonly lengths: Tensor; readonly pages: Tensor },
+  scale: number,
+): Tensor {
+  const [rows = 0, heads = 0] = shapeOf("attentionCached", "q", q, 3);
+  const y = scope.empty(q.shape);
+  scope.child((inner) => {
+    const lse = inner.empty([rows, heads]);
+    attentionCachedForward(y, lse, q, cache.keys, cache.values, layout.starts, layout.lengths, layout.pages, scale);
+    return undefined;
+  });
+  return y;
+}

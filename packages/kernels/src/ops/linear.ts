@@ -1,0 +1,23 @@
+import { linearBackward, linearForward } from "../binding.generated.js";
+import type { Scope } from "../scope.js";
+import { shapeOf, type Tensor } from "../tensor.js";
+
+/** y (M, N) = x (M, K) weight^T (N, K) + bias (N). Each output is one chain of fused multiply-adds along K; the bias is added last. */
+export function linear(scope: Scope, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const [rows = 0] = shapeOf("linear", "x", x, 2);
+  const [outputs = 0] = shapeOf("linear", "weight", weight, 2);
+  const y = scope.empty([rows, outputs]);
+  linearForward(y, x, weight, bias ?? null);
+  scope.tape?.record({
+    outputs: [y],
+    inputs: [x],
+    saved: [x],
+    backward: (inner, [dy]) => {
+      if (dy === undefined) return [];
+      const dx = inner.empty(x.shape);
+      linearBackward(dx, weight.gradient ?? null, bias?.gradient ?? null, dy, x, weight);
+      return [dx];
+    },
+  });
+  return y;
+}

@@ -1,0 +1,26 @@
+import { probeFmaForward } from "../binding.generated.js";
+import type { Device } from "../device.js";
+
+const operationsPerRound = 24 * 16 * 2;
+
+/** The fp32 multiply-add rate of the device's compute threads, in floating-point operations a second, measured for `seconds`. */
+export async function probeFmaPeak(device: Device, seconds = 0.2): Promise<number> {
+  return device.run(async (scope) => {
+    const y = scope.empty([device.threads]);
+    const time = async (rounds: number): Promise<number> => {
+      await device.drain();
+      const start = performance.now();
+      probeFmaForward(y, rounds);
+      await device.drain();
+      return (performance.now() - start) / 1000;
+    };
+    let rounds = 10_000;
+    let elapsed = await time(rounds);
+    while (elapsed < seconds / 10) {
+      rounds *= 4;
+      elapsed = await time(rounds);
+    }
+    rounds = Math.ceil((rounds * seconds) / elapsed);
+    return (operationsPerRound * rounds * device.threads) / (await time(rounds));
+  });
+}

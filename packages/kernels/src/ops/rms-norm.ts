@@ -1,0 +1,33 @@
+import { rmsNormBackward, rmsNormForward } from "../binding.generated.js";
+import type { Scope } from "../scope.js";
+import { shapeOf, type Tensor } from "../tensor.js";
+
+/**
+ * s = x (+ residual); y = s / sqrt(mean(s^2) + eps) * weight over the last axis of x (M, C). Returns y and, with a residual, the sum
+ * s that goes on. Zhang & Sennrich 2019.
+ */
+export function rmsNorm(
+  scope: Scope,
+  x: Tensor,
+  weight: Tensor,
+  options: { readonly eps: number; readonly residual?: Tensor },
+): { readonly y: Tensor; readonly sum: Tensor } {
+  const [rows = 0] = shapeOf("rmsNorm", "x", x, 2);
+  const { eps, residual } = options;
+  const y = scope.empty(x.shape);
+  const rstd = scope.empty([rows]);
+  const sum = residual === undefined ? x : scope.empty(x.shape);
+  rmsNormForward(y, rstd, residual === undefined ? null : sum, x, residual ?? null, weight, eps);
+  scope.tape?.record({
+    outputs: residual === undefined ? [y] : [y, sum],
+    inputs: residual === undefined ? [x] : [x, residual],
+    saved: [sum, rstd],
+    backward: (inner, [dy, dsum]) => {
+      if (dy === undefined) return [dsum, dsum];
+      const dx = inner.empty(x.shape);
+      rmsNormBackward(dx, weight.gradient ?? null, dy, dsum ?? null, sum, weight, rstd);
+      return [dx, dx];
+    },
+  });
+  return { y, sum };
+}

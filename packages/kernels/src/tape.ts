@@ -1,0 +1,130 @@
+// The gradient tape: ops record what they computed and how to go back; backward() walks the records in reverse.
+//
+// A backward rule gets the gradients of its outputs and returns those of its activation inputs; gradients of parameters it adds
+// to parameter.gradient itself (d<parameter> accumulates). Where an activation has two consumers the tape adds. A record holds
+// the tensors that its rule needs, and lets go of them as soon as the rule has run.
+import { addForward } from "./binding.generated.js";
+import { Scope } from "./scope.js";
+import type { Tensor } from "./tensor.js";
+
+export interface TapeRecord {
+  readonly outputs: readonly Tensor[];
+  /** Activations that get a gradient, in the order in which backward returns them. */
+  readonly inputs: readonly Tensor[];
+  /** What backward reads. */
+  readonly saved: readonly Tensor[];
+  readonly backward: (scope: Scope, gradients: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
+}
+
+export class Tape {
+  #records: TapeRecord[] = [];
+
+  record(record: TapeRecord): void {
+    for (const tensor of record.saved) tensor.hold();
+    this.#records.push(record);
+  }
+
+  /** Takes all records, newest first, each once; the caller calls release() on it when done. */
+  *unwind(): Generator<TapeRecord> {
+    for (let record = this.#records.pop(); record !== undefined; record = this.#records.pop()) {
+      try {
+        yield record;
+      } finally {
+        for (const tensor of record.saved) tensor.drop();
+      }
+    }
+  }
+
+  /** Lets go of everything that was not walked (an abandoned forward pass). */
+  clear(): void {
+    for (const _ of this.unwind()) continue;
+  }
+}
+
+/** A gradient to start from, of the same shape as its tensor. */
+export interface Seed {
+  readonly tensor: Tensor;
+  readonly gradient: Tensor;
+}
+
+/**
+ * Walks the tape back from `seeds`. Parameter gradients are added where they belong; returns the gradients of `wanted`
+ * activations (undefined where none arrived), held by `scope`. The tape is empty afterwards.
+ */
+export function backward(
+  scope: Scope,
+  tape: Tape,
+  seeds: readonly Seed[],
+  wanted: readonly Tensor[] = [],
+): readonly (Tensor | undefined)[] {
+  const gradients = new Map<Tensor, Tensor>();
+  const keepGradient = (tensor: Tensor, gradient: Tensor): void => {
+    gradients.get(tensor)?.drop();
+    gradients.set(tensor, gradient.hold());
+  };
+  for (const seed of seeds) keepGradient(seed.tensor, seed.gradient);
+  const arrive = (inner: Scope, tensor: Tensor, gradient: Tensor): void => {
+    const present = gradients.get(tensor);
+    if (present === undefined) {
+      keepGradient(tensor, gradient);
+      return;
+    }
+    const sum = inner.empty(present.shape);
+    addForward(sum, present, gradient);
+    keepGradient(tensor, sum);
+  };
+  try {
+    for (const record of tape.unwind()) {
+      const incoming = record.outputs.map((output) => gradients.get(output));
+      if (incoming.every((gradient) => gradient === undefined)) continue;
+      const inner = new Scope(scope.device);
+      try {
+        const outgoing = record.backward(inner, incoming);
+        for (const [i, input] of record.inputs.entries()) {
+          const gradient = outgoing[i];
+          if (gradient !== undefined) arrive(inner, input, gradient);
+        }
+      } finally {
+        inner.end();
+      }
+      for (const output of record.outputs) {
+        if (wanted.includes(output)) continue;
+        gradients.get(output)?.drop();
+        gradients.delete(output);
+      }
+    }
+    return wanted.map((tensor) => {
+      const gradient = gradients.get(tensor);
+      if (gradient !== undefined) scope.keep(gradient);
+      return gradient;
+    });
+  } finally {
+    tape.clear();
+    for (const gradient of gradients.values()) gradient.drop();
+  }
+}
+
+/**
+ * Activation checkpointing: runs `segment` without recording and records only its inputs; going back, the segment runs again
+ * with a tape of its own. The same ops on the same inputs give the same bits, so the gradients are those without it.
+ */
+export function checkpoint(
+  scope: Scope,
+  inputs: readonly Tensor[],
+  segment: (inner: Scope) => Tensor,
+): Tensor {
+  if (scope.tape === undefined) return scope.child(segment);
+  const output = scope.child(segment, null);
+  scope.tape.record({
+    outputs: [output],
+    inputs,
+    saved: inputs,
+    backward: (inner, [gradient]) => {
+      if (gradient === undefined) return [];
+      const tape = new Tape();
+      const again = inner.child(segment, tape);
+      return backward(inner, tape, [{ tensor: again, gradient }], inputs);
+    },
+  });
+  return output;
+}

@@ -1,0 +1,91 @@
+// A tensor: dtype, shape and a handle to memory on a device. Memory is counted: every scope or tape that needs the tensor holds
+// it once; when the last one lets go, the memory returns to the arena at its place in the stream.
+import type { Device } from "./device.js";
+import { KernelError } from "./errors.js";
+import { native, type TensorHandle } from "./native.js";
+
+export const dtypes = ["f32", "f64", "bf16", "f16", "i32"] as const;
+export type Dtype = (typeof dtypes)[number];
+export type TensorData = Float32Array | Float64Array | Int32Array | Uint16Array;
+/** The array that read() gives: half-precision values come as their bits. */
+export type DataOf<D extends Dtype> = D extends "f32"
+  ? Float32Array
+  : D extends "f64"
+    ? Float64Array
+    : D extends "i32"
+      ? Int32Array
+      : Uint16Array;
+
+const arrays = { f32: Float32Array, f64: Float64Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array };
+
+export class Tensor {
+  readonly device: Device;
+  readonly handle: TensorHandle;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** For a parameter that is trained: where backward rules add its gradient (+=). */
+  gradient: Tensor | undefined = undefined;
+  #holders = 0;
+  #freed = false;
+
+  /** Not for callers: tensors come from a scope or an op. */
+  constructor(device: Device, handle: TensorHandle, dtype: Dtype, shape: readonly number[]) {
+    this.device = device;
+    this.handle = handle;
+    this.dtype = dtype;
+    this.shape = Object.freeze([...shape]);
+  }
+
+  get size(): number {
+    return this.shape.reduce((product, dim) => product * dim, 1);
+  }
+
+  get freed(): boolean {
+    return this.#freed;
+  }
+
+  hold(): this {
+    if (this.#freed) throw new KernelError("kernel_argument", `hold: the tensor ${describe(this)} was freed`);
+    this.#holders++;
+    return this;
+  }
+
+  drop(): void {
+    if (--this.#holders > 0 || this.#freed) return;
+    this.#freed = true;
+    native.freeTensor(this.handle);
+  }
+
+  /** The values as they are at this place in the stream. Waits for everything enqueued before. */
+  async read(): Promise<TensorData> {
+    return new arrays[this.dtype](await native.read(this.handle));
+  }
+
+  /** Stores `data` (same number of bytes) at this place in the stream; the data may be reused at once. */
+  write(data: TensorData): void {
+    native.write(this.handle, data);
+  }
+}
+
+export function describe(tensor: Tensor): string {
+  return `${tensor.dtype} [${tensor.shape.join(", ")}]`;
+}
+
+/** What the binding passes on: the handle of a tensor, anything else as it is, so that the addon says what is wrong with it. */
+export function handleOf(value: unknown): unknown {
+  return value instanceof Tensor ? value.handle : value;
+}
+
+/** The shape of an op's argument, or an error that names op and argument when it is no tensor of that many axes. */
+export function shapeOf(op: string, name: string, value: unknown, axes: number): readonly number[] {
+  if (!(value instanceof Tensor)) {
+    throw new KernelError(
+      "kernel_argument",
+      `${op}: ${name} is ${value === null ? "null" : typeof value}, expected a tensor`,
+    );
+  }
+  if (value.shape.length !== axes) {
+    throw new KernelError("kernel_argument", `${op}: ${name} is ${describe(value)}, expected ${axes} axes`);
+  }
+  return value.shape;
+}
