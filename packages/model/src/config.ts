@@ -55,6 +55,8 @@ const idText = "a token id (a whole number from 0 to 2147483647)";
 const id = z.number(idText).int(idText).min(0, idText).max(2147483647, idText);
 const positiveText = "a number above 0";
 const positive = z.number(positiveText).gt(0, positiveText);
+const thetaText = "a number above 1";
+const theta = z.number(thetaText).gt(1, thetaText);
 const flag = z.boolean("true or false");
 /** One token id, a list of them, or null: `eos_token_id` in config.json and generation_config.json. */
 export const tokenIds = z
@@ -75,7 +77,7 @@ const ropeScaling = z
     {
       type: z.string("a string").nullish(),
       rope_type: z.string("a string").nullish(),
-      rope_theta: positive.nullish(),
+      rope_theta: theta.nullish(),
       partial_rotary_factor: z.literal(1, "1 (rotation of part of a head is not supported)").nullish(),
       factor: z.number("a number from 1").min(1, "a number from 1").nullish(),
       original_max_position_embeddings: count.nullish(),
@@ -103,7 +105,7 @@ const schema = z.looseObject(
     rms_norm_eps: positive.default(1e-6),
     tie_word_embeddings: flag.default(false),
     initializer_range: positive.default(0.02),
-    rope_theta: positive.nullish(),
+    rope_theta: theta.nullish(),
     rope_scaling: ropeScaling.nullish(),
     rope_parameters: ropeScaling.nullish(),
     partial_rotary_factor: z.literal(1, "1 (rotation of part of a head is not supported)").nullish(),
@@ -182,7 +184,7 @@ export function parseModelConfig(json: unknown, file: string): Qwen2Config {
 /**
  * The rotary angle of each pair of dimensions per position (headDim / 2 values, radians), and the factor on cos
  * and sin (scores grow by its square). YaRN acts at every length, the original ones too, and stretches by the
- * `factor` of the file even where max_position_embeddings says another ratio (as transformers 5 and vLLM do).
+ * `factor` of the file even where max_position_embeddings says another ratio (as transformers does).
  */
 export function ropeFrequencies(config: Qwen2Config): {
   readonly inverseFrequencies: Float64Array;
@@ -249,14 +251,16 @@ export function parameterCount(config: Qwen2Config): number {
  * Keys of `config.raw` that are unknown here are kept as they were.
  */
 export function toJson(config: Qwen2Config): string {
-  const { rope_parameters: _, dtype: __, ...kept } = config.raw;
+  // Left out because other keys say the same.
+  const { rope_parameters: _rope, dtype: _dtype, layer_types: _types, ...kept } = config.raw;
+  const usualHeadDim = config.headDim * config.heads === config.hiddenSize;
   const eos = config.eosTokenIds;
   const known: Record<string, unknown> = {
     architectures: ["Qwen2ForCausalLM"],
     attention_dropout: 0,
     bos_token_id: config.bosTokenId ?? undefined,
     eos_token_id: eos.length > 1 ? eos : eos[0],
-    head_dim: config.headDim * config.heads !== config.hiddenSize ? config.headDim : kept["head_dim"],
+    head_dim: usualHeadDim && kept["head_dim"] == null ? undefined : config.headDim,
     hidden_act: "silu",
     hidden_size: config.hiddenSize,
     initializer_range: config.initializerRange,
@@ -298,11 +302,17 @@ export function parseWith<T extends z.ZodType>(
   const problems = result.error.issues.map((issue) => {
     const key = issue.path.join(".") || "the file";
     if (issue.input === undefined) return `${key} is missing (it must be ${issue.message})`;
-    const value = JSON.stringify(issue.input);
-    return `${key} must be ${issue.message}, but is ${value.length > 60 ? `${value.slice(0, 60)}...` : value}`;
+    return `${key} must be ${issue.message}, but is ${describe(issue.input)}`;
   });
   const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
   throw new UserError(code, `${file}: ${problems.slice(0, 5).join("; ")}${more}.`);
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
 function refuseOtherArchitectures(json: unknown, file: string): void {

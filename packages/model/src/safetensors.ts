@@ -142,7 +142,7 @@ export async function writeSafetensors(path: string, tensors: Iterable<TensorSou
     await rename(partial, path);
     await syncPath(dirname(path));
   } catch (cause) {
-    await handle?.close();
+    await handle?.close().catch(() => undefined); // the first error is the one to tell
     await rm(partial, { force: true });
     throw asCannotWrite(path, cause);
   }
