@@ -32,8 +32,8 @@ export interface ChatTemplate {
 /** A template's text, or several by name (`default`, `tool_use`: taken when there are tools). */
 export type TemplateSource = string | Readonly<Record<string, string>>;
 
-const MAX_STEPS = 5_000_000;
-const MAX_LENGTH = 1 << 26;
+const MAX_STEPS = 300_000;
+const MAX_LENGTH = 1 << 24;
 
 /**
  * Reads `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`; the special tokens of the latter
@@ -103,8 +103,14 @@ interface RuntimeValue {
 interface Environment {
   set(name: string, value: unknown): void;
 }
+/** A node of the parsed template; the fields of the one kind that is looked into. */
+interface Statement {
+  readonly type: string;
+  readonly iterable?: Statement;
+  readonly lhs?: Statement;
+}
 interface Interpreter {
-  evaluate(statement: unknown, environment: Environment): RuntimeValue;
+  evaluate(statement: Statement | undefined, environment: Environment): RuntimeValue;
   run(program: Program): RuntimeValue;
 }
 type Program = jinja.Template["parsed"];
@@ -117,17 +123,23 @@ const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
   readonly parse: (tokens: unknown) => Program;
 };
 
-/** Counts steps and refuses values that grow without end: a template can stop neither. */
+/**
+ * Counts evaluations and refuses values that grow without end. A list that a loop walks costs a step an item, since walking is
+ * the loop's work; other values cost by their size, little. A long conversation takes thousands of steps, the limit is two seconds away.
+ */
 class BoundedInterpreter extends Interpreter {
   private steps = 0;
+  private readonly walked = new Set<Statement | undefined>();
 
-  override evaluate(...args: Parameters<Interpreter["evaluate"]>): RuntimeValue {
-    if (++this.steps > MAX_STEPS) throw new Error(`it did not end within ${MAX_STEPS} steps`);
-    const result = super.evaluate(...args);
-    const value: unknown = result.value;
-    if ((typeof value === "string" || Array.isArray(value)) && value.length > MAX_LENGTH) {
-      throw new Error(`it made a value longer than ${MAX_LENGTH}`);
-    }
+  override evaluate(statement: Statement | undefined, environment: Environment): RuntimeValue {
+    const list = statement?.type === "For" ? statement.iterable : undefined;
+    if (list) this.walked.add(list.type === "SelectExpression" && list.lhs ? list.lhs : list);
+    const result = super.evaluate(statement, environment);
+    const { value } = result;
+    const size = typeof value === "string" || Array.isArray(value) ? value.length : 0;
+    if (size > MAX_LENGTH) throw new Error(`it made a value longer than ${MAX_LENGTH}`);
+    this.steps += 1 + (this.walked.has(statement) ? size : Math.floor(size / 1024));
+    if (this.steps > MAX_STEPS) throw new Error(`it did not end within ${MAX_STEPS} steps`);
     return result;
   }
 }

@@ -24,6 +24,13 @@ export interface EncodeOptions {
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
 }
 
+const MELTS =
+  "The characters where they meet make one token: remove white space from the start of the answer, or have the template end " +
+  "its generation prompt with a special token or a line feed.";
+const REWRITES =
+  "renders earlier turns differently once later ones follow (as those do that drop earlier reasoning): " +
+  "use loss on the completion, with one row for each answer, or a template that keeps what it wrote.";
+
 /** Unshifted, as Hugging Face has it: labels[i] is the target at position i, predicted from i - 1. */
 export interface EncodedConversation {
   readonly inputIds: number[];
@@ -46,26 +53,37 @@ export async function encodeConversation(
     template.render(messages.slice(0, count), { ...rendering, addGenerationPrompt });
 
   const turns = lossOn === "everything" ? [] : trainedTurns(messages, lossOn);
-  // All of the conversation, then for each turn what comes before it and what ends with it.
   const texts = [render(messages.length, false)];
-  for (const turn of turns) texts.push(render(turn, true), render(turn + 1, false));
-  const [inputIds = [], ...prefixes] = await tokenizer.encodeBatch(texts);
+  // For each turn the places in `texts` of what comes before it and of what ends with it.
+  const spans = turns.map((turn) => ({
+    turn,
+    before: texts.push(render(turn, true)) - 1,
+    through: turn + 1 === messages.length ? 0 : texts.push(render(turn + 1, false)) - 1,
+  }));
+  const ids = await tokenizer.encodeBatch(texts);
+  const inputIds = ids[0]!;
   if (lossOn === "everything") return { inputIds, labels: [...inputIds] };
 
   const labels = inputIds.map(() => IGNORED_LABEL);
-  turns.forEach((turn, k) => {
-    const before = prefixes[2 * k] ?? [];
-    const through = prefixes[2 * k + 1] ?? [];
-    for (const prefix of [before, through]) {
-      const at = prefix.findIndex((id, i) => id !== inputIds[i]);
+  for (const { turn, before, through } of spans) {
+    for (const part of [before, through]) {
+      const at = ids[part]!.findIndex((id, i) => id !== inputIds[i]);
       if (at < 0) continue;
-      const text = texts[1 + 2 * k + (prefix === before ? 0 : 1)] ?? "";
-      const rewritten = !texts[0]?.startsWith(text);
-      throw notPrefix(tokenizer, template, turn, prefix === before, at, prefix, inputIds, rewritten);
+      const show = (row: readonly number[]): string =>
+        row[at] === undefined
+          ? "nothing"
+          : `${JSON.stringify(tokenizer.decode(row.slice(at, at + 1)))} (id ${row[at]})`;
+      throw new UserError(
+        "prompt_not_prefix",
+        `messages[${turn}], an assistant turn, cannot be told from its prompt: ` +
+          `${part === before ? "the prompt before it" : "the conversation up to its end"} is no prefix of the whole conversation. ` +
+          `Token ${at} is ${show(ids[part]!)} there and ${show(inputIds)} in the whole. ` +
+          (texts[0]!.startsWith(texts[part]!) ? MELTS : `The template ${template.path} ${REWRITES}`),
+      );
     }
-    const end = endOfTurn(tokenizer, through, before.length);
-    for (let i = before.length; i < end; i++) labels[i] = inputIds[i] ?? IGNORED_LABEL;
-  });
+    const end = endOfTurn(tokenizer, ids[through]!, ids[before]!.length);
+    for (let i = ids[before]!.length; i < end; i++) labels[i] = inputIds[i]!;
+  }
   if (!labels.some((label, i) => i > 0 && label !== IGNORED_LABEL)) {
     throw new UserError(
       "nothing_to_train",
@@ -108,30 +126,4 @@ function endOfTurn(tokenizer: Tokenizer, ids: readonly number[], start: number):
   let end = ids.length;
   while (end > start && tokenizer.decode(ids.slice(end - 1, end)).trim() === "") end--;
   return end > start && tokenizer.isSpecial(ids[end - 1] ?? -1) ? end : ids.length;
-}
-
-function notPrefix(
-  tokenizer: Tokenizer,
-  template: ChatTemplate,
-  turn: number,
-  isPrompt: boolean,
-  at: number,
-  prefix: readonly number[],
-  whole: readonly number[],
-  rewritten: boolean,
-): UserError {
-  const show = (ids: readonly number[]): string =>
-    ids[at] === undefined
-      ? "nothing"
-      : `${JSON.stringify(tokenizer.decode(ids.slice(at, at + 1)))} (id ${ids[at]})`;
-  const what = isPrompt ? "the prompt before it" : "the conversation up to its end";
-  const why = rewritten
-    ? `The template ${template.path} renders earlier turns differently once later ones follow (as those do that drop earlier reasoning): ` +
-      "use loss on the completion, with one row for each answer, or a template that keeps what it wrote."
-    : "The text where they meet is tokenised as one: this happens when the answer begins with white space; remove it there.";
-  return new UserError(
-    "prompt_not_prefix",
-    `messages[${turn}], an assistant turn, cannot be told from its prompt: ${what} is no prefix of the whole conversation. ` +
-      `Token ${at} is ${show(prefix)} there and ${show(whole)} in the whole. ${why}`,
-  );
 }

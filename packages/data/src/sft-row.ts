@@ -156,11 +156,11 @@ const mask = z.array(
   z.union([z.literal(0), z.literal(1), z.boolean().transform(Number)], { error: "expected 0 or 1" }),
 );
 
+const isLabel = (label: number): boolean => label >= 0 || label === IGNORED_LABEL;
+
 const tokensSchema = z.looseObject({
   input_ids: z.array(id).min(1),
-  labels: z
-    .array(z.union([z.literal(IGNORED_LABEL), id], { error: "expected a token id or -100" }))
-    .optional(),
+  labels: z.array(z.int().refine(isLabel, "expected a token id or -100")).optional(),
   completion_mask: mask.optional(),
   assistant_masks: mask.optional(),
   attention_mask: z.array(z.literal(1, { error: "expected 1 everywhere (rows without padding)" })).optional(),
@@ -190,7 +190,7 @@ function check<T extends z.ZodType>(schema: T, row: object, place: RowPlace): z.
   const issue = result.error.issues[0];
   const path = issue?.path ?? [];
   const field = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
-  const expected = issue?.message.replace(/^Invalid (input|option): /, "") ?? "another value";
+  const expected = issue?.message.replace(/^[^:]*: (?=expected)|, received .*$/g, "") ?? "another value";
   throw rowError(
     "bad_row",
     place,

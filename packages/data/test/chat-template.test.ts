@@ -1,0 +1,123 @@
+import { describe, expect, test } from "vitest";
+import { type ChatMessage, compileChatTemplate, loadChatTemplate } from "../src/index.js";
+import { fixture, folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
+
+const HI: readonly ChatMessage[] = [{ role: "user", content: "hi" }];
+const PLAIN = { addGenerationPrompt: false };
+
+function render(template: string, options: object = {}): string {
+  return compileChatTemplate("t.jinja", template, { eos_token: "</s>" }).render(HI, { ...PLAIN, ...options });
+}
+
+test("Qwen2.5's template renders as Python's Jinja2 does", async () => {
+  const [first, ...cases] = await fixture<{
+    id: string;
+    template?: string;
+    messages: ChatMessage[];
+    tools?: unknown[];
+    add_generation_prompt: boolean;
+    expected: string;
+  }>("qwen25-chat/cases.jsonl");
+  const template = compileChatTemplate("qwen2_5.jinja", first?.template ?? "", {});
+  expect(cases).toHaveLength(20);
+  for (const { id, messages, tools, add_generation_prompt: addGenerationPrompt, expected } of cases) {
+    expect(template.render(messages, { addGenerationPrompt, tools }), id).toBe(expected);
+  }
+});
+
+describe("where a template comes from", () => {
+  const config = (chat_template: unknown): string =>
+    JSON.stringify({ bos_token: null, eos_token: { content: "<e>", lstrip: false }, chat_template });
+
+  test("tokenizer_config.json, its special tokens as variables", async () => {
+    const folder = await folderWith({
+      "tokenizer_config.json": config("{{ messages[0].content }}{{ eos_token }}{{ bos_token }}"),
+    });
+    expect((await loadChatTemplate(folder)).render(HI, PLAIN)).toBe("hi<e>");
+    expect((await loadChatTemplate(QWEN25_DIR)).render(HI, { addGenerationPrompt: true })).toMatch(
+      /hi<\|im_end\|>\n<\|im_start\|>assistant\n$/,
+    );
+  });
+
+  test("chat_template.jinja goes first", async () => {
+    const folder = await folderWith({
+      "tokenizer_config.json": config("no"),
+      "chat_template.jinja": "yes{{ eos_token }}",
+    });
+    expect((await loadChatTemplate(folder)).render(HI, PLAIN)).toBe("yes<e>");
+  });
+
+  test("a list of named ones: tool_use when there are tools", async () => {
+    const list = [
+      { name: "default", template: "plain" },
+      { name: "tool_use", template: "{{ tools | length }} tools" },
+    ];
+    const template = await loadChatTemplate(await folderWith({ "tokenizer_config.json": config(list) }));
+    expect(template.render(HI, PLAIN)).toBe("plain");
+    expect(template.render(HI, { ...PLAIN, tools: [{}, {}] })).toBe("2 tools");
+  });
+
+  test("none, or a broken one, is said with what to do", async () => {
+    expect(await userError("missing_template", async () => loadChatTemplate(await folderWith({})))).toContain(
+      "copy chat_template.jinja",
+    );
+    expect(
+      await userError("missing_template", async () =>
+        loadChatTemplate(await folderWith({ "tokenizer_config.json": "{}" })),
+      ),
+    ).toContain("already tokenised");
+    await userError("bad_tokenizer", async () =>
+      loadChatTemplate(await folderWith({ "tokenizer_config.json": "{" })),
+    );
+    await userError("bad_template", async () =>
+      loadChatTemplate(await folderWith({ "tokenizer_config.json": config(7) })),
+    );
+    const message = await userError("bad_template", async () =>
+      loadChatTemplate(await folderWith({ "chat_template.jinja": "{% for m in messages %}" })),
+    );
+    expect(message).toContain("chat_template.jinja has a syntax error");
+  });
+});
+
+test("variables as transformers passes them: tools defined as none, further ones by name", () => {
+  expect(
+    render("{{ tools is defined }} {{ tools is none }} {{ documents is none }} {{ add_generation_prompt }}"),
+  ).toBe("true true true false");
+  expect(
+    render("{{ enable_thinking }}{{ [1, 'é\u2028'] | tojson }}", { variables: { enable_thinking: 3 } }),
+  ).toBe('3[1, "é\u2028"]');
+  expect(
+    render("{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}"),
+  ).toBe("01253");
+});
+
+test("a template that raises, fails or never ends is an error with its reason", async () => {
+  expect(
+    await userError("bad_template", () => render("{{ raise_exception('roles must alternate') }}")),
+  ).toContain("roles must alternate");
+  expect(await userError("bad_template", () => render("{{ 'a' + none }}"))).toContain("t.jinja failed");
+  const loop = `{% for i in range(99999) %}{{ 1${"+1".repeat(200)} }}{% endfor %}`;
+  expect(await userError("bad_template", () => render(loop))).toContain("did not end within");
+  const walk = "{% set r = range(99999) %}{% for i in range(999) %}{% for j in r %}{% endfor %}{% endfor %}";
+  expect(await userError("bad_template", () => render(walk))).toContain("did not end within");
+  expect(
+    await userError("bad_template", () => render("{% for i in range(1000000000) %}{% endfor %}")),
+  ).toContain("too long");
+  await userError("bad_template", () => render("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"));
+  const doubling =
+    "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
+  expect(await userError("bad_template", () => render(doubling))).toContain("longer than");
+});
+
+// Expected by Python 3: datetime(2025, 7, 10, 14, 5).strftime(format), locale C.
+test("strftime_now reads the date that is passed, never the clock", async () => {
+  const show = (format: string, now?: string): string => render(`{{ strftime_now("${format}") }}`, { now });
+  expect(show("%d %B %Y", "2025-07-10")).toBe("10 July 2025");
+  expect(show("%a %A %b %e %-d %m %y %j %H:%M:%S %I %p 100%%", "2025-07-10T14:05")).toBe(
+    "Thu Thursday Jul 10 10 07 25 191 14:05:00 02 PM 100%",
+  );
+  expect(await userError("template_needs_date", () => show("%Y"))).toContain("2025-07-10");
+  expect(await userError("bad_template", () => show("%Q", "2025-07-10"))).toContain("%Q");
+  for (const date of ["2025-02-30", "10.7.2025", "2025-7-1", "2025-07-10T25:00"])
+    await userError("bad_date", () => show("%Y", date));
+});

