@@ -1,0 +1,34 @@
+// A linear map: y = x weight^T + bias, with x (M, K), weight (N, K), bias (N). Backward: dx = dy weight (=), dweight += dy^T x,
+// dbias += column sums of dy; the last two are chains over tokens in ascending order that start from the stored gradient.
+// The bias is added once, after the chain along K.
+#include "gemm.h"
+
+namespace PT_NAMESPACE {
+
+int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
+  const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  return multiply_parallel(ctx,
+                           {f32(y), N, row_major(f32(x), K), transposed(f32(weight), K), M, N, K, false, f32(bias)});
+}
+
+static void add_column_sums(const pt_context* ctx, float* sums, const float* x, int64_t rows, int64_t columns) {
+  parallel_ranges(ctx, columns, 4 * LANES, [=](int64_t begin, int64_t end) {
+    for (int64_t row = 0; row < rows; row++)
+      for (int64_t c = begin; c < end; c++) sums[c] += x[row * columns + c];
+  });
+}
+
+int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy, pt_tensor x,
+                    pt_tensor weight) {
+  const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  if (dbias.data) add_column_sums(ctx, f32(dbias), f32(dy), M, N);
+  if (dx.data &&
+      multiply_parallel(ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N, false, nullptr}))
+    return 1;
+  if (dweight.data &&
+      multiply_parallel(ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M, true, nullptr}))
+    return 1;
+  return 0;
+}
+
+}  // namespace PT_NAMESPACE
