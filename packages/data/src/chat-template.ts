@@ -1,8 +1,8 @@
 /**
- * A model folder's chat template, rendered as transformers does (trim_blocks, lstrip_blocks, tojson without ASCII escapes),
- * by `@huggingface/jinja`. A template is code that came with a download: it is stopped after a fixed number of steps, so
- * that a loop is an error at the same place on every machine, and it never sees the clock: `strftime_now` reads the date
- * that the caller passes, or a run would not be repeatable.
+ * A model folder's chat template, rendered as transformers does (trim_blocks, lstrip_blocks, tojson without
+ * ASCII escapes), by `@huggingface/jinja`. A template is code that came with a download: it is stopped after
+ * a fixed number of steps, so that a loop is an error at the same place on every machine, and it never sees
+ * the clock: `strftime_now` reads the date that the caller passes, or a run would not be repeatable.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +25,9 @@ export interface RenderOptions {
 export interface ChatTemplate {
   /** Where the template came from, for messages. */
   readonly path: string;
-  /** Throws UserError `bad_template` with the template's own message when it raises, fails or does not end. */
+  /**
+   * Throws UserError `bad_template` with the template's own message when it raises, fails or does not end.
+   */
   render(messages: readonly ChatMessage[], options: RenderOptions): string;
 }
 
@@ -36,8 +38,9 @@ const MAX_STEPS = 300_000;
 const MAX_LENGTH = 1 << 24;
 
 /**
- * Reads `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`; the special tokens of the latter
- * (`bos_token`, `eos_token`, ...) become variables. Throws UserError `missing_template` or `bad_template`.
+ * Reads `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`; the special tokens of the
+ * latter (`bos_token`, `eos_token`, ...) become variables. Throws UserError `missing_template` or
+ * `bad_template`.
  */
 export async function loadChatTemplate(modelDir: string): Promise<ChatTemplate> {
   const jinjaPath = join(modelDir, "chat_template.jinja");
@@ -61,7 +64,10 @@ export async function loadChatTemplate(modelDir: string): Promise<ChatTemplate> 
   );
 }
 
-/** A template from its text. `specialTokens` are variables such as `eos_token`. Throws UserError `bad_template` on bad syntax. */
+/**
+ * A template from its text. `specialTokens` are variables such as `eos_token`. Throws UserError
+ * `bad_template` on bad syntax.
+ */
 export function compileChatTemplate(
   path: string,
   source: TemplateSource,
@@ -124,8 +130,9 @@ const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
 };
 
 /**
- * Counts evaluations and refuses values that grow without end. A list that a loop walks costs a step an item, since walking is
- * the loop's work; other values cost by their size, little. A long conversation takes thousands of steps, the limit is two seconds away.
+ * Counts evaluations and refuses values that grow without end. A list that a loop walks costs a step an item,
+ * since walking is the loop's work; other values cost by their size, little. A long conversation takes
+ * thousands of steps, the limit is two seconds away.
  */
 class BoundedInterpreter extends Interpreter {
   private steps = 0;

@@ -1,8 +1,9 @@
 /**
- * A conversation as token ids and labels. What is trained follows from rendering, not from a template's keywords: an
- * assistant turn is what lies between the rendering up to it (with the generation prompt: what the model will see) and the
- * rendering through it. Both are tokenised on their own, and their ids must be a prefix of the whole conversation's ids:
- * otherwise the model would be trained on a prompt that it never sees, and that is an error, never a guess.
+ * A conversation as token ids and labels. What is trained follows from rendering, not from a template's
+ * keywords: an assistant turn is what lies between the rendering up to it (with the generation prompt: what
+ * the model will see) and the rendering through it. Both are tokenised on their own, and their ids must be a
+ * prefix of the whole conversation's ids: otherwise the model would be trained on a prompt that it never
+ * sees, and that is an error, never a guess.
  */
 import type { ChatTemplate } from "./chat-template.js";
 import { type ChatMessage, IGNORED_LABEL } from "./sft-row.js";
@@ -10,8 +11,8 @@ import type { Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
 
 /**
- * Which tokens are trained: every assistant turn, the last turn alone, or every token.
- * `completion` is the mode for templates that render earlier turns differently (that drop their reasoning, for example).
+ * Which tokens are trained: every assistant turn, the last turn alone, or every token. `completion` is the
+ * mode for templates that render earlier turns differently (that drop their reasoning, for example).
  */
 export type LossOn = "assistant" | "completion" | "everything";
 
@@ -38,9 +39,9 @@ export interface EncodedConversation {
 }
 
 /**
- * Renders and tokenises a conversation and labels its trained tokens, the end token (`<|im_end|>`) of each trained turn
- * included, the line feed that ChatML writes after it not.
- * Throws UserError: `bad_template` (from the template), `prompt_not_prefix` (naming turn and token), `nothing_to_train`.
+ * Renders and tokenises a conversation and labels its trained tokens, the end token (`<|im_end|>`) of each
+ * trained turn included, the line feed that ChatML writes after it not. Throws UserError: `bad_template`
+ * (from the template), `prompt_not_prefix` (naming turn and token), `nothing_to_train`.
  */
 export async function encodeConversation(
   tokenizer: Tokenizer,
@@ -121,7 +122,10 @@ function trainedTurns(
   return [messages.length - 1];
 }
 
-/** One past the last trained id: white space after the turn's end token separates turns and is the template's, not the model's. */
+/**
+ * One past the last trained id: white space after the turn's end token separates turns and is the template's,
+ * not the model's.
+ */
 function endOfTurn(tokenizer: Tokenizer, ids: readonly number[], start: number): number {
   let end = ids.length;
   while (end > start && tokenizer.decode(ids.slice(end - 1, end)).trim() === "") end--;

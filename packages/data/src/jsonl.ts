@@ -1,7 +1,8 @@
 /**
- * JSON Lines as data files have them: one JSON value a line, UTF-8, `\n` or `\r\n`, a BOM at the start allowed,
- * blank lines skipped, gzip when the name ends in `.gz`. Streams: only one line is held at a time.
- * Strict where leniency would change text: a broken UTF-8 byte or half a surrogate pair is an error, never U+FFFD.
+ * JSON Lines as data files have them: one JSON value a line, UTF-8, `\n` or `\r\n`, a BOM at the start
+ * allowed, blank lines skipped, gzip when the name ends in `.gz`. Streams: only one line is held at a time.
+ * Strict where leniency would change text: a broken UTF-8 byte or half a surrogate pair is an error, never
+ * U+FFFD.
  */
 import { isUtf8 } from "node:buffer";
 import { createReadStream, type Stats } from "node:fs";
@@ -21,7 +22,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Yields the values of a JSONL file in order.
- * Throws UserError: `missing_file`, `unreadable_file`, `empty_file`, `changed_file`, or `bad_line` naming file, line and column.
+ * Throws UserError: `missing_file`, `unreadable_file`, `empty_file`, `changed_file`, or `bad_line` naming
+ * file, line and column.
  */
 export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void, undefined> {
   const before = await statFile(path);
@@ -60,7 +62,10 @@ async function statFile(path: string): Promise<Stats> {
   return stats;
 }
 
-/** Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does not. */
+/**
+ * Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does
+ * not.
+ */
 async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
   const file = createReadStream(path);
   const gunzip = path.endsWith(".gz") ? createGunzip() : undefined;

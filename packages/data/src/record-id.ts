@@ -1,7 +1,8 @@
 /**
- * The identity of a row: SHA-256 of its canonical JSON without `id`, `parents` and `evidence`, plus an occurrence
- * number for repeats, so that every row of a file has its own id and keeps it when other rows move.
- * Canonical JSON is RFC 8785: keys sorted by UTF-16 code units, numbers and strings as JSON.stringify writes them.
+ * The identity of a row: SHA-256 of its canonical JSON without `id`, `parents` and `evidence`, plus an
+ * occurrence number for repeats, so that every row of a file has its own id and keeps it when other rows
+ * move. Canonical JSON is RFC 8785: keys sorted by UTF-16 code units, numbers and strings as JSON.stringify
+ * writes them.
  */
 import { createHash } from "node:crypto";
 

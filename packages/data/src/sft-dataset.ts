@@ -1,6 +1,7 @@
 /**
- * A fine-tuning file as token rows: reads, checks, renders, tokenises, masks, cuts to length. Every row that was read is in
- * `counts` once as kept, dropped or emptied; nothing goes missing without a number. Order is the file's.
+ * A fine-tuning file as token rows: reads, checks, renders, tokenises, masks, cuts to length. Every row that
+ * was read is in `counts` once as kept, dropped or emptied; nothing goes missing without a number. Order is
+ * the file's.
  */
 import type { ChatTemplate } from "./chat-template.js";
 import { type EncodedConversation, encodeConversation, type LossOn } from "./conversation.js";
@@ -16,7 +17,10 @@ export interface TokenizedRow {
   readonly line: number;
   /** [tokens] */
   readonly inputIds: Int32Array;
-  /** [tokens] labels[i] is the target at position i, predicted from i - 1; -100 is not trained, and position 0 never is. */
+  /**
+   * [tokens] labels[i] is the target at position i, predicted from i - 1; -100 is not trained, and position 0
+   * never is.
+   */
   readonly labels: Int32Array;
 }
 

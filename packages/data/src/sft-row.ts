@@ -1,8 +1,9 @@
 /**
  * What a row of a fine-tuning file may be, and the one place that checks it. The kind is told by its columns:
- * `messages` (with optional `tools`, `chat_template_kwargs`), or already tokenised: `input_ids` with `labels`, with
- * `completion_mask` / `assistant_masks`, or alone. `input_ids` wins where both are there, as in TRL. Columns that
- * would change the meaning and are not supported are refused; any other column is the row's own business.
+ * `messages` (with optional `tools`, `chat_template_kwargs`), or already tokenised: `input_ids` with
+ * `labels`, with `completion_mask` / `assistant_masks`, or alone. `input_ids` wins where both are there, as
+ * in TRL. Columns that would change the meaning and are not supported are refused; any other column is the
+ * row's own business.
  */
 import { z } from "zod";
 import { UserError } from "./user-error.js";
@@ -51,7 +52,10 @@ export function rowError(code: string, place: RowPlace, text: string, cause?: un
   return new UserError(code, `${place.path}, line ${place.line}: ${text}`, { cause });
 }
 
-/** Checks one row and gives it its kind. Throws UserError `bad_row` naming file, line, field, what was expected and what came. */
+/**
+ * Checks one row and gives it its kind. Throws UserError `bad_row` naming file, line, field, what was
+ * expected and what came.
+ */
 export function parseSftRow(value: unknown, place: RowPlace): SftRow {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw rowError("bad_row", place, `expected a JSON object, came ${describe(value)}.`);

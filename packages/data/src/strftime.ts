@@ -10,7 +10,9 @@ const MONTHS = [
   ["July", "August", "September", "October", "November", "December"],
 ].flat();
 
-/** `iso` is `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM[:SS]`, without a zone: the wall clock that the text shall name. */
+/**
+ * `iso` is `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM[:SS]`, without a zone: the wall clock that the text shall name.
+ */
 export function strftime(iso: string, format: string): string {
   const date = parseIso(iso);
   const two = (value: number): string => String(value).padStart(2, "0");

@@ -1,7 +1,8 @@
 /**
  * A model folder's tokenizer.json, run by the official Rust library. Text in, token ids out, nothing added:
- * no BOS, no truncation, no padding, whatever the file asks for. Special tokens written in the text (`<|im_end|>`) become
- * their ids, because chat templates write them so. Encoding is asynchronous (the library works on its own threads).
+ * no BOS, no truncation, no padding, whatever the file asks for. Special tokens written in the text
+ * (`<|im_end|>`) become their ids, because chat templates write them so. Encoding is asynchronous (the
+ * library works on its own threads).
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +10,10 @@ import { Tokenizer as RustTokenizer } from "tokenizers";
 import { UserError } from "./user-error.js";
 
 export interface DecodeOptions {
-  /** Leave out tokens that tokenizer.json marks `special` (Qwen2.5's `<tool_call>` is an added token but not special). */
+  /**
+   * Leave out tokens that tokenizer.json marks `special` (Qwen2.5's `<tool_call>` is an added token but not
+   * special).
+   */
   readonly skipSpecialTokens?: boolean;
 }
 
@@ -98,8 +102,9 @@ function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Tokenizer {
 }
 
 /**
- * The method of Hugging Face's DecodeStream: decode a window, compare it with the part already given out, hold while it
- * ends in U+FFFD. The window keeps the ids of the last piece, since some decoders treat the first token apart.
+ * The method of Hugging Face's DecodeStream: decode a window, compare it with the part already given out,
+ * hold while it ends in U+FFFD. The window keeps the ids of the last piece, since some decoders treat the
+ * first token apart.
  */
 function decodeStream(decode: (ids: readonly number[]) => string): DecodeStream {
   let ids: number[] = [];

@@ -7,6 +7,7 @@ import { opNames } from "./binding.generated.js";
 import { KernelError } from "./errors.js";
 import { type DeviceHandle, type DeviceStatus, native } from "./native.js";
 import { Scope } from "./scope.js";
+import type { Tape } from "./tape.js";
 
 export interface DeviceOptions {
   /** "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
@@ -36,17 +37,18 @@ export class Device {
     this.threads = threads;
   }
 
-  /** A scope that its caller ends. */
-  scope(): Scope {
-    return new Scope(this);
+  /** A scope that its caller ends; with a tape, ops record their backward rules there. */
+  scope(tape?: Tape): Scope {
+    return new Scope(this, tape);
   }
 
   /** Runs `body` in a scope of its own and ends it, also when `body` throws. */
-  async run<T>(body: (scope: Scope) => Promise<T> | T): Promise<T> {
-    const scope = this.scope();
+  async run<T>(body: (scope: Scope) => Promise<T> | T, tape?: Tape): Promise<T> {
+    const scope = this.scope(tape);
     try {
       return await body(scope);
     } finally {
+      tape?.clear();
       scope.end();
     }
   }

@@ -20,7 +20,7 @@ export { sample, type SampleSettings } from "./ops/sample.js";
 export { sumSquares } from "./ops/sum-squares.js";
 export { swiglu } from "./ops/swiglu.js";
 export { tokenLogProbs, type TokenLogProbs } from "./ops/token-log-probs.js";
-export { permutation, philox4x32, type RandomStream, uniform } from "./philox.js";
+export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
 export { MappedFile } from "./mapped-file.js";
 export type { Kept, Scope } from "./scope.js";
 export { backward, checkpoint, type Seed, Tape } from "./tape.js";

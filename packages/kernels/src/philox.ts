@@ -57,6 +57,16 @@ export function uniform(
   return (a * 2 ** 21 + (b >>> 11)) * 2 ** -53;
 }
 
+/** Four numbers in [0, 1) with 32 random bits each. */
+export function uniform4(
+  seed: number,
+  stream: RandomStream,
+  counter: readonly [number, number, number, number],
+): [number, number, number, number] {
+  const [a, b, c, d] = philox4x32([seed >>> 0, randomStreams[stream]], counter);
+  return [a * 2 ** -32, b * 2 ** -32, c * 2 ** -32, d * 2 ** -32];
+}
+
 /** A permutation of 0..count-1 (Fisher-Yates), for (seed, stream) and the number of the visit (epoch). */
 export function permutation(seed: number, stream: RandomStream, visit: number, count: number): Int32Array {
   const order = Int32Array.from({ length: count }, (_, i) => i);

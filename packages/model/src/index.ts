@@ -1,1 +1,26 @@
-export {};
+// The public face of the model package: folders, models, the forward pass, generation. Token ids only; text is @posttrain/data's.
+export { parameterCount, parameterShapes, parseModelConfig, type Qwen2Config } from "./config.js";
+export { type ForwardOptions, forward, type PackedBatch, packSequences, type Predictions, predict } from "./forward.js";
+export {
+  type GeneratedSequence,
+  type GenerationOptions,
+  type GenerationRequest,
+  generate,
+  policySampling,
+  type SamplingSettings,
+} from "./generate.js";
+export { type GenerationConfig, resolveStopIds } from "./generation-config.js";
+export {
+  enableGradients,
+  foldLookups,
+  type Gradients,
+  head,
+  initialiseModel,
+  loadModel,
+  type Model,
+  parameter,
+  type ParameterLayout,
+  zeroGradients,
+} from "./model.js";
+export { openModelFolder } from "./model-folder.js";
+export { saveModel } from "./save-model.js";

@@ -1,1 +1,12 @@
-export {};
+export { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches } from "./batches.js";
+export { type SftConfig, sftConfig } from "./config.js";
+export { type SftLoss, sftLoss } from "./loss.js";
+export {
+  runSft,
+  type SftMetrics,
+  type SftReport,
+  type SftResult,
+  type SftStepOptions,
+  type SftStepResult,
+  sftStep,
+} from "./train.js";

@@ -1,1 +1,2 @@
-export {};
+export { type AdamwOptions, createOptimizer, gradientNorm, type Optimizer, optimizerStep } from "./optimizer.js";
+export { learningRateAt, type Schedule, scheduleTypes } from "./schedule.js";

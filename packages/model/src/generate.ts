@@ -1,0 +1,329 @@
+// Generation with continuous batching over the paged cache: sequences enter when there is room and leave when they stop; each step is
+// one packed forward pass over the last token of every running sequence and the whole prompts of new ones. The samples of a prompt
+// share its prefill and its full pages.
+//
+// What a sequence gets depends on (weights, prompt, settings, seed, row, visit, sample) alone: the ops keep rows apart, and the
+// random number of a draw is a function of (seed, stream; row, visit, sample, position). Log-probabilities are those of the tempered
+// distribution before penalty and filters (greedy: of temperature 1), equal bit for bit to a training forward of the same tokens.
+import { gatherRows, keysPerPage, type RandomStream, sample, type Scope, uniform } from "@posttrain/kernels";
+import { type CacheStep, forward, type PackedBatch } from "./forward.js";
+import {
+  cacheBytes,
+  copyPages,
+  createKvCache,
+  type KvCache,
+  pagesFor,
+  releasePages,
+  sharePage,
+  slotOf,
+  takePage,
+} from "./kv-cache.js";
+import { head, type Model } from "./model.js";
+
+export interface SamplingSettings {
+  /** 0: greedy. */
+  readonly temperature: number;
+  /** 0: off. */
+  readonly topK: number;
+  /** 1: off. */
+  readonly topP: number;
+  /** 0: off. */
+  readonly minP: number;
+  /** 1: off. */
+  readonly repetitionPenalty: number;
+  readonly maxNewTokens: number;
+  /** A sequence ends with any of these; it is kept as the last token. */
+  readonly stopIds: readonly number[];
+}
+
+/** Plain sampling from the policy: what rollouts and scoring assume. */
+export const policySampling: Omit<SamplingSettings, "maxNewTokens" | "stopIds"> = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+};
+
+export interface GenerationRequest {
+  readonly promptIds: Int32Array;
+  /** How many responses. */
+  readonly samples: number;
+  /** Number of the row and of its visit (epoch): part of every draw's counter. */
+  readonly row: number;
+  readonly visit: number;
+  readonly settings: SamplingSettings;
+}
+
+export interface GeneratedSequence {
+  readonly request: number;
+  readonly sample: number;
+  /** New tokens, the stop token included. */
+  readonly ids: Int32Array;
+  readonly logProbs: Float32Array;
+  readonly finish: "stop" | "length";
+}
+
+export interface GenerationOptions {
+  readonly seed: number;
+  readonly stream: RandomStream;
+  /** Token ids below this can be drawn: the tokenizer's size, which may be less than the embedding's rows. */
+  readonly drawable: number;
+  /** Sequences that run at once. */
+  readonly maxSequences?: number;
+  /** Most bytes of the cache; requests wait for room in it. */
+  readonly cacheBytes?: number;
+  /** Prompt tokens that one step takes in. */
+  readonly prefillTokens?: number;
+  /** Called for every new token. */
+  readonly onToken?: (request: number, sample: number, id: number) => void;
+}
+
+interface Running {
+  readonly request: number;
+  readonly sample: number;
+  readonly settings: SamplingSettings;
+  readonly row: number;
+  readonly visit: number;
+  readonly promptIds: Int32Array;
+  readonly ids: number[];
+  readonly logProbs: number[];
+  readonly pages: number[];
+  readonly seen: Set<number>;
+}
+
+const defaults = { maxSequences: 128, cacheBytes: 2 ** 31, prefillTokens: 4096 };
+
+/** Generates for all requests; results in the order (request, sample). RangeError when a request cannot be served at all. */
+export async function generate(
+  model: Model,
+  requests: readonly GenerationRequest[],
+  options: GenerationOptions,
+): Promise<readonly GeneratedSequence[]> {
+  const maxSequences = options.maxSequences ?? defaults.maxSequences;
+  const prefillTokens = options.prefillTokens ?? defaults.prefillTokens;
+  for (const [i, request] of requests.entries()) checkRequest(model, request, i);
+  const needs = requests.map(pagesOf);
+  return model.device.run(async (scope) => {
+    const cache = createKvCache(scope, model, pagesToHold(model, requests, needs, options));
+    const finished: GeneratedSequence[] = [];
+    let running: Running[] = [];
+    for (let next = 0; next < requests.length || running.length > 0; ) {
+      const entering: Running[][] = [];
+      let sequences = running.length;
+      for (let prompt = 0; next < requests.length; next++) {
+        const request = requests[next] as GenerationRequest;
+        prompt += request.promptIds.length;
+        const full = sequences > 0 && sequences + request.samples > maxSequences;
+        const long = entering.length > 0 && prompt > prefillTokens;
+        if (full || long || (needs[next] as number) > cache.free.length) break;
+        sequences += request.samples;
+        entering.push(enter(cache, request, next));
+      }
+      await step(scope, model, cache, running, entering, options);
+      const stillRunning: Running[] = [];
+      for (const sequence of [...running, ...entering.flat()]) {
+        const finish = finishOf(sequence);
+        if (finish === undefined) {
+          stillRunning.push(sequence);
+          continue;
+        }
+        finished.push({
+          request: sequence.request,
+          sample: sequence.sample,
+          ids: Int32Array.from(sequence.ids),
+          logProbs: Float32Array.from(sequence.logProbs),
+          finish,
+        });
+        releasePages(cache, sequence.pages);
+      }
+      running = stillRunning;
+    }
+    return finished.sort((a, b) => a.request - b.request || a.sample - b.sample);
+  });
+}
+
+function checkRequest(model: Model, { promptIds, samples, settings }: GenerationRequest, index: number): void {
+  const refuse = (what: string): never => {
+    throw new RangeError(`generate: request ${index}: ${what}`);
+  };
+  if (promptIds.length === 0) refuse("the prompt has no tokens");
+  const outside = promptIds.find((id) => id < 0 || id >= model.config.vocabSize);
+  if (outside !== undefined) refuse(`token id ${outside} is outside the vocabulary of ${model.config.vocabSize}`);
+  if (!(samples >= 1)) refuse(`samples is ${samples}, expected at least 1`);
+  if (!(settings.maxNewTokens >= 1)) refuse(`maxNewTokens is ${settings.maxNewTokens}, expected at least 1`);
+  if (!(settings.temperature >= 0)) refuse(`temperature is ${settings.temperature}, expected 0 or more`);
+  if (!(settings.repetitionPenalty > 0)) {
+    refuse(`repetitionPenalty is ${settings.repetitionPenalty}, expected more than 0`);
+  }
+}
+
+/** Pages that a request takes: those its prompt fills once, the others for each sample. */
+function pagesOf({ promptIds, samples, settings }: GenerationRequest): number {
+  const shared = Math.floor(promptIds.length / keysPerPage);
+  return shared + samples * (pagesFor(promptIds.length + settings.maxNewTokens) - shared);
+}
+
+/** As many pages as all requests can use at once, within the budget. */
+function pagesToHold(
+  model: Model,
+  requests: readonly GenerationRequest[],
+  needs: readonly number[],
+  options: GenerationOptions,
+): number {
+  const bytes = options.cacheBytes ?? defaults.cacheBytes;
+  const budget = Math.floor(bytes / cacheBytes(model, 1));
+  const largest = needs.reduce((a, b) => Math.max(a, b), 0);
+  if (largest > budget) {
+    const { promptIds, samples, settings } = requests[needs.indexOf(largest)] as GenerationRequest;
+    throw new RangeError(
+      `generate: a prompt of ${promptIds.length} tokens with ${samples} samples of up to ${settings.maxNewTokens} new tokens needs ${cacheBytes(model, largest)} bytes of cache, the budget is ${bytes}: raise it, ask for fewer samples, or lower max_new_tokens`,
+    );
+  }
+  return Math.min(
+    budget,
+    needs.reduce((a, b) => a + b, 0),
+  );
+}
+
+/** The sequences of a request with all the pages they will need; the prompt's full pages are shared. */
+function enter(cache: KvCache, request: GenerationRequest, index: number): Running[] {
+  const { promptIds, settings, row, visit } = request;
+  const shared = Array.from({ length: Math.floor(promptIds.length / keysPerPage) }, () => takePage(cache));
+  const own = pagesFor(promptIds.length + settings.maxNewTokens) - shared.length;
+  return Array.from({ length: request.samples }, (_, sampleIndex) => ({
+    request: index,
+    sample: sampleIndex,
+    settings,
+    row,
+    visit,
+    promptIds,
+    ids: [],
+    logProbs: [],
+    pages: [
+      ...shared.map((page) => (sampleIndex === 0 ? page : sharePage(cache, page))),
+      ...Array.from({ length: own }, () => takePage(cache)),
+    ],
+    seen: new Set(settings.repetitionPenalty === 1 ? [] : promptIds),
+  }));
+}
+
+/** One packed forward pass: the last token of each running sequence, the prompts of entering groups; then a draw for every sequence. */
+async function step(
+  scope: Scope,
+  model: Model,
+  cache: KvCache,
+  running: readonly Running[],
+  entering: readonly (readonly Running[])[],
+  options: GenerationOptions,
+): Promise<void> {
+  const inputs = [
+    ...running.map((sequence) => ({ sequence, from: lengthOf(sequence) - 1, members: [sequence] })),
+    ...entering.map((members) => ({ sequence: members[0] as Running, from: 0, members })),
+  ];
+  const draws = inputs.flatMap(({ members }, input) => members.map((sequence) => ({ sequence, input })));
+  const inner = model.device.scope();
+  try {
+    const batch = batchOf(inputs);
+    const hidden = forward(inner, model, batch, { cache: cacheStep(inner, cache, batch, inputs) });
+    const last = Int32Array.from(draws, ({ input }) => (batch.starts[input + 1] as number) - 1);
+    const drawn = sample(
+      inner,
+      gatherRows(inner, hidden, inner.from(last)),
+      head(model),
+      draws.map(({ sequence }) => ({
+        ...sequence.settings,
+        seen: [...sequence.seen],
+        uniform: uniform(options.seed, options.stream, [
+          sequence.row,
+          sequence.visit,
+          sequence.sample,
+          lengthOf(sequence),
+        ]),
+      })),
+      options.drawable,
+    );
+    shareLastPage(scope, cache, entering);
+    const [tokens, logProbs] = await Promise.all([drawn.tokens.read(), drawn.logProb.read()]);
+    for (const [i, { sequence }] of draws.entries()) {
+      const id = tokens[i] as number;
+      sequence.ids.push(id);
+      sequence.logProbs.push(logProbs[i] as number);
+      if (sequence.settings.repetitionPenalty !== 1) sequence.seen.add(id);
+      options.onToken?.(sequence.request, sequence.sample, id);
+    }
+  } finally {
+    inner.end();
+  }
+}
+
+interface StepInput {
+  readonly sequence: Running;
+  /** Position of the first token of this step. */
+  readonly from: number;
+}
+
+function batchOf(inputs: readonly StepInput[]): PackedBatch {
+  const starts = new Int32Array(inputs.length + 1);
+  for (const [s, { sequence, from }] of inputs.entries()) {
+    starts[s + 1] = (starts[s] as number) + lengthOf(sequence) - from;
+  }
+  const total = starts[inputs.length] as number;
+  const ids = new Int32Array(total);
+  const positions = new Int32Array(total);
+  for (const [s, { sequence, from }] of inputs.entries()) {
+    for (let position = from; position < lengthOf(sequence); position++) {
+      const row = (starts[s] as number) + position - from;
+      ids[row] = tokenAt(sequence, position);
+      positions[row] = position;
+    }
+  }
+  return { ids, positions, starts };
+}
+
+function cacheStep(scope: Scope, cache: KvCache, batch: PackedBatch, inputs: readonly StepInput[]): CacheStep {
+  const lengths = Int32Array.from(inputs, ({ sequence }) => lengthOf(sequence));
+  const columns = pagesFor(lengths.reduce((a, b) => Math.max(a, b), 0));
+  const pages = new Int32Array(inputs.length * columns).fill(-1);
+  const slots = new Int32Array(batch.ids.length);
+  for (const [s, { sequence }] of inputs.entries()) {
+    for (let i = 0; i < pagesFor(lengths[s] as number); i++) pages[s * columns + i] = sequence.pages[i] as number;
+    for (let row = batch.starts[s] as number; row < (batch.starts[s + 1] as number); row++) {
+      slots[row] = slotOf(sequence.pages, batch.positions[row] as number);
+    }
+  }
+  return {
+    layers: cache.layers,
+    slots: scope.from(slots),
+    lengths: scope.from(lengths),
+    pages: scope.from(pages, [inputs.length, columns]),
+  };
+}
+
+/** After a prefill: the page that the prompt fills in part is copied from the first sample to the others. */
+function shareLastPage(scope: Scope, cache: KvCache, entering: readonly (readonly Running[])[]): void {
+  const sources: number[] = [];
+  const targets: number[] = [];
+  for (const [first, ...others] of entering) {
+    if (first === undefined || first.promptIds.length % keysPerPage === 0) continue;
+    const index = Math.floor(first.promptIds.length / keysPerPage);
+    for (const other of others) {
+      sources.push(first.pages[index] as number);
+      targets.push(other.pages[index] as number);
+    }
+  }
+  copyPages(scope, cache, sources, targets);
+}
+
+function lengthOf({ promptIds, ids }: Running): number {
+  return promptIds.length + ids.length;
+}
+
+function tokenAt({ promptIds, ids }: Running, position: number): number {
+  return (position < promptIds.length ? promptIds[position] : ids[position - promptIds.length]) as number;
+}
+
+function finishOf({ ids, settings }: Running): "stop" | "length" | undefined {
+  if (settings.stopIds.includes(ids[ids.length - 1] as number)) return "stop";
+  return ids.length >= settings.maxNewTokens ? "length" : undefined;
+}

@@ -1,0 +1,64 @@
+// Which rows an optimizer step trains on: a fresh permutation for each epoch, cut into micro-batches; and what a micro-batch looks
+// like to the model. A function of (rows, seed, step) alone.
+import type { TokenizedRow } from "@posttrain/data";
+import { IGNORED_LABEL } from "@posttrain/data";
+import { permutation } from "@posttrain/kernels";
+import { type PackedBatch, packSequences, type Predictions } from "@posttrain/model";
+
+export interface MicroBatch {
+  readonly rows: readonly TokenizedRow[];
+  readonly batch: PackedBatch;
+  readonly predictions: Predictions;
+}
+
+export function microBatch(rows: readonly TokenizedRow[]): MicroBatch {
+  const batch = packSequences(rows.map((row) => row.inputIds));
+  const predicting: number[] = [];
+  const targets: number[] = [];
+  for (const [s, { labels }] of rows.entries()) {
+    const start = batch.starts[s] as number;
+    for (let i = 1; i < labels.length; i++) {
+      if (labels[i] === IGNORED_LABEL) continue;
+      predicting.push(start + i - 1);
+      targets.push(labels[i] as number);
+    }
+  }
+  return {
+    rows,
+    batch,
+    predictions: { rows: Int32Array.from(predicting), targets: Int32Array.from(targets) },
+  };
+}
+
+export interface StepPlan {
+  readonly rowsPerMicroBatch: number;
+  readonly microBatchesPerStep: number;
+  readonly stepsPerEpoch: number;
+}
+
+export function planSteps(rows: number, rowsPerMicroBatch: number, microBatchesPerStep: number): StepPlan {
+  return {
+    rowsPerMicroBatch,
+    microBatchesPerStep,
+    stepsPerEpoch: Math.ceil(rows / (rowsPerMicroBatch * microBatchesPerStep)),
+  };
+}
+
+/** The micro-batches of optimizer step `step` (from 1). The last step of an epoch takes what is left of it. */
+export function stepBatches(
+  rows: readonly TokenizedRow[],
+  plan: StepPlan,
+  seed: number,
+  step: number,
+): readonly MicroBatch[] {
+  const epoch = Math.floor((step - 1) / plan.stepsPerEpoch);
+  const order = permutation(seed, "shuffling", epoch, rows.length);
+  const perStep = plan.rowsPerMicroBatch * plan.microBatchesPerStep;
+  const first = ((step - 1) % plan.stepsPerEpoch) * perStep;
+  const chosen = Array.from(order.slice(first, first + perStep), (i) => rows[i] as TokenizedRow);
+  const batches: MicroBatch[] = [];
+  for (let at = 0; at < chosen.length; at += plan.rowsPerMicroBatch) {
+    batches.push(microBatch(chosen.slice(at, at + plan.rowsPerMicroBatch)));
+  }
+  return batches;
+}

@@ -1,0 +1,25 @@
+// Learning-rate schedules with the numbers of transformers' get_scheduler: linear, cosine and constant, each with a linear warm-up
+// from 0 (the first step of a warm-up has rate 0) and, where it decays, a floor.
+
+export const scheduleTypes = ["linear", "cosine", "constant"] as const;
+
+export interface Schedule {
+  readonly type: (typeof scheduleTypes)[number];
+  /** The largest rate. */
+  readonly peak: number;
+  /** What linear and cosine decay to. */
+  readonly floor: number;
+  readonly warmupSteps: number;
+  /** Optimizer steps in all. */
+  readonly totalSteps: number;
+}
+
+/** The rate of optimizer step `step`, counted from 1. */
+export function learningRateAt({ type, peak, floor, warmupSteps, totalSteps }: Schedule, step: number): number {
+  const done = step - 1;
+  if (done < warmupSteps) return (peak * done) / Math.max(1, warmupSteps);
+  if (type === "constant") return peak;
+  const progress = Math.min(1, (done - warmupSteps) / Math.max(1, totalSteps - warmupSteps));
+  const factor = type === "linear" ? 1 - progress : 0.5 * (1 + Math.cos(Math.PI * progress));
+  return floor + (peak - floor) * factor;
+}
