@@ -63,12 +63,18 @@ template <int V>
 PT_INLINE void product_rows(int64_t rows, float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
                             const float* b, int64_t ldb, int64_t depth, bool from_zero) {
   switch (rows) {
-    case 1: return product_tile<1, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 2: return product_tile<2, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 3: return product_tile<3, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 4: return product_tile<4, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 5: return product_tile<5, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    default: return product_tile<6, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    case 1:
+      return product_tile<1, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    case 2:
+      return product_tile<2, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    case 3:
+      return product_tile<3, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    case 4:
+      return product_tile<4, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    case 5:
+      return product_tile<5, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+    default:
+      return product_tile<6, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
   }
 }
 
@@ -168,8 +174,8 @@ struct Carver {
 };
 
 static int64_t attend_floats(int64_t rows, int64_t size) {
-  return round_up(rows * size) + rows * round_up(size) + 2 * round_up(rows + LANES) +
-         round_up(KEY_BLOCK * size) + KEY_BLOCK * round_up(size) + TILE_ROWS * (KEY_BLOCK + round_up(size));
+  return round_up(rows * size) + rows * round_up(size) + 2 * round_up(rows + LANES) + round_up(KEY_BLOCK * size) +
+         KEY_BLOCK * round_up(size) + TILE_ROWS * (KEY_BLOCK + round_up(size));
 }
 
 // p_j = exp(s_j * scale - m_b) in place for the first `visible` keys, the others left; returns m_b and l_b.
@@ -228,10 +234,10 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
     for (int64_t r = first_row; r < rows; r += TILE_ROWS) {
       const int64_t n = smaller(TILE_ROWS, rows - r);
       const auto visible = [&](int64_t i) { return smaller(keys, w.first + (r + i) / w.heads + 1 - start); };
-      product(n, round_up(visible(n - 1)), p, KEY_BLOCK, packed + r * size, size, 1, keys_across, KEY_BLOCK, size, true);
+      product(n, round_up(visible(n - 1)), p, KEY_BLOCK, packed + r * size, size, 1, keys_across, KEY_BLOCK, size,
+              true);
       float block_max[LANES] = {}, block_sum[LANES] = {};
-      for (int64_t i = 0; i < n; i++)
-        soften(p + i * KEY_BLOCK, visible(i), splat(scale), block_max + i, block_sum + i);
+      for (int64_t i = 0; i < n; i++) soften(p + i * KEY_BLOCK, visible(i), splat(scale), block_max + i, block_sum + i);
       product_to_depth(n, padded, block_o, padded, p, KEY_BLOCK, values.data, values.stride, visible, true);
 
       const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
@@ -319,8 +325,9 @@ static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tenso
     const int64_t s = piece.sequence, row = starts[s] + piece.first;
     const Queries w = {smaller(tile, starts[s + 1] - row), heads, size, all_heads * size, position(s) + piece.first};
     const int64_t head = row * all_heads + g * heads;
-    attend(w, f32(y) + head * size, f32(lse) + head, all_heads, f32(q) + head * size, static_cast<float>(scale),
-           [&](int64_t b) { return block(s, g, b); }, memory + thread * floats);
+    attend(
+        w, f32(y) + head * size, f32(lse) + head, all_heads, f32(q) + head * size, static_cast<float>(scale),
+        [&](int64_t b) { return block(s, g, b); }, memory + thread * floats);
   });
   return 0;
 }

@@ -50,7 +50,9 @@ PT_INLINE void convert_one(f16* y, float x) {
     r = 0x7e00u | ((rest >> 13) & 0x3ffu);
   else if (rest >= 0x477ff000u)  // 65520, halfway between the largest f16 and the next power of two
     r = 0x7c00u;
-  else if (rest < 0x38800000u)  // below 2^-14: a sum with 0.5, whose unit in the last place is 2^-24, rounds as a subnormal f16
+  else if (
+      rest <
+      0x38800000u)  // below 2^-14: a sum with 0.5, whose unit in the last place is 2^-24, rounds as a subnormal f16
     r = bits_of(float_of(rest) + 0.5f) - bits_of(0.5f);
   else
     r = (rest - (112u << 23) + 0xfffu + ((rest >> 13) & 1u)) >> 13;

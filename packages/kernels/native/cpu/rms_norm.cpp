@@ -54,9 +54,8 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
       const float r = 1.0f / __builtin_sqrtf(mean + static_cast<float>(eps));
       f32(rstd)[m] = r;
       float* to = f32(y) + m * columns;
-      each_group(columns, [&](int64_t c, int64_t n) {
-        put(to + c, mul(mul(get(s + c, n), splat(r)), get(w + c, n)), n);
-      });
+      each_group(columns,
+                 [&](int64_t c, int64_t n) { put(to + c, mul(mul(get(s + c, n), splat(r)), get(w + c, n)), n); });
     }
   });
   return 0;
@@ -83,9 +82,8 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
     for (int64_t m = begin; m < end; m++) {
       const float *s = f32(x) + m * columns, *d = f32(dy) + m * columns;
       f32x16 dot = splat(0.0f);
-      each_group(columns, [&](int64_t c, int64_t n) {
-        dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot);
-      });
+      each_group(columns,
+                 [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
       const f32x16 scale = splat(r[m]), t = splat((reduce_add(dot) * r[m]) / static_cast<float>(columns));
       float* to = f32(dx) + m * columns;
       const float* extra = dsum.data ? f32(dsum) + m * columns : nullptr;

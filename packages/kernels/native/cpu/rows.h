@@ -12,8 +12,8 @@ static inline int check_rows(const pt_context* ctx, pt_tensor rows, int64_t limi
   for (int64_t r = 0; r < count; r++) {
     const int32_t row = i32(rows)[r];
     if (row < 0 || row >= limit) {
-      ctx->fail(ctx, "%s[%lld] is %d, but %s has %lld %s", index, static_cast<long long>(r), static_cast<int>(row), table,
-                static_cast<long long>(limit), what);
+      ctx->fail(ctx, "%s[%lld] is %d, but %s has %lld %s", index, static_cast<long long>(r), static_cast<int>(row),
+                table, static_cast<long long>(limit), what);
       return 1;
     }
   }
