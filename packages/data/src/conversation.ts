@@ -85,7 +85,7 @@ export async function encodeConversation(
     const end = endOfTurn(tokenizer, ids[through]!, ids[before]!.length);
     for (let i = ids[before]!.length; i < end; i++) labels[i] = inputIds[i]!;
   }
-  if (!labels.some((label, i) => i > 0 && label !== IGNORED_LABEL)) {
+  if (!labels.some((label) => label !== IGNORED_LABEL)) {
     throw new UserError(
       "nothing_to_train",
       "The template renders no token for the assistant's turns: nothing to train.",

@@ -91,6 +91,11 @@ test("variables as transformers passes them: tools defined as none, further ones
   ).toBe("01253");
 });
 
+// Jinja2's documentation, "Whitespace Control": what trim_blocks and lstrip_blocks take away.
+test("blocks on lines of their own leave no white space", () => {
+  expect(render("{% if true %}\n  a\n  {% endif %}\nb\n\n")).toBe("  a\nb\n");
+});
+
 test("a template that raises, fails or never ends is an error with its reason", async () => {
   expect(
     await userError("bad_template", () => render("{{ raise_exception('roles must alternate') }}")),
@@ -116,6 +121,7 @@ test("strftime_now reads the date that is passed, never the clock", async () => 
   expect(show("%a %A %b %e %-d %m %y %j %H:%M:%S %I %p 100%%", "2025-07-10T14:05")).toBe(
     "Thu Thursday Jul 10 10 07 25 191 14:05:00 02 PM 100%",
   );
+  expect(show("%I %p", "2025-07-10T00:30")).toBe("12 AM");
   expect(await userError("template_needs_date", () => show("%Y"))).toContain("2025-07-10");
   expect(await userError("bad_template", () => show("%Q", "2025-07-10"))).toContain("%Q");
   for (const date of ["2025-02-30", "10.7.2025", "2025-7-1", "2025-07-10T25:00"])

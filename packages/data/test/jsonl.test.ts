@@ -59,6 +59,11 @@ test.each([
   expect(message).toContain(`${path}, line 2 is not UTF-8: ${expected}`);
 });
 
+test("a BOM is for the start of the file alone", async () => {
+  const path = await file('{"a":1}\n\ufeff{"a":2}\n');
+  expect(await userError("bad_line", () => readAll(path))).toContain("line 2");
+});
+
 test("recognises UTF-16", async () => {
   const path = await file(Buffer.from('\ufeff{"a":1}\n', "utf16le"));
   expect(await userError("bad_line", () => readAll(path))).toContain("looks like UTF-16");

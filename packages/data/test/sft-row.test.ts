@@ -23,6 +23,8 @@ test("messages rows: developer is system, nulls of absent fields go, further key
     tools: '[{"type":"function","function":{"name":"f"}}]',
     chat_template_kwargs: { enable_thinking: false },
     source: "somewhere",
+    images: null,
+    input_ids: null,
   });
   expect(row).toEqual({
     kind: "messages",
