@@ -23,4 +23,5 @@ export {
   zeroGradients,
 } from "./model.js";
 export { openModelFolder } from "./model-folder.js";
+export { readSafetensorsHeader } from "./safetensors.js";
 export { saveModel } from "./save-model.js";

@@ -1,0 +1,170 @@
+// The forward and backward pass against float64 numbers of transformers (tests/fixtures/golden/SOURCE.md): the root-mean-square deviation
+// is at most twice that of transformers' own float32 run, the largest at most four times.
+import {
+  backward,
+  type Device,
+  fill,
+  linear,
+  openDevice,
+  type Scope,
+  Tape,
+  type Tensor,
+} from "@posttrain/kernels";
+import {
+  enableGradients,
+  foldLookups,
+  forward,
+  generate,
+  head,
+  loadModel,
+  type Model,
+  packSequences,
+  policySampling,
+  predict,
+} from "@posttrain/model";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { deviation, goldenJson, goldenPath, goldenTensors, type GoldenTensor } from "./support/golden.js";
+
+const device: Device = openDevice();
+afterAll(() => device.close());
+
+interface Yardstick {
+  readonly max_abs: number;
+  readonly rms_rel?: number;
+}
+
+function expectClose(what: string, values: ArrayLike<number>, expected: ArrayLike<number>, yardstick: Yardstick): void {
+  const { maxAbs, rmsRel } = deviation(values, expected);
+  expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(4 * yardstick.max_abs);
+  if (yardstick.rms_rel !== undefined) {
+    expect(rmsRel, `${what}: root-mean-square deviation`).toBeLessThanOrEqual(2 * yardstick.rms_rel);
+  }
+}
+
+/** Next-token log-probabilities, entropies and logits of whole sequences, packed. */
+async function score(scope: Scope, model: Model, sequences: readonly Int32Array[]) {
+  const batch = packSequences(sequences);
+  const hidden = forward(scope, model, batch);
+  const rows = Int32Array.from(batch.ids.keys());
+  // The last token of a sequence predicts nothing; its entropy counts all the same.
+  const targets = Int32Array.from(rows, (row) => batch.ids[row + 1] ?? 0);
+  const predicted = predict(scope, model, hidden, { rows, targets });
+  const logits = linear(scope, hidden, head(model));
+  const [logProbs, entropies, logSumExp, all] = await Promise.all([
+    predicted.logProb.read(),
+    predicted.entropy.read(),
+    predicted.logSumExp.read(),
+    logits.read(),
+  ]);
+  return sequences.map((sequence, s) => {
+    const start = batch.starts[s] as number;
+    const end = start + sequence.length;
+    return {
+      logProbs: logProbs.slice(start, end - 1),
+      entropies: entropies.slice(start, end),
+      logSumExp: logSumExp.slice(start, end),
+      logits: all.slice(start * model.config.vocabSize, end * model.config.vocabSize),
+    };
+  });
+}
+
+/** Gradients of minus the mean log-probability over the positions that `counts` names, by parameter. */
+async function gradients(
+  model: Model,
+  sequences: readonly Int32Array[],
+  counts: (sequence: number, position: number) => boolean,
+  activationCheckpointing: boolean,
+): Promise<{ readonly loss: number; readonly byName: ReadonlyMap<string, Float32Array> }> {
+  enableGradients(model);
+  const batch = packSequences(sequences);
+  const rows: number[] = [];
+  for (const [s, sequence] of sequences.entries()) {
+    for (let t = 0; t + 1 < sequence.length; t++) if (counts(s, t)) rows.push((batch.starts[s] as number) + t);
+  }
+  const targets = Int32Array.from(rows, (row) => batch.ids[row + 1] as number);
+  const tape = new Tape();
+  const loss = await device.run(async (scope) => {
+    const hidden = forward(scope, model, batch, { activationCheckpointing });
+    const { logProb } = predict(scope, model, hidden, { rows: Int32Array.from(rows), targets });
+    const seed = scope.from(new Float32Array(rows.length).fill(-1 / rows.length));
+    const values = await logProb.read();
+    backward(scope, tape, [{ tensor: logProb, gradient: seed }]);
+    return -values.reduce((a, b) => a + b, 0) / rows.length;
+  }, tape);
+  foldLookups(model);
+  const byName = new Map<string, Float32Array>();
+  for (const [name, parameter] of model.parameters) {
+    byName.set(name, (await (parameter.gradient as Tensor).read()) as Float32Array);
+  }
+  const arena = model.gradients?.arena as Tensor;
+  fill(arena, 0);
+  return { loss, byName };
+}
+
+describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2-tiny-headdim"])("%s", (name) => {
+  const golden = goldenJson(name, "expected.json");
+  const yardstick = golden.deviation_of_transformers.float32;
+  let model: Model;
+  let expected: ReadonlyMap<string, GoldenTensor>;
+  let sequences: readonly Int32Array[];
+
+  beforeAll(async () => {
+    model = await loadModel(device, goldenPath(name));
+    expected = await goldenTensors(name, "expected.safetensors");
+    sequences = golden.lengths.map((_: number, i: number) => Int32Array.from(expected.get(`ids.${i}`)?.data ?? []));
+  });
+  afterAll(() => model.scope.end());
+
+  it("has the logits, log-probabilities, entropies and loss of the reference, packed or alone", async () => {
+    await device.run(async (scope) => {
+      const packed = await score(scope, model, sequences);
+      const together = (of: (i: number) => ArrayLike<number>) => sequences.flatMap((_, i) => Array.from(of(i)));
+      const reference = (key: string) => together((i) => expected.get(`${key}.${i}`)?.data ?? []);
+      expectClose("logits", together((i) => packed[i]?.logits ?? []), reference("logits"), yardstick.logits);
+      const logProbs = together((i) => packed[i]?.logProbs ?? []);
+      expectClose("log-probabilities", logProbs, reference("logprobs"), yardstick.logprobs);
+      expectClose("entropy", together((i) => packed[i]?.entropies ?? []), reference("entropy"), yardstick.entropy);
+      const loss = -logProbs.reduce((a, b) => a + b, 0) / logProbs.length;
+      expect(Math.abs(loss - golden.loss)).toBeLessThanOrEqual(4 * yardstick.loss);
+      for (const [i, sequence] of sequences.entries()) {
+        const [alone] = await score(scope, model, [sequence]);
+        expect(alone, `sequence ${i} alone and packed, bit for bit`).toEqual(packed[i]);
+      }
+    });
+  });
+
+  it.each([false, true])("has every parameter's gradient (activation checkpointing %s)", async (checkpointing) => {
+    const masks = sequences.map((_, i) => expected.get(`mask.${i}`)?.data as Float64Array);
+    const { loss, byName } = await gradients(model, sequences, (s, t) => masks[s]?.[t] === 1, checkpointing);
+    expect(Math.abs(loss - golden.masked_loss)).toBeLessThanOrEqual(4 * yardstick.masked_loss);
+    const all: number[] = [];
+    const allExpected: number[] = [];
+    for (const [parameter, gradient] of byName) {
+      const reference = expected.get(`grad.${parameter}`)?.data as Float64Array;
+      if (!parameter.endsWith("k_proj.bias")) {
+        const { rmsRel } = deviation(gradient, reference);
+        expect(rmsRel, parameter).toBeLessThanOrEqual(2 * yardstick.grads_worst_tensor_rms_rel);
+      }
+      for (const x of gradient) all.push(x);
+      for (const x of reference) allExpected.push(x);
+    }
+    expectClose("gradients", all, allExpected, yardstick.grads);
+  });
+
+  it("continues greedily with the reference's 32 tokens", async () => {
+    const results = await generate(
+      model,
+      sequences.map((promptIds, row) => ({
+        promptIds,
+        samples: 1,
+        row,
+        visit: 0,
+        settings: { ...policySampling, temperature: 0, maxNewTokens: 32, stopIds: [] },
+      })),
+      { seed: 0, stream: "evaluation", drawable: model.config.vocabSize },
+    );
+    for (const [i, { ids }] of results.entries()) {
+      expect([...ids]).toEqual([...(expected.get(`greedy.${i}`)?.data ?? [])]);
+    }
+  });
+});
