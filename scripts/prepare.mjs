@@ -82,8 +82,8 @@ function isInstalled() {
     existsSync(join(root, path)) ? JSON.parse(readFileSync(join(root, path), "utf8")).packages : undefined,
   );
   if (found === undefined) return false;
-  return Object.entries(wanted).every(([path, { version, bin, optional }]) => {
-    if (path === "" || (optional && !(path in found))) return true;
+  return Object.entries(wanted).every(([path, { version, bin, optional, devOptional }]) => {
+    if (path === "" || ((optional || devOptional) && !(path in found))) return true;
     return found[path]?.version === version && JSON.stringify(found[path].bin) === JSON.stringify(bin);
   });
 }
