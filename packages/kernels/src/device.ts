@@ -22,7 +22,7 @@ export interface DeviceOptions {
 
 /** The cpu paths that this machine can run, fastest first. */
 export function cpuPaths(): readonly string[] {
-  return native.cpuPaths();
+  return native().cpuPaths();
 }
 
 export class Device {
@@ -55,7 +55,7 @@ export class Device {
 
   /** Settles when everything enqueued so far is done; rejects with the error of the first op that failed. */
   drain(): Promise<void> {
-    return native.drain(this.handle);
+    return native().drain(this.handle);
   }
 
   /** Settles when the stream has room for much more: await it in loops, so that enqueueing never has to wait. */
@@ -68,33 +68,33 @@ export class Device {
   /** Forgets the error that sticks to the stream. What the failed and skipped ops should have written is undefined. */
   async recover(): Promise<void> {
     await this.drain().catch(() => undefined);
-    native.recover(this.handle);
+    native().recover(this.handle);
   }
 
   status(): DeviceStatus {
-    return native.status(this.handle);
+    return native().status(this.handle);
   }
 
   resetPeak(): void {
-    native.resetPeak(this.handle);
+    native().resetPeak(this.handle);
   }
 
   /** With guards: the number of tensors whose surroundings were overwritten. */
   async checkGuards(): Promise<number> {
     await this.drain();
-    return native.checkGuards(this.handle);
+    return native().checkGuards(this.handle);
   }
 
   /** Waits for the stream, then ends the threads and frees all memory. */
   async close(): Promise<void> {
     await this.drain().catch(() => undefined);
-    native.closeDevice(this.handle);
+    native().closeDevice(this.handle);
   }
 }
 
 /** Opens a cpu device. Throws KernelError when the asked-for path is not there; never takes another one silently. */
 export function openDevice(options: DeviceOptions = {}): Device {
-  const names = native.opNames();
+  const names = native().opNames();
   if (names.join() !== opNames.join()) {
     throw new KernelError(
       "kernel_load",
@@ -113,7 +113,7 @@ export function openDevice(options: DeviceOptions = {}): Device {
   }
   const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
   const limit = options.memoryLimit ?? Math.floor(totalmem() * 0.9);
-  return new Device(native.openDevice(path, threads, limit, options.guards ?? false), path, threads);
+  return new Device(native().openDevice(path, threads, limit, options.guards ?? false), path, threads);
 }
 
 function threadsFromEnvironment(): number | undefined {

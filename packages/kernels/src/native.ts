@@ -75,31 +75,32 @@ function load(): Addon {
   }
 }
 
-let addon: Addon | undefined;
+let loaded: Addon | undefined;
 
 /** The addon, loaded at first use. Its errors come out as KernelError. */
-export const native: Addon = new Proxy({} as Addon, {
-  get(target, name: keyof Addon) {
-    addon ??= load();
-    const original = addon[name] as (...args: readonly unknown[]) => unknown;
-    const wrapped = (...args: readonly unknown[]): unknown => {
+export function native(): Addon {
+  loaded ??= withKernelErrors(load());
+  return loaded;
+}
+
+function withKernelErrors(addon: Addon): Addon {
+  const wrap =
+    (original: (...args: readonly unknown[]) => unknown) =>
+    (...args: readonly unknown[]): unknown => {
       try {
         const result = original(...args);
-        return result instanceof Promise
-          ? result.catch((error: unknown) => {
-              throw asKernelError(error);
-            })
-          : result;
+        if (!(result instanceof Promise)) return result;
+        return result.catch((error: unknown) => {
+          throw asKernelError(error);
+        });
       } catch (error) {
         throw asKernelError(error);
       }
     };
-    Object.defineProperty(target, name, { value: wrapped });
-    return wrapped;
-  },
-});
+  return Object.fromEntries(Object.entries(addon).map(([name, original]) => [name, wrap(original)])) as unknown as Addon;
+}
 
 /** Puts op number `op` into the stream of its tensors' device. */
 export function enqueue(op: number, ...args: readonly unknown[]): void {
-  native.enqueue(op, ...args);
+  native().enqueue(op, ...args);
 }

@@ -24,7 +24,7 @@ export class Scope {
   /** A tensor whose values are not set yet. */
   empty(shape: readonly number[], dtype: Dtype = "f32"): Tensor {
     this.#live();
-    const handle = native.createTensor(this.device.handle, dtypes.indexOf(dtype), shape);
+    const handle = native().createTensor(this.device.handle, dtypes.indexOf(dtype), shape);
     return this.own(new Tensor(this.device, handle, dtype, shape));
   }
 
@@ -39,7 +39,7 @@ export class Scope {
   view(tensor: Tensor, offset: number, shape: readonly number[]): Tensor {
     this.#live();
     return this.own(
-      new Tensor(this.device, native.viewTensor(tensor.handle, offset, shape), tensor.dtype, shape),
+      new Tensor(this.device, native().viewTensor(tensor.handle, offset, shape), tensor.dtype, shape),
     );
   }
 

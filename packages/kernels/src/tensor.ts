@@ -53,17 +53,17 @@ export class Tensor {
   drop(): void {
     if (--this.#holders > 0 || this.#freed) return;
     this.#freed = true;
-    native.freeTensor(this.handle);
+    native().freeTensor(this.handle);
   }
 
   /** The values as they are at this place in the stream. Waits for everything enqueued before. */
   async read(): Promise<TensorData> {
-    return new arrays[this.dtype](await native.read(this.handle));
+    return new arrays[this.dtype](await native().read(this.handle));
   }
 
   /** Stores `data` (same number of bytes) at this place in the stream; the data may be reused at once. */
   write(data: TensorData): void {
-    native.write(this.handle, data);
+    native().write(this.handle, data);
   }
 }
 
