@@ -296,6 +296,15 @@ describe("written", () => {
     expect(JSON.parse(toJson(parse(extra)))).toEqual({ ...qwen7b, ...extra });
   });
 
+  test("a changed config is written as it is now, not as it was read", () => {
+    const layer_types = new Array(28).fill("full_attention");
+    const changed = { ...parse({ layer_types }), layers: 2, headDim: 64, tieWordEmbeddings: true };
+    expect({ ...parseModelConfig(JSON.parse(toJson(changed)), "c"), raw: {} }).toEqual({
+      ...changed,
+      raw: {},
+    });
+  });
+
   test("numbers that Python reads as floats keep their point", () => {
     const yarn = { type: "yarn", factor: 4, original_max_position_embeddings: 8192 };
     const text = toJson(parse({ rope_scaling: yarn, note: '"factor": 3' }));

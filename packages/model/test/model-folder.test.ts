@@ -180,6 +180,7 @@ describe("opened", () => {
   test("an untied head is a parameter; without generation_config.json config.json names the end", async () => {
     const opened = await openModelFolder(await folder(weights(untied), untied));
     expect(opened.tensors.has("lm_head.weight")).toBe(true);
+    expect(opened.ignored).toEqual([]);
     expect(resolveStopIds(opened.generationConfig, opened.config)).toEqual([3]);
   });
 });
