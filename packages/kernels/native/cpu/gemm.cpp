@@ -159,7 +159,7 @@ PT_INLINE void run_tile_of(int64_t rows, const Tile& t) {
 PT_INLINE void transpose16(float* to, const float* from, int64_t from_row) {
 #if defined(PT_AVX512)
   for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds row 4 l + j. (maskz: gcc 12 warns of the plain unpack intrinsics.)
+    __m512 r[4];  // lane l of r[j] holds row 4 l + j
     for (int j = 0; j < 4; j++) {
       const float* p = from + j * from_row + q;
       r[j] = _mm512_castps128_ps512(_mm_loadu_ps(p));
@@ -167,14 +167,14 @@ PT_INLINE void transpose16(float* to, const float* from, int64_t from_row) {
       r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, _mm_loadu_ps(p + 8 * from_row));
       r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, _mm_loadu_ps(p + 12 * from_row));
     }
-    const __m512d a = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, r[0], r[1])),
-                  b = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, r[0], r[1]));
-    const __m512d c = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, r[2], r[3])),
-                  d = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, r[2], r[3]));
-    _mm512_storeu_pd(to + q * WIDTH, _mm512_maskz_unpacklo_pd(0xff, a, c));
-    _mm512_storeu_pd(to + (q + 1) * WIDTH, _mm512_maskz_unpackhi_pd(0xff, a, c));
-    _mm512_storeu_pd(to + (q + 2) * WIDTH, _mm512_maskz_unpacklo_pd(0xff, b, d));
-    _mm512_storeu_pd(to + (q + 3) * WIDTH, _mm512_maskz_unpackhi_pd(0xff, b, d));
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+                  b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+                  d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    _mm512_storeu_pd(to + q * WIDTH, _mm512_unpacklo_pd(a, c));
+    _mm512_storeu_pd(to + (q + 1) * WIDTH, _mm512_unpackhi_pd(a, c));
+    _mm512_storeu_pd(to + (q + 2) * WIDTH, _mm512_unpacklo_pd(b, d));
+    _mm512_storeu_pd(to + (q + 3) * WIDTH, _mm512_unpackhi_pd(b, d));
   }
 #elif defined(PT_AVX2)
   for (int half = 0; half < 16; half += 8) {

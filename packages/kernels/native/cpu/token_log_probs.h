@@ -1,0 +1,74 @@
+// The statistics of a row of logits, shared by token_log_probs and sample, whose log-probabilities must be the same bits. A logit is
+// z = (x . w) * inverse_temperature. The vocabulary is taken in blocks that start at multiples of VOCABULARY_BLOCK; each is summed
+// relative to its own maximum in 16 lanes (lane = column mod 16) and the fixed tree, and blocks merge in ascending order.
+#pragma once
+#include "gemm.h"
+#include "math64.h"
+
+namespace PT_NAMESPACE {
+
+constexpr int64_t VOCABULARY_BLOCK = 2048;
+
+struct LogitStatistics {
+  float maximum;    // NaN logits are left out of it; the sums hold them
+  int64_t argmax;   // lowest index of the largest logit
+  double sum;       // of exp(z - maximum)
+  double weighted;  // of exp(z - maximum) (z - maximum)
+  double total;     // of z
+};
+
+// Of one block: `columns` products x . w, the first of them for the token `first`.
+static inline LogitStatistics block_statistics(const float* products, int64_t columns, int64_t first,
+                                               float inverse_temperature) {
+  const float infinity = __builtin_inff();
+  const f32x16 factor = splat(inverse_temperature);
+  f32x16 largest = splat(-infinity);
+  for (int64_t j = 0; j < columns; j += LANES) {
+    const int64_t n = columns - j;
+    const f32x16 z = n >= LANES ? mul(load(products + j), factor)
+                                : keep_first(mul(load_first(products + j, n), factor), n, -infinity);
+    largest = max(z, largest);
+  }
+  const float maximum = reduce_max(largest);
+  const f32x16 shift = splat(maximum);
+  f32x16 sum = splat(0.0f), weighted = splat(0.0f), total = splat(0.0f);
+  for (int64_t j = 0; j < columns; j += LANES) {
+    const int64_t n = columns - j;
+    const f32x16 z = mul(n >= LANES ? load(products + j) : load_first(products + j, n), factor);
+    const f32x16 distance = sub(z, shift);
+    const f32x16 e = exp(distance);
+    const f32x16 term = mul(e, distance);
+    sum = add(sum, n >= LANES ? e : keep_first(e, n, 0.0f));
+    weighted = add(weighted, n >= LANES ? term : keep_first(term, n, 0.0f));
+    total = add(total, n >= LANES ? z : keep_first(z, n, 0.0f));
+  }
+  int64_t argmax = 0;
+  while (argmax < columns && products[argmax] * inverse_temperature != maximum) argmax++;
+  if (argmax == columns) argmax = 0;  // all NaN
+  return {maximum, first + argmax, reduce_add(sum), reduce_add(weighted), reduce_add(total)};
+}
+
+static inline LogitStatistics merge_blocks(const LogitStatistics* blocks, int64_t count) {
+  LogitStatistics a = blocks[0];
+  for (int64_t i = 1; i < count; i++) {
+    const LogitStatistics& b = blocks[i];
+    const bool larger = b.maximum > a.maximum;
+    const float maximum = larger ? b.maximum : a.maximum;
+    const float down_a = a.maximum - maximum, down_b = b.maximum - maximum;
+    const double scale_a = exp_one(down_a), scale_b = exp_one(down_b);
+    a.weighted = (a.weighted + a.sum * down_a) * scale_a + (b.weighted + b.sum * down_b) * scale_b;
+    a.sum = a.sum * scale_a + b.sum * scale_b;
+    a.total = a.total + b.total;
+    a.maximum = maximum;
+    if (larger) a.argmax = b.argmax;
+  }
+  return a;
+}
+
+PT_INLINE float log_probability(const LogitStatistics& s, float logit) {
+  return static_cast<float>(static_cast<double>(logit) - s.maximum - log64(s.sum));
+}
+PT_INLINE float entropy_of(const LogitStatistics& s) { return static_cast<float>(log64(s.sum) - s.weighted / s.sum); }
+PT_INLINE float log_sum_exp_of(const LogitStatistics& s) { return static_cast<float>(s.maximum + log64(s.sum)); }
+
+}  // namespace PT_NAMESPACE
