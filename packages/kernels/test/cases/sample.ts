@@ -6,7 +6,7 @@ const SEEN = 3;
 
 function each(rows: number, dtype: "f32" | "f64" | "i32", value: (row: number) => number): Values {
   const list = { f32: Float32Array, f64: Float64Array, i32: Int32Array }[dtype];
-  return { data: list.from({ length: rows }, (_, row) => value(row)), shape: [rows], dtype };
+  return { data: list.from(Array.from({ length: rows }, (_, row) => value(row))), shape: [rows], dtype };
 }
 
 // Called through the binding: the public function takes settings as numbers, not as tensors that rows can be cut from.
