@@ -23,7 +23,7 @@ import {
   predict,
 } from "@posttrain/model";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { deviation, goldenJson, goldenPath, goldenTensors, type GoldenTensor } from "./support/golden.js";
+import { deviation, type GoldenTensor, goldenJson, goldenPath, goldenTensors } from "./support/golden.js";
 
 const device: Device = openDevice();
 afterAll(() => device.close());
@@ -33,7 +33,12 @@ interface Yardstick {
   readonly rms_rel?: number;
 }
 
-function expectClose(what: string, values: ArrayLike<number>, expected: ArrayLike<number>, yardstick: Yardstick): void {
+function expectClose(
+  what: string,
+  values: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  yardstick: Yardstick,
+): void {
   const { maxAbs, rmsRel } = deviation(values, expected);
   expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(4 * yardstick.max_abs);
   if (yardstick.rms_rel !== undefined) {
@@ -79,7 +84,8 @@ async function gradients(
   const batch = packSequences(sequences);
   const rows: number[] = [];
   for (const [s, sequence] of sequences.entries()) {
-    for (let t = 0; t + 1 < sequence.length; t++) if (counts(s, t)) rows.push((batch.starts[s] as number) + t);
+    for (let t = 0; t + 1 < sequence.length; t++)
+      if (counts(s, t)) rows.push((batch.starts[s] as number) + t);
   }
   const targets = Int32Array.from(rows, (row) => batch.ids[row + 1] as number);
   const tape = new Tape();
@@ -87,7 +93,7 @@ async function gradients(
     const hidden = forward(scope, model, batch, { activationCheckpointing });
     const { logProb } = predict(scope, model, hidden, { rows: Int32Array.from(rows), targets });
     const seed = scope.from(new Float32Array(rows.length).fill(-1 / rows.length));
-    const values = await logProb.read();
+    const values = (await logProb.read()) as Float32Array;
     backward(scope, tape, [{ tensor: logProb, gradient: seed }]);
     return -values.reduce((a, b) => a + b, 0) / rows.length;
   }, tape);
@@ -101,70 +107,94 @@ async function gradients(
   return { loss, byName };
 }
 
-describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2-tiny-headdim"])("%s", (name) => {
-  const golden = goldenJson(name, "expected.json");
-  const yardstick = golden.deviation_of_transformers.float32;
-  let model: Model;
-  let expected: ReadonlyMap<string, GoldenTensor>;
-  let sequences: readonly Int32Array[];
+describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2-tiny-headdim"])(
+  "%s",
+  (name) => {
+    const golden = goldenJson(name, "expected.json");
+    const yardstick = golden.deviation_of_transformers.float32;
+    let model: Model;
+    let expected: ReadonlyMap<string, GoldenTensor>;
+    let sequences: readonly Int32Array[];
 
-  beforeAll(async () => {
-    model = await loadModel(device, goldenPath(name));
-    expected = await goldenTensors(name, "expected.safetensors");
-    sequences = golden.lengths.map((_: number, i: number) => Int32Array.from(expected.get(`ids.${i}`)?.data ?? []));
-  });
-  afterAll(() => model.scope.end());
+    beforeAll(async () => {
+      model = await loadModel(device, goldenPath(name));
+      expected = await goldenTensors(name, "expected.safetensors");
+      sequences = golden.lengths.map((_: number, i: number) =>
+        Int32Array.from(expected.get(`ids.${i}`)?.data ?? []),
+      );
+    });
+    afterAll(() => model.scope.end());
 
-  it("has the logits, log-probabilities, entropies and loss of the reference, packed or alone", async () => {
-    await device.run(async (scope) => {
-      const packed = await score(scope, model, sequences);
-      const together = (of: (i: number) => ArrayLike<number>) => sequences.flatMap((_, i) => Array.from(of(i)));
-      const reference = (key: string) => together((i) => expected.get(`${key}.${i}`)?.data ?? []);
-      expectClose("logits", together((i) => packed[i]?.logits ?? []), reference("logits"), yardstick.logits);
-      const logProbs = together((i) => packed[i]?.logProbs ?? []);
-      expectClose("log-probabilities", logProbs, reference("logprobs"), yardstick.logprobs);
-      expectClose("entropy", together((i) => packed[i]?.entropies ?? []), reference("entropy"), yardstick.entropy);
-      const loss = -logProbs.reduce((a, b) => a + b, 0) / logProbs.length;
-      expect(Math.abs(loss - golden.loss)).toBeLessThanOrEqual(4 * yardstick.loss);
-      for (const [i, sequence] of sequences.entries()) {
-        const [alone] = await score(scope, model, [sequence]);
-        expect(alone, `sequence ${i} alone and packed, bit for bit`).toEqual(packed[i]);
+    it("has the logits, log-probabilities, entropies and loss of the reference, packed or alone", async () => {
+      await device.run(async (scope) => {
+        const packed = await score(scope, model, sequences);
+        const together = (of: (i: number) => ArrayLike<number>) =>
+          sequences.flatMap((_, i) => Array.from(of(i)));
+        const reference = (key: string) => together((i) => expected.get(`${key}.${i}`)?.data ?? []);
+        expectClose(
+          "logits",
+          together((i) => packed[i]?.logits ?? []),
+          reference("logits"),
+          yardstick.logits,
+        );
+        const logProbs = together((i) => packed[i]?.logProbs ?? []);
+        expectClose("log-probabilities", logProbs, reference("logprobs"), yardstick.logprobs);
+        expectClose(
+          "entropy",
+          together((i) => packed[i]?.entropies ?? []),
+          reference("entropy"),
+          yardstick.entropy,
+        );
+        const loss = -logProbs.reduce((a, b) => a + b, 0) / logProbs.length;
+        expect(Math.abs(loss - golden.loss)).toBeLessThanOrEqual(4 * yardstick.loss);
+        for (const [i, sequence] of sequences.entries()) {
+          const [alone] = await score(scope, model, [sequence]);
+          expect(alone, `sequence ${i} alone and packed, bit for bit`).toEqual(packed[i]);
+        }
+      });
+    });
+
+    it.each([false, true])(
+      "has every parameter's gradient (activation checkpointing %s)",
+      async (checkpointing) => {
+        const masks = sequences.map((_, i) => expected.get(`mask.${i}`)?.data as Float64Array);
+        const { loss, byName } = await gradients(
+          model,
+          sequences,
+          (s, t) => masks[s]?.[t] === 1,
+          checkpointing,
+        );
+        expect(Math.abs(loss - golden.masked_loss)).toBeLessThanOrEqual(4 * yardstick.masked_loss);
+        const all: number[] = [];
+        const allExpected: number[] = [];
+        for (const [parameter, gradient] of byName) {
+          const reference = expected.get(`grad.${parameter}`)?.data as Float64Array;
+          if (!parameter.endsWith("k_proj.bias")) {
+            const { rmsRel } = deviation(gradient, reference);
+            expect(rmsRel, parameter).toBeLessThanOrEqual(2 * yardstick.grads_worst_tensor_rms_rel);
+          }
+          for (const x of gradient) all.push(x);
+          for (const x of reference) allExpected.push(x);
+        }
+        expectClose("gradients", all, allExpected, yardstick.grads);
+      },
+    );
+
+    it("continues greedily with the reference's 32 tokens", async () => {
+      const results = await generate(
+        model,
+        sequences.map((promptIds, row) => ({
+          promptIds,
+          samples: 1,
+          row,
+          visit: 0,
+          settings: { ...policySampling, temperature: 0, maxNewTokens: 32, stopIds: [] },
+        })),
+        { seed: 0, stream: "evaluation", drawable: model.config.vocabSize },
+      );
+      for (const [i, { ids }] of results.entries()) {
+        expect([...ids]).toEqual([...(expected.get(`greedy.${i}`)?.data ?? [])]);
       }
     });
-  });
-
-  it.each([false, true])("has every parameter's gradient (activation checkpointing %s)", async (checkpointing) => {
-    const masks = sequences.map((_, i) => expected.get(`mask.${i}`)?.data as Float64Array);
-    const { loss, byName } = await gradients(model, sequences, (s, t) => masks[s]?.[t] === 1, checkpointing);
-    expect(Math.abs(loss - golden.masked_loss)).toBeLessThanOrEqual(4 * yardstick.masked_loss);
-    const all: number[] = [];
-    const allExpected: number[] = [];
-    for (const [parameter, gradient] of byName) {
-      const reference = expected.get(`grad.${parameter}`)?.data as Float64Array;
-      if (!parameter.endsWith("k_proj.bias")) {
-        const { rmsRel } = deviation(gradient, reference);
-        expect(rmsRel, parameter).toBeLessThanOrEqual(2 * yardstick.grads_worst_tensor_rms_rel);
-      }
-      for (const x of gradient) all.push(x);
-      for (const x of reference) allExpected.push(x);
-    }
-    expectClose("gradients", all, allExpected, yardstick.grads);
-  });
-
-  it("continues greedily with the reference's 32 tokens", async () => {
-    const results = await generate(
-      model,
-      sequences.map((promptIds, row) => ({
-        promptIds,
-        samples: 1,
-        row,
-        visit: 0,
-        settings: { ...policySampling, temperature: 0, maxNewTokens: 32, stopIds: [] },
-      })),
-      { seed: 0, stream: "evaluation", drawable: model.config.vocabSize },
-    );
-    for (const [i, { ids }] of results.entries()) {
-      expect([...ids]).toEqual([...(expected.get(`greedy.${i}`)?.data ?? [])]);
-    }
-  });
-});
+  },
+);

@@ -3,9 +3,9 @@
 // checkpointing on in training. And: the same seed gives the same text, whatever else is in the batch.
 import { cpuPaths, openDevice, Tape } from "@posttrain/kernels";
 import {
+  forward,
   type GeneratedSequence,
   type GenerationRequest,
-  forward,
   generate,
   loadModel,
   packSequences,

@@ -33,7 +33,11 @@ import { enqueue } from "./native.js";
 import { handleOf, type Tensor } from "./tensor.js";
 
 /** The op table's names in order; compared with the addon's own list when it is loaded. */
-export const opNames: readonly string[] = ${JSON.stringify(ops.map((op) => op.name), null, 2)};
+export const opNames: readonly string[] = ${JSON.stringify(
+  ops.map((op) => op.name),
+  null,
+  2,
+)};
 
 ${functions.join("\n\n")}
 `;
@@ -46,7 +50,9 @@ if (process.argv.includes("--check")) {
     if (error.code !== "ENOENT") throw error;
   }
   if (current !== text) {
-    console.error("src/binding.generated.ts is stale: run node packages/kernels/scripts/generate-binding.mjs");
+    console.error(
+      "src/binding.generated.ts is stale: run node packages/kernels/scripts/generate-binding.mjs",
+    );
     process.exit(1);
   }
 } else {

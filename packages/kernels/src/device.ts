@@ -121,7 +121,10 @@ function threadsFromEnvironment(): number | undefined {
   if (text === undefined || text === "") return undefined;
   const threads = Number(text);
   if (!Number.isInteger(threads) || threads < 1) {
-    throw new KernelError("kernel_argument", `POSTTRAIN_THREADS is "${text}", expected a whole number of at least 1.`);
+    throw new KernelError(
+      "kernel_argument",
+      `POSTTRAIN_THREADS is "${text}", expected a whole number of at least 1.`,
+    );
   }
   return threads;
 }

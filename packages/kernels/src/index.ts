@@ -1,8 +1,9 @@
 // The public face of the kernels: devices, tensors, scopes, the tape, and one function for each op.
 export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.js";
 export { KernelError, type KernelErrorCode } from "./errors.js";
+export { MappedFile } from "./mapped-file.js";
 export type { DeviceStatus } from "./native.js";
-export { adamw, type AdamwStep } from "./ops/adamw.js";
+export { type AdamwStep, adamw } from "./ops/adamw.js";
 export { add } from "./ops/add.js";
 export { attention, attentionCached, type KvPages } from "./ops/attention.js";
 export { convert } from "./ops/convert.js";
@@ -16,12 +17,11 @@ export { reshape } from "./ops/reshape.js";
 export { rmsNorm } from "./ops/rms-norm.js";
 export { rope } from "./ops/rope.js";
 export { type RopeTable, ropeTable } from "./ops/rope-table.js";
-export { sample, type SampleSettings } from "./ops/sample.js";
+export { type SampleSettings, sample } from "./ops/sample.js";
 export { sumSquares } from "./ops/sum-squares.js";
 export { swiglu } from "./ops/swiglu.js";
-export { tokenLogProbs, type TokenLogProbs } from "./ops/token-log-probs.js";
+export { type TokenLogProbs, tokenLogProbs } from "./ops/token-log-probs.js";
 export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
-export { MappedFile } from "./mapped-file.js";
 export type { Kept, Scope } from "./scope.js";
 export { backward, checkpoint, type Seed, Tape } from "./tape.js";
-export { describe, type Dtype, Tensor, type TensorData } from "./tensor.js";
+export { type Dtype, describe, Tensor, type TensorData } from "./tensor.js";

@@ -17,8 +17,15 @@ export class MappedFile {
 
   /** A read-only tensor over the bytes from `offset` on; ops take it as an input. Unaligned offsets are refused. */
   tensor(scope: Scope, offset: number, dtype: Dtype, shape: readonly number[]): Tensor {
-    if (!dtypes.includes(dtype)) throw new KernelError("kernel_argument", `mapTensor: unknown dtype ${String(dtype)}`);
-    const handle = native().mapTensor(scope.device.handle, this.#handle, offset, dtypes.indexOf(dtype), shape);
+    if (!dtypes.includes(dtype))
+      throw new KernelError("kernel_argument", `mapTensor: unknown dtype ${String(dtype)}`);
+    const handle = native().mapTensor(
+      scope.device.handle,
+      this.#handle,
+      offset,
+      dtypes.indexOf(dtype),
+      shape,
+    );
     return scope.own(new Tensor(scope.device, handle, dtype, shape));
   }
 }

@@ -97,7 +97,9 @@ function withKernelErrors(addon: Addon): Addon {
         throw asKernelError(error);
       }
     };
-  return Object.fromEntries(Object.entries(addon).map(([name, original]) => [name, wrap(original)])) as unknown as Addon;
+  return Object.fromEntries(
+    Object.entries(addon).map(([name, original]) => [name, wrap(original)]),
+  ) as unknown as Addon;
 }
 
 /** Puts op number `op` into the stream of its tensors' device. */

@@ -84,7 +84,10 @@ export class Scope {
 
   #live(): Set<Tensor> {
     if (this.#tensors === undefined) {
-      throw new KernelError("kernel_argument", "scope: the scope has ended; make tensors in one that is still open");
+      throw new KernelError(
+        "kernel_argument",
+        "scope: the scope has ended; make tensors in one that is still open",
+      );
     }
     return this.#tensors;
   }
@@ -94,7 +97,10 @@ function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Float64Array) return "f64";
   if (data instanceof Int32Array) return "i32";
-  throw new KernelError("kernel_argument", "from: say which dtype (bf16 or f16) the bits in a Uint16Array have");
+  throw new KernelError(
+    "kernel_argument",
+    "from: say which dtype (bf16 or f16) the bits in a Uint16Array have",
+  );
 }
 
 function* tensorsIn(kept: Kept): Generator<Tensor> {

@@ -13,7 +13,10 @@ export interface TapeRecord {
   readonly inputs: readonly Tensor[];
   /** What backward reads. */
   readonly saved: readonly Tensor[];
-  readonly backward: (scope: Scope, gradients: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
+  readonly backward: (
+    scope: Scope,
+    gradients: readonly (Tensor | undefined)[],
+  ) => readonly (Tensor | undefined)[];
 }
 
 export class Tape {
@@ -37,7 +40,7 @@ export class Tape {
 
   /** Lets go of everything that was not walked (an abandoned forward pass). */
   clear(): void {
-    for (const _ of this.unwind()) continue;
+    for (const _ of this.unwind());
   }
 }
 

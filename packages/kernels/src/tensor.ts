@@ -7,15 +7,6 @@ import { native, type TensorHandle } from "./native.js";
 export const dtypes = ["f32", "f64", "bf16", "f16", "i32"] as const;
 export type Dtype = (typeof dtypes)[number];
 export type TensorData = Float32Array | Float64Array | Int32Array | Uint16Array;
-/** The array that read() gives: half-precision values come as their bits. */
-export type DataOf<D extends Dtype> = D extends "f32"
-  ? Float32Array
-  : D extends "f64"
-    ? Float64Array
-    : D extends "i32"
-      ? Int32Array
-      : Uint16Array;
-
 const arrays = { f32: Float32Array, f64: Float64Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array };
 
 export class Tensor {
@@ -56,7 +47,7 @@ export class Tensor {
     native().freeTensor(this.handle);
   }
 
-  /** The values as they are at this place in the stream. Waits for everything enqueued before. */
+  /** The values as they are at this place in the stream (half precision: its bits). Waits for everything enqueued before. */
   async read(): Promise<TensorData> {
     return new arrays[this.dtype](await native().read(this.handle));
   }

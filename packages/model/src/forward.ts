@@ -10,11 +10,11 @@ import {
   type KvPages,
   kvCacheWrite,
   linear,
+  type RopeTable,
   reshape,
   rmsNorm,
   rope,
   ropeTable,
-  type RopeTable,
   type Scope,
   swiglu,
   type Tensor,
@@ -66,15 +66,26 @@ export interface ForwardOptions {
 }
 
 /** Hidden states (M, C) after the final norm. What they need until a backward pass ends is held by `scope` and its tape. */
-export function forward(scope: Scope, model: Model, batch: PackedBatch, options: ForwardOptions = {}): Tensor {
+export function forward(
+  scope: Scope,
+  model: Model,
+  batch: PackedBatch,
+  options: ForwardOptions = {},
+): Tensor {
   const { config } = model;
   const positions = scope.from(batch.positions);
   const starts = scope.from(batch.starts);
   const angles = ropeTable(scope, positions, model.rope.frequencies, model.rope.scale);
-  let h = embedding(scope, parameter(model, "model.embed_tokens.weight"), batch.ids, model.gradients?.lookups);
+  let h = embedding(
+    scope,
+    parameter(model, "model.embed_tokens.weight"),
+    batch.ids,
+    model.gradients?.lookups,
+  );
   for (let i = 0; i < config.layers; i++) {
     const input = h;
-    const run = (inner: Scope): Tensor => layer(inner, model, i, input, { angles, starts, cache: options.cache });
+    const run = (inner: Scope): Tensor =>
+      layer(inner, model, i, input, { angles, starts, cache: options.cache });
     h = options.activationCheckpointing === true ? checkpoint(scope, [input], run) : scope.child(run);
     scope.release(input);
   }
@@ -103,10 +114,16 @@ function layer(scope: Scope, model: Model, index: number, x: Tensor, context: La
   const q = rope(scope, project(normed, "self_attn.q_proj", heads), context.angles);
   const k = rope(scope, project(normed, "self_attn.k_proj", kvHeads), context.angles);
   const v = project(normed, "self_attn.v_proj", kvHeads);
-  const mixed = reshape(scope, attend(scope, q, k, v, index, headDim ** -0.5, context), [rows, heads * headDim]);
+  const mixed = reshape(scope, attend(scope, q, k, v, index, headDim ** -0.5, context), [
+    rows,
+    heads * headDim,
+  ]);
   const attended = linear(scope, mixed, weight("self_attn.o_proj"));
 
-  const { y: normedAgain, sum } = rmsNorm(scope, attended, weight("post_attention_layernorm"), { eps, residual: x });
+  const { y: normedAgain, sum } = rmsNorm(scope, attended, weight("post_attention_layernorm"), {
+    eps,
+    residual: x,
+  });
   const gate = linear(scope, normedAgain, weight("mlp.gate_proj"));
   const up = linear(scope, normedAgain, weight("mlp.up_proj"));
   const down = linear(scope, swiglu(scope, gate, up), weight("mlp.down_proj"));

@@ -5,7 +5,7 @@
 // What a sequence gets depends on (weights, prompt, settings, seed, row, visit, sample) alone: the ops keep rows apart, and the
 // random number of a draw is a function of (seed, stream; row, visit, sample, position). Log-probabilities are those of the tempered
 // distribution before penalty and filters (greedy: of temperature 1), equal bit for bit to a training forward of the same tokens.
-import { gatherRows, keysPerPage, type RandomStream, sample, type Scope, uniform } from "@posttrain/kernels";
+import { gatherRows, keysPerPage, type RandomStream, type Scope, sample, uniform } from "@posttrain/kernels";
 import { type CacheStep, forward, type PackedBatch } from "./forward.js";
 import {
   cacheBytes,
@@ -143,13 +143,18 @@ export async function generate(
   });
 }
 
-function checkRequest(model: Model, { promptIds, samples, settings }: GenerationRequest, index: number): void {
+function checkRequest(
+  model: Model,
+  { promptIds, samples, settings }: GenerationRequest,
+  index: number,
+): void {
   const refuse = (what: string): never => {
     throw new RangeError(`generate: request ${index}: ${what}`);
   };
   if (promptIds.length === 0) refuse("the prompt has no tokens");
   const outside = promptIds.find((id) => id < 0 || id >= model.config.vocabSize);
-  if (outside !== undefined) refuse(`token id ${outside} is outside the vocabulary of ${model.config.vocabSize}`);
+  if (outside !== undefined)
+    refuse(`token id ${outside} is outside the vocabulary of ${model.config.vocabSize}`);
   if (!(samples >= 1)) refuse(`samples is ${samples}, expected at least 1`);
   if (!(settings.maxNewTokens >= 1)) refuse(`maxNewTokens is ${settings.maxNewTokens}, expected at least 1`);
   if (!(settings.temperature >= 0)) refuse(`temperature is ${settings.temperature}, expected 0 or more`);
@@ -281,13 +286,19 @@ function batchOf(inputs: readonly StepInput[]): PackedBatch {
   return { ids, positions, starts };
 }
 
-function cacheStep(scope: Scope, cache: KvCache, batch: PackedBatch, inputs: readonly StepInput[]): CacheStep {
+function cacheStep(
+  scope: Scope,
+  cache: KvCache,
+  batch: PackedBatch,
+  inputs: readonly StepInput[],
+): CacheStep {
   const lengths = Int32Array.from(inputs, ({ sequence }) => lengthOf(sequence));
   const columns = pagesFor(lengths.reduce((a, b) => Math.max(a, b), 0));
   const pages = new Int32Array(inputs.length * columns).fill(-1);
   const slots = new Int32Array(batch.ids.length);
   for (const [s, { sequence }] of inputs.entries()) {
-    for (let i = 0; i < pagesFor(lengths[s] as number); i++) pages[s * columns + i] = sequence.pages[i] as number;
+    for (let i = 0; i < pagesFor(lengths[s] as number); i++)
+      pages[s * columns + i] = sequence.pages[i] as number;
     for (let row = batch.starts[s] as number; row < (batch.starts[s + 1] as number); row++) {
       slots[row] = slotOf(sequence.pages, batch.positions[row] as number);
     }

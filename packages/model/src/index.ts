@@ -1,6 +1,13 @@
 // The public face of the model package: folders, models, the forward pass, generation. Token ids only; text is @posttrain/data's.
 export { parameterCount, parameterShapes, parseModelConfig, type Qwen2Config } from "./config.js";
-export { type ForwardOptions, forward, type PackedBatch, packSequences, type Predictions, predict } from "./forward.js";
+export {
+  type ForwardOptions,
+  forward,
+  type PackedBatch,
+  type Predictions,
+  packSequences,
+  predict,
+} from "./forward.js";
 export {
   type GeneratedSequence,
   type GenerationOptions,
@@ -18,8 +25,8 @@ export {
   initialiseModel,
   loadModel,
   type Model,
-  parameter,
   type ParameterLayout,
+  parameter,
   zeroGradients,
 } from "./model.js";
 export { openModelFolder } from "./model-folder.js";

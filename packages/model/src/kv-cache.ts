@@ -53,7 +53,12 @@ export function releasePages(cache: KvCache, pages: readonly number[]): void {
 }
 
 /** Copies pages in every layer, sources[i] to targets[i]. */
-export function copyPages(scope: Scope, cache: KvCache, sources: readonly number[], targets: readonly number[]): void {
+export function copyPages(
+  scope: Scope,
+  cache: KvCache,
+  sources: readonly number[],
+  targets: readonly number[],
+): void {
   if (sources.length === 0) return;
   scope.child((inner) => {
     const from = inner.from(Int32Array.from(sources));

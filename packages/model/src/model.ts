@@ -1,5 +1,7 @@
 // A Qwen2.5 model on a device: its parameters as views into one flat fp32 arena, in the order of parameterShapes(config), each
 // starting at a multiple of 64 floats. Optimizers work on the arena; a shard of it is a range.
+
+import { open } from "node:fs/promises";
 import { UserError } from "@posttrain/data";
 import {
   convert,
@@ -12,7 +14,6 @@ import {
   type Tensor,
   uniform4,
 } from "@posttrain/kernels";
-import { open } from "node:fs/promises";
 import { parameterShapes, type Qwen2Config, ropeFrequencies } from "./config.js";
 import { type GenerationConfig, generationConfigFrom } from "./generation-config.js";
 import { openModelFolder, type StoredTensor } from "./model-folder.js";
@@ -22,7 +23,10 @@ const alignment = 64;
 
 export interface ParameterLayout {
   /** Name to place in the arena, in floats. */
-  readonly places: ReadonlyMap<string, { readonly offset: number; readonly shape: readonly number[]; readonly size: number }>;
+  readonly places: ReadonlyMap<
+    string,
+    { readonly offset: number; readonly shape: readonly number[]; readonly size: number }
+  >;
   /** Floats in all, padding included. */
   readonly length: number;
 }
@@ -172,7 +176,8 @@ export function initialiseModel(device: Device, config: Qwen2Config, seed: numbe
 export function enableGradients(model: Model): Gradients {
   if (model.gradients !== undefined) return model.gradients;
   const arena = model.scope.empty(model.arena.shape);
-  for (const [name, view] of viewsOf(model.scope, arena, model.layout)) parameter(model, name).gradient = view;
+  for (const [name, view] of viewsOf(model.scope, arena, model.layout))
+    parameter(model, name).gradient = view;
   model.gradients = { arena, lookups: new RowGradient(model.scope, model.config.hiddenSize) };
   zeroGradients(model.gradients);
   return model.gradients;

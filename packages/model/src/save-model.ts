@@ -7,7 +7,10 @@ import { writeModelFolder } from "./model-folder.js";
 export function saveModel(
   model: Model,
   dir: string,
-  files: { readonly copyFrom?: string; readonly extraFiles?: Readonly<Record<string, string | Uint8Array>> } = {},
+  files: {
+    readonly copyFrom?: string;
+    readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
+  } = {},
 ): Promise<readonly string[]> {
   return writeModelFolder(dir, {
     config: model.config,

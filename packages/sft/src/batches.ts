@@ -3,7 +3,7 @@
 import type { TokenizedRow } from "@posttrain/data";
 import { IGNORED_LABEL } from "@posttrain/data";
 import { permutation } from "@posttrain/kernels";
-import { type PackedBatch, packSequences, type Predictions } from "@posttrain/model";
+import { type PackedBatch, type Predictions, packSequences } from "@posttrain/model";
 
 export interface MicroBatch {
   readonly rows: readonly TokenizedRow[];

@@ -4,10 +4,23 @@
 // Run: posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN
 import { appendFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadChatTemplate, loadSftRows, loadTokenizer, type SftCounts, type TokenizedRow, UserError } from "@posttrain/data";
+import {
+  loadChatTemplate,
+  loadSftRows,
+  loadTokenizer,
+  type SftCounts,
+  type TokenizedRow,
+  UserError,
+} from "@posttrain/data";
 import { backward, type Device, Tape } from "@posttrain/kernels";
 import { forward, loadModel, type Model, predict, saveModel } from "@posttrain/model";
-import { createOptimizer, gradientNorm, learningRateAt, type Optimizer, optimizerStep } from "@posttrain/train";
+import {
+  createOptimizer,
+  gradientNorm,
+  learningRateAt,
+  type Optimizer,
+  optimizerStep,
+} from "@posttrain/train";
 import { type MicroBatch, planSteps, stepBatches } from "./batches.js";
 import type { SftConfig } from "./config.js";
 import { sftLoss } from "./loss.js";
@@ -31,7 +44,11 @@ export interface SftMetrics {
 }
 
 export interface SftReport {
-  readonly onStart?: (run: { readonly model: Model; readonly counts: SftCounts; readonly totalSteps: number }) => void;
+  readonly onStart?: (run: {
+    readonly model: Model;
+    readonly counts: SftCounts;
+    readonly totalSteps: number;
+  }) => void;
   readonly onStep?: (metrics: SftMetrics, totalSteps: number) => void;
 }
 
@@ -57,7 +74,10 @@ export async function runSft(config: SftConfig, device: Device, report: SftRepor
       vocabSize: model.config.vocabSize,
     });
     if (rows.length === 0) {
-      throw new UserError("no_rows", `${config.data}: none of its ${counts.read} rows has anything to train after cutting to max_length ${config.max_length}; raise max_length.`);
+      throw new UserError(
+        "no_rows",
+        `${config.data}: none of its ${counts.read} rows has anything to train after cutting to max_length ${config.max_length}; raise max_length.`,
+      );
     }
     await mkdir(config.output_dir, { recursive: true });
     await writeFile(join(config.output_dir, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
@@ -180,7 +200,13 @@ export async function sftStep(
     );
   }
   optimizerStep(model, optimizer, { ...options, norm });
-  return { loss, gradNorm: norm, entropy: entropy / batches.length, accuracy: accuracy / batches.length, tokens };
+  return {
+    loss,
+    gradNorm: norm,
+    entropy: entropy / batches.length,
+    accuracy: accuracy / batches.length,
+    tokens,
+  };
 }
 
 function mean(values: ArrayLike<number>, of: (value: number, index: number) => number): number {
@@ -195,6 +221,9 @@ async function refuseUsedFolder(dir: string): Promise<void> {
     throw new UserError("bad_output_dir", `output_dir ${dir} cannot be used: ${error.message}`);
   });
   if (entries.length > 0) {
-    throw new UserError("output_dir_used", `output_dir ${dir} already holds ${entries.length} entries. Give a new folder, so that no run is overwritten.`);
+    throw new UserError(
+      "output_dir_used",
+      `output_dir ${dir} already holds ${entries.length} entries. Give a new folder, so that no run is overwritten.`,
+    );
   }
 }

@@ -1,2 +1,8 @@
-export { type AdamwOptions, createOptimizer, gradientNorm, type Optimizer, optimizerStep } from "./optimizer.js";
+export {
+  type AdamwOptions,
+  createOptimizer,
+  gradientNorm,
+  type Optimizer,
+  optimizerStep,
+} from "./optimizer.js";
 export { learningRateAt, type Schedule, scheduleTypes } from "./schedule.js";

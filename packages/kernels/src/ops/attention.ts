@@ -56,7 +56,17 @@ export function attentionCached(
   const y = scope.empty(q.shape);
   scope.child((inner) => {
     const lse = inner.empty([rows, heads]);
-    attentionCachedForward(y, lse, q, cache.keys, cache.values, layout.starts, layout.lengths, layout.pages, scale);
+    attentionCachedForward(
+      y,
+      lse,
+      q,
+      cache.keys,
+      cache.values,
+      layout.starts,
+      layout.lengths,
+      layout.pages,
+      scale,
+    );
     return undefined;
   });
   return y;

@@ -30,7 +30,17 @@ export function tokenLogProbs(
   const logSumExp = scope.empty([rows]);
   const meanLogit = scope.empty([rows]);
   const argmax = scope.empty([rows], "i32");
-  tokenLogProbsForward(logProb, entropy, logSumExp, meanLogit, argmax, x, weight, targets, inverseTemperature);
+  tokenLogProbsForward(
+    logProb,
+    entropy,
+    logSumExp,
+    meanLogit,
+    argmax,
+    x,
+    weight,
+    targets,
+    inverseTemperature,
+  );
   scope.tape?.record({
     outputs: [logProb],
     inputs: [x],

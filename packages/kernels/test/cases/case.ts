@@ -35,7 +35,11 @@ export interface OpCase {
   readonly benchmarks: readonly Dims[];
   readonly inputs: (dims: Dims, random: Random) => Readonly<Record<string, Values>>;
   /** Calls the op; parameters among the inputs have .gradient set when gradients are wanted. */
-  readonly run: (scope: Scope, inputs: Readonly<Record<string, Tensor>>, dims: Dims) => Readonly<Record<string, Tensor>>;
+  readonly run: (
+    scope: Scope,
+    inputs: Readonly<Record<string, Tensor>>,
+    dims: Dims,
+  ) => Readonly<Record<string, Tensor>>;
   /** The same function in float64. Integer inputs arrive as whole numbers. */
   readonly reference: (
     inputs: Readonly<Record<string, Reference>>,
@@ -50,7 +54,11 @@ export interface OpCase {
     readonly tolerance: (dims: Dims) => Tolerance;
   };
   /** For the row rule: the dimension that counts rows, and which inputs and outputs have a row each. Absent: tested elsewhere. */
-  readonly rows?: { readonly dim: string; readonly inputs: readonly string[]; readonly outputs: readonly string[] };
+  readonly rows?: {
+    readonly dim: string;
+    readonly inputs: readonly string[];
+    readonly outputs: readonly string[];
+  };
   /** Floating-point operations and bytes moved by one forward call. */
   readonly cost: (dims: Dims) => { readonly flops: number; readonly bytes: number };
 }

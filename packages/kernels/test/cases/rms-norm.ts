@@ -31,14 +31,16 @@ export const rmsNormCase: OpCase = {
         squares += s * s;
       }
       const rstd = 1 / Math.sqrt(squares / C + eps);
-      for (let c = 0; c < C; c++) y[m * C + c] = (sum[m * C + c] as number) * rstd * (weight?.data[c] as number);
+      for (let c = 0; c < C; c++)
+        y[m * C + c] = (sum[m * C + c] as number) * rstd * (weight?.data[c] as number);
     }
     return { y: { data: y, shape: [M, C] }, sum: { data: sum, shape: [M, C] } };
   },
   tolerance: ({ C = 0 }) => ({
     y: {
       bound: (6 + Math.sqrt(C) / 8) * epsilon,
-      reason: "sum, rstd and two products round once each (6 half units with the residual's sum in the square); the mean of squares adds sqrt(C/16) lane steps, halved by the root",
+      reason:
+        "sum, rstd and two products round once each (6 half units with the residual's sum in the square); the mean of squares adds sqrt(C/16) lane steps, halved by the root",
     },
     sum: { bound: epsilon, reason: "one addition" },
   }),
@@ -48,7 +50,8 @@ export const rmsNormCase: OpCase = {
     parameters: ["weight"],
     tolerance: ({ M = 0, C = 0 }) => ({
       bound: (16 + Math.sqrt(C) / 2 + Math.sqrt(M)) * epsilon,
-      reason: "two reductions over C for dx, one chain over M tokens for dweight, a dozen roundings beside them",
+      reason:
+        "two reductions over C for dx, one chain over M tokens for dweight, a dozen roundings beside them",
     }),
   },
   rows: { dim: "M", inputs: ["x", "residual"], outputs: ["y", "sum"] },

@@ -10,7 +10,10 @@ export interface CaseResult {
 export type Inputs = Readonly<Record<string, Values>>;
 
 /** Weights of the loss: one for each element of each differentiable output. */
-export function lossWeights(outputs: Readonly<Record<string, number>>, seed: number): Record<string, Float32Array> {
+export function lossWeights(
+  outputs: Readonly<Record<string, number>>,
+  seed: number,
+): Record<string, Float32Array> {
   const random = new Random(seed);
   return Object.fromEntries(
     Object.entries(outputs).map(([name, size]) => [name, random.normal([size]).data as Float32Array]),
@@ -27,7 +30,8 @@ export async function runCase(
 ): Promise<CaseResult> {
   return device.run(async (scope) => {
     const tensors: Record<string, Tensor> = {};
-    for (const [name, { data, shape, dtype }] of Object.entries(inputs)) tensors[name] = scope.from(data, shape, dtype);
+    for (const [name, { data, shape, dtype }] of Object.entries(inputs))
+      tensors[name] = scope.from(data, shape, dtype);
     const spec = gradientSeed === undefined ? undefined : opCase.gradients;
     for (const name of spec?.parameters ?? []) {
       const parameter = tensors[name] as Tensor;
@@ -50,7 +54,8 @@ export async function runCase(
         const gradient = found[i];
         if (gradient !== undefined) gradients[name] = await gradient.read();
       }
-      for (const name of spec.parameters) gradients[name] = await (tensors[name]?.gradient as Tensor).read();
+      for (const name of spec.parameters)
+        gradients[name] = await ((tensors[name] as Tensor).gradient as Tensor).read();
     }
     const outputs: Record<string, TensorData> = {};
     for (const [name, tensor] of Object.entries(made)) outputs[name] = await tensor.read();
