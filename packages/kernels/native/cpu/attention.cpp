@@ -15,6 +15,7 @@
 //   dk_j = chain(ds_ij * q_i, query heads ascending, in each i ascending) * scale;  dv_j = chain(p_ij * dy_i, same order).
 //
 // How rows are grouped into tiles and tiles into work changes no chain, so it changes no bit.
+#pragma GCC diagnostic ignored "-Wuninitialized"  // gcc 12: the undefined operands in its own AVX-512 header
 #include "cpu.h"
 #include "math64.h"
 
@@ -28,7 +29,9 @@ constexpr int TILE_ROWS = 6, TILE_VECTORS = 4;
 #else
 constexpr int TILE_ROWS = 6, TILE_VECTORS = 1;
 #endif
-static_assert(TILE_ROWS <= LANES, "a tile's row statistics share one vector");
+// Rows whose softmax is done together, a row to a lane where a row has one number.
+constexpr int GROUP_ROWS = 2 * TILE_ROWS;
+static_assert(GROUP_ROWS <= LANES, "a group's row statistics share one vector");
 
 PT_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 PT_INLINE int64_t round_up(int64_t n) { return ceil_div(n, LANES) * LANES; }
@@ -87,46 +90,52 @@ static void product(int64_t rows, int64_t columns, float* c, int64_t ldc, const 
   for (; n < columns; n += LANES) product_rows<1>(rows, c + n, ldc, a, a_row, a_k, b + n, ldb, depth, from_zero);
 }
 
-// A product whose row r has its own depth, depth(r) ascending: what rows share in one tile, then each row goes on alone.
-template <class Depth>
-PT_INLINE void product_to_depth(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
-                                const float* b, int64_t ldb, const Depth& depth, bool from_zero) {
-  const int64_t shared = depth(0);
+// A product whose row r has its own depth[r], ascending: what rows share in one tile, then each row goes on alone.
+static void product_to_depth(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
+                             const float* b, int64_t ldb, const int64_t* depth, bool from_zero) {
+  const int64_t shared = depth[0];
   product(rows, columns, c, ldc, a, a_row, 1, b, ldb, shared, from_zero);
   for (int64_t r = 1; r < rows; r++)
-    if (depth(r) > shared)
-      product(1, columns, c + r * ldc, ldc, a + r * a_row + shared, a_row, 1, b + shared * ldb, ldb, depth(r) - shared,
+    if (depth[r] > shared)
+      product(1, columns, c + r * ldc, ldc, a + r * a_row + shared, a_row, 1, b + shared * ldb, ldb, depth[r] - shared,
               false);
+}
+
+typedef float quad __attribute__((vector_size(16)));
+PT_INLINE quad load_quad(const float* p) {
+  quad x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+PT_INLINE void transpose_quads(quad* x) {
+#if defined(__clang__)
+#define PT_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+  typedef int32_t order __attribute__((vector_size(16)));
+#define PT_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, order{i, j, k, l})
+#endif
+  const quad a = PT_SHUFFLE(x[0], x[1], 0, 4, 1, 5), b = PT_SHUFFLE(x[2], x[3], 0, 4, 1, 5);
+  const quad c = PT_SHUFFLE(x[0], x[1], 2, 6, 3, 7), d = PT_SHUFFLE(x[2], x[3], 2, 6, 3, 7);
+  x[0] = PT_SHUFFLE(a, b, 0, 1, 4, 5);
+  x[1] = PT_SHUFFLE(a, b, 2, 3, 6, 7);
+  x[2] = PT_SHUFFLE(c, d, 0, 1, 4, 5);
+  x[3] = PT_SHUFFLE(c, d, 2, 3, 6, 7);
+#undef PT_SHUFFLE
 }
 
 // to[c, r] = from[r, c], to's rows KEY_BLOCK wide; columns from `rows` on become zero.
 static void transpose(float* to, const float* from, int64_t stride, int64_t rows, int64_t columns) {
-  typedef float quad __attribute__((vector_size(16)));
-  typedef int32_t order __attribute__((vector_size(16)));
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const float* f = from + r * stride;
     int64_t c = 0;
     for (; c + 4 <= columns; c += 4) {
-      quad x0, x1, x2, x3;
-      memcpy(&x0, f + c, sizeof x0);
-      memcpy(&x1, f + stride + c, sizeof x1);
-      memcpy(&x2, f + 2 * stride + c, sizeof x2);
-      memcpy(&x3, f + 3 * stride + c, sizeof x3);
-#if defined(__clang__)
-#define PT_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-#define PT_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, order{i, j, k, l})
-#endif
-      const quad a = PT_SHUFFLE(x0, x1, 0, 4, 1, 5), b = PT_SHUFFLE(x2, x3, 0, 4, 1, 5);
-      const quad d = PT_SHUFFLE(x0, x1, 2, 6, 3, 7), e = PT_SHUFFLE(x2, x3, 2, 6, 3, 7);
-      const quad y0 = PT_SHUFFLE(a, b, 0, 1, 4, 5), y1 = PT_SHUFFLE(a, b, 2, 3, 6, 7);
-      const quad y2 = PT_SHUFFLE(d, e, 0, 1, 4, 5), y3 = PT_SHUFFLE(d, e, 2, 3, 6, 7);
-#undef PT_SHUFFLE
-      memcpy(to + c * KEY_BLOCK + r, &y0, sizeof y0);
-      memcpy(to + (c + 1) * KEY_BLOCK + r, &y1, sizeof y1);
-      memcpy(to + (c + 2) * KEY_BLOCK + r, &y2, sizeof y2);
-      memcpy(to + (c + 3) * KEY_BLOCK + r, &y3, sizeof y3);
+      quad x[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) x[i] = load_quad(f + i * stride + c);
+      transpose_quads(x);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) memcpy(to + (c + i) * KEY_BLOCK + r, &x[i], sizeof x[i]);
     }
     for (; c < columns; c++)
       for (int i = 0; i < 4; i++) to[c * KEY_BLOCK + r + i] = f[i * stride + c];
@@ -135,14 +144,15 @@ static void transpose(float* to, const float* from, int64_t stride, int64_t rows
     for (int64_t c = 0; c < columns; c++) to[c * KEY_BLOCK + r] = r < rows ? from[r * stride + c] : 0.0f;
 }
 
-// Rows as the right side of a product: as they lie when they are dense and whole vectors, else copied, padded with zeros.
+// Rows as the right side of a product: where they lie if they are whole vectors, else copied, padded with zeros. Rows a multiple
+// of 1 KiB apart are copied too: they would share a few sets of the first-level cache.
 struct Rows {
   const float* data;
   int64_t stride;
 };
 static Rows dense_rows(float* copy, const float* from, int64_t stride, int64_t rows, int64_t columns) {
   const int64_t padded = round_up(columns);
-  if (stride == padded) return {from, stride};
+  if (columns == padded && (stride == padded || stride % 256 != 0)) return {from, stride};
   for (int64_t r = 0; r < rows; r++) {
     memcpy(copy + r * padded, from + r * stride, columns * sizeof(float));
     memset(copy + r * padded + columns, 0, (padded - columns) * sizeof(float));
@@ -175,33 +185,61 @@ struct Carver {
 
 static int64_t attend_floats(int64_t rows, int64_t size) {
   return round_up(rows * size) + rows * round_up(size) + 2 * round_up(rows + LANES) + round_up(KEY_BLOCK * size) +
-         KEY_BLOCK * round_up(size) + TILE_ROWS * (KEY_BLOCK + round_up(size));
+         KEY_BLOCK * round_up(size) + GROUP_ROWS * KEY_BLOCK + TILE_ROWS * round_up(size);
 }
 
-// p_j = exp(s_j * scale - m_b) in place for the first `visible` keys, the others left; returns m_b and l_b.
-PT_INLINE void soften(float* s, int64_t visible, f32x16 scale, float* block_max, float* block_sum) {
-  const float lowest = -__builtin_inff();
-  const int64_t vectors = ceil_div(visible, LANES);
-  f32x16 x[KEY_BLOCK / LANES];
-  f32x16 top = splat(lowest);
+// The tree of simd.h for each row of x (rows, 16), four rows at a time; rows up to the next multiple of four are read.
+template <class Combine>
+PT_INLINE void reduce_rows(float* to, const float* x, int64_t rows, const Combine& combine) {
+  for (int64_t r = 0; r < rows; r += 4) {
+    quad left[4];
 #pragma GCC unroll 4
-  for (int v = 0; v < KEY_BLOCK / LANES; v++) {
-    if (v >= vectors) break;
-    x[v] = mul(load(s + v * LANES), scale);
-    if (visible < (v + 1) * LANES) x[v] = keep_first(x[v], visible - v * LANES, lowest);
-    top = max(x[v], top);
+    for (int i = 0; i < 4; i++) {
+      const float* row = x + (r + i) * LANES;
+      left[i] = combine(combine(load_quad(row), load_quad(row + 8)), combine(load_quad(row + 4), load_quad(row + 12)));
+    }
+    transpose_quads(left);
+    const quad sums = combine(combine(left[0], left[2]), combine(left[1], left[3]));
+    memcpy(to + r, &sums, sizeof sums);
   }
-  const float m = reduce_max(top);
+}
+
+// s_j * scale in place, minus infinity from `visible` on as far as whole vectors go; returns the lanes' maxima.
+PT_INLINE f32x16 scale_scores(float* s, int64_t visible, f32x16 scale) {
+  const float lowest = -__builtin_inff();
+  f32x16 top = splat(lowest);
+  for (int64_t c = 0; c < visible; c += LANES) {
+    f32x16 x = mul(load(s + c), scale);
+    if (visible < c + LANES) x = keep_first(x, visible - c, lowest);
+    store(s + c, x);
+    top = max(x, top);
+  }
+  return top;
+}
+
+// p_j = exp(s_j - m) in place; returns the lanes' sums.
+PT_INLINE f32x16 soften(float* s, int64_t visible, f32x16 m) {
   f32x16 sum = splat(0.0f);
-#pragma GCC unroll 4
-  for (int v = 0; v < KEY_BLOCK / LANES; v++) {
-    if (v >= vectors) break;
-    const f32x16 p = exp(sub(x[v], splat(m)));
-    store(s + v * LANES, p);
+  for (int64_t c = 0; c < visible; c += LANES) {
+    const f32x16 p = exp(sub(load(s + c), m));
+    store(s + c, p);
     sum = add(sum, p);
   }
-  *block_max = m;
-  *block_sum = reduce_add(sum);
+  return sum;
+}
+
+// The softmax of one block over a group of rows, in place in s (rows, KEY_BLOCK); block_max and block_sum get m_b and l_b.
+template <bool WHOLE>
+static void soften_rows(float* s, int64_t rows, const int64_t* visible, float scale, float* block_max,
+                        float* block_sum) {
+  alignas(64) float lanes[(GROUP_ROWS + 3) / 4 * 4 * LANES];
+  for (int64_t i = rows; i % 4 != 0; i++) store(lanes + i * LANES, splat(0.0f));
+  for (int64_t i = 0; i < rows; i++)
+    store(lanes + i * LANES, scale_scores(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
+  reduce_rows(block_max, lanes, rows, [](quad a, quad b) { return a > b ? a : b; });
+  for (int64_t i = 0; i < rows; i++)
+    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(block_max[i])));
+  reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
 // The forward of one piece of work. block(b) says where key block b lies; only keys up to the last query's are read.
@@ -216,7 +254,7 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
   float* l = carver.take(rows + LANES);
   float* keys_across = carver.take(KEY_BLOCK * size);
   float* values_copy = carver.take(KEY_BLOCK * padded);
-  float* p = carver.take(TILE_ROWS * KEY_BLOCK);
+  float* p = carver.take(GROUP_ROWS * KEY_BLOCK);
   float* block_o = carver.take(TILE_ROWS * padded);
 
   for (int64_t i = 0; i < w.count; i++)
@@ -231,26 +269,41 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
     transpose(keys_across, at.keys, at.stride, keys, size);
     const Rows values = dense_rows(values_copy, at.values, at.stride, keys, size);
     const int64_t first_row = larger(0, start - w.first) * w.heads;
-    for (int64_t r = first_row; r < rows; r += TILE_ROWS) {
-      const int64_t n = smaller(TILE_ROWS, rows - r);
-      const auto visible = [&](int64_t i) { return smaller(keys, w.first + (r + i) / w.heads + 1 - start); };
-      product(n, round_up(visible(n - 1)), p, KEY_BLOCK, packed + r * size, size, 1, keys_across, KEY_BLOCK, size,
-              true);
-      float block_max[LANES] = {}, block_sum[LANES] = {};
-      for (int64_t i = 0; i < n; i++) soften(p + i * KEY_BLOCK, visible(i), splat(scale), block_max + i, block_sum + i);
-      product_to_depth(n, padded, block_o, padded, p, KEY_BLOCK, values.data, values.stride, visible, true);
+    for (int64_t r = first_row; r < rows; r += GROUP_ROWS) {
+      const int64_t n = smaller(GROUP_ROWS, rows - r);
+      int64_t visible[GROUP_ROWS];
+      visible[0] = smaller(keys, w.first + r / w.heads + 1 - start);
+      for (int64_t i = 1; i < n; i++)
+        visible[i] = visible[0] == keys ? keys : smaller(keys, w.first + (r + i) / w.heads + 1 - start);
+      for (int64_t i = 0; i < n; i += TILE_ROWS) {
+        const int64_t height = smaller(TILE_ROWS, n - i);
+        product(height, round_up(visible[i + height - 1]), p + i * KEY_BLOCK, KEY_BLOCK, packed + (r + i) * size, size,
+                1, keys_across, KEY_BLOCK, size, true);
+      }
 
+      alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
+      if (visible[0] == KEY_BLOCK)
+        soften_rows<true>(p, n, visible, scale, block_max, block_sum);
+      else
+        soften_rows<false>(p, n, visible, scale, block_max, block_sum);
+
+      alignas(64) float keeps[LANES], enters[LANES];
       const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
       const f32x16 keep = exp(sub(old, both)), enter = exp(sub(here, both));
       store_first(m + r, both, n);
       store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
-      float keeps[LANES], enters[LANES];
       store(keeps, keep);
       store(enters, enter);
-      for (int64_t i = 0; i < n; i++) {
-        float* to = o + (r + i) * padded;
-        for (int64_t d = 0; d < padded; d += LANES)
-          store(to + d, fma(load(block_o + i * padded + d), splat(enters[i]), mul(load(to + d), splat(keeps[i]))));
+      for (int64_t i = 0; i < n; i += TILE_ROWS) {
+        const int64_t height = smaller(TILE_ROWS, n - i);
+        product_to_depth(height, padded, block_o, padded, p + i * KEY_BLOCK, KEY_BLOCK, values.data, values.stride,
+                         visible + i, true);
+        for (int64_t j = 0; j < height; j++) {
+          float* to = o + (r + i + j) * padded;
+          const f32x16 a = splat(keeps[i + j]), c = splat(enters[i + j]);
+          for (int64_t d = 0; d < padded; d += LANES)
+            store(to + d, fma(load(block_o + j * padded + d), c, mul(load(to + d), a)));
+        }
       }
     }
   }
@@ -438,10 +491,12 @@ static void backward_queries(const HeadGroup& g, float* dq, int64_t t, float* me
       const Rows k = dense_rows(keys_copy, g.k + start * g.k_stride, g.k_stride, keys, size);
       pair(p, ds, g.q + at, g.dy + at, g.q_stride, g.lse + statistics, g.delta + statistics, g.all_heads, count, keys,
            size, g.scale, keys_across, values_across);
-      for (int64_t r = 0; r < count; r += TILE_ROWS)
-        product_to_depth(
-            smaller(TILE_ROWS, count - r), padded, sum + r * padded, padded, ds + r * KEY_BLOCK, KEY_BLOCK, k.data,
-            k.stride, [&](int64_t i) { return b < t ? keys : r + i + 1; }, b == 0);
+      for (int64_t r = 0; r < count; r += TILE_ROWS) {
+        int64_t visible[TILE_ROWS];
+        for (int64_t i = 0; i < TILE_ROWS; i++) visible[i] = b < t ? keys : r + i + 1;
+        product_to_depth(smaller(TILE_ROWS, count - r), padded, sum + r * padded, padded, ds + r * KEY_BLOCK, KEY_BLOCK,
+                         k.data, k.stride, visible, b == 0);
+      }
     }
     for (int64_t r = 0; r < count; r++)
       put_scaled(dq + (first + r) * g.q_stride + h * size, sum + r * padded, size, splat(g.scale));
