@@ -18,11 +18,11 @@ const training: ArithmeticOptions = { seed: 1, split: "training", lengths: short
 const heldOut: ArithmeticOptions = { ...training, split: "heldOut" };
 const rows = Array.from({ length: 6000 }, (_, i) => arithmeticRow(arithmeticProblem(i, training)));
 
-/** Left to right with * first, on text like 8+4+1. */
+/** Of text like 8+4+1, or a single product. */
 function evaluate(expression: string): number {
-  const product = /^(\d+)\*(\d+)(.*)$/.exec(expression);
-  const flat = product ? `${Number(product[1]) * Number(product[2])}${product[3]}` : expression;
-  return [...flat.matchAll(/([+-]?)(\d+)/g)].reduce(
+  const product = /^(\d+)\*(\d+)$/.exec(expression);
+  if (product) return Number(product[1]) * Number(product[2]);
+  return [...expression.matchAll(/([+-]?)(\d+)/g)].reduce(
     (sum, [, sign, n]) => sum + (sign === "-" ? -1 : 1) * Number(n),
     0,
   );
@@ -33,15 +33,17 @@ test("answers are true, and every worked step is a true equation that yields the
     const [a, b] = row.operands;
     const truth = { addition: a + b, subtraction: a - b, multiplication: a * b }[row.kind];
     expect(row.answer).toBe(truth);
-    const [steps = "", last] = row.messages[1].content.split("\n");
-    expect(last).toBe(`Answer: ${truth}`);
-    const values = steps.split(", ").map((step) => {
-      const [left = "", right] = step.split("=");
-      expect(evaluate(left), step).toBe(Number(right));
+    const lines = row.messages[1].content.split("\n");
+    expect(lines.pop()).toBe(`Answer: ${truth}`);
+    const values = lines.map((line) => {
+      const [left = "", right] = line.split("=");
+      expect(evaluate(left), line).toBe(Number(right));
       return Number(right);
     });
-    const digits = values.map((value, i) => (i === values.length - 1 ? value : value % 10));
-    expect(Number(digits.reverse().join("")), steps).toBe(truth);
+    // After the first column a multiplication takes two lines: the product, then the carry added.
+    const columns = row.kind === "multiplication" ? values.filter((_, i) => i % 2 === 0) : values;
+    const digits = columns.map((value, i) => (i === columns.length - 1 ? value : value % 10));
+    expect(Number(digits.reverse().join("")), lines.join()).toBe(truth);
   }
 });
 
@@ -50,11 +52,11 @@ test("steps as a person would write them", () => {
     arithmeticRow({ kind, operands: [a, b], answer }).messages;
   expect(answerTo("addition", 385, 47, 432)).toEqual([
     { role: "user", content: "What is 385 + 47?" },
-    { role: "assistant", content: "5+7=12, 8+4+1=13, 3+0+1=4\nAnswer: 432" },
+    { role: "assistant", content: "5+7=12\n8+4+1=13\n3+0+1=4\nAnswer: 432" },
   ]);
-  expect(answerTo("subtraction", 385, 47, 338)[1].content).toBe("15-7=8, 8-4-1=3, 3-0-0=3\nAnswer: 338");
-  expect(answerTo("subtraction", 400, 1, 399)[1].content).toBe("10-1=9, 10-0-1=9, 4-0-1=3\nAnswer: 399");
-  expect(answerTo("multiplication", 47, 6, 282)[1].content).toBe("7*6=42, 4*6+4=28\nAnswer: 282");
+  expect(answerTo("subtraction", 385, 47, 338)[1].content).toBe("15-7=8\n8-4-1=3\n3-0-0=3\nAnswer: 338");
+  expect(answerTo("subtraction", 400, 1, 399)[1].content).toBe("10-1=9\n10-0-1=9\n4-0-1=3\nAnswer: 399");
+  expect(answerTo("multiplication", 47, 6, 282)[1].content).toBe("7*6=42\n4*6=24\n24+4=28\nAnswer: 282");
   expect(answerTo("addition", 0, 7, 7)[1].content).toBe("0+7=7\nAnswer: 7");
 });
 

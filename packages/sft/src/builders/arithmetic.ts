@@ -123,8 +123,11 @@ export function arithmeticQuestion({ kind, operands: [a, b] }: ArithmeticProblem
 }
 
 /**
- * Units first, a column a step. 385 + 47: "5+7=12, 8+4+1=13, 3+0+1=4" (the last number is the carry); 385 - 47:
- * "15-7=8, 8-4-1=3, 3-0-0=3" (the last number is what the column before borrowed; 15: it borrows itself); 47 * 6: "7*6=42, 4*6+4=28".
+ * Units first, a column a line; what a column passes on is the last number of the next line, from the second column on.
+ *
+ *     385 + 47   5+7=12    385 - 47   15-7=8 (15: it borrows)   47 * 6   7*6=42
+ *                8+4+1=13             8-4-1=3                            4*6=24
+ *                3+0+1=4              3-0-0=3                            24+4=28
  */
 function workedSteps({ kind, operands: [a, b] }: ArithmeticProblem): string {
   const steps: string[] = [];
@@ -133,18 +136,23 @@ function workedSteps({ kind, operands: [a, b] }: ArithmeticProblem): string {
   for (let column = 0; column < columns; column++) {
     const x = digit(a, column);
     const y = digit(b, kind === "multiplication" ? 0 : column);
-    const passed = column === 0 ? "" : `${kind === "subtraction" ? "-" : "+"}${carry}`;
     if (kind === "subtraction") {
       const borrow = x - y - carry < 0 ? 1 : 0;
-      steps.push(`${x + 10 * borrow}-${y}${passed}=${x + 10 * borrow - y - carry}`);
+      const from = x + 10 * borrow;
+      steps.push(`${from}-${y}${column === 0 ? "" : `-${carry}`}=${from - y - carry}`);
       carry = borrow;
-    } else {
-      const sum = results[kind](x, y) + carry;
-      steps.push(`${x}${signs[kind]}${y}${passed}=${sum}`);
-      carry = Math.floor(sum / 10);
+      continue;
     }
+    const own = results[kind](x, y);
+    if (kind === "addition") {
+      steps.push(`${x}+${y}${column === 0 ? "" : `+${carry}`}=${own + carry}`);
+    } else {
+      steps.push(`${x}*${y}=${own}`);
+      if (column > 0) steps.push(`${own}+${carry}=${own + carry}`);
+    }
+    carry = Math.floor((own + carry) / 10);
   }
-  return steps.join(", ");
+  return steps.join("\n");
 }
 
 /** The number after the last "Answer:", if that is how the text ends. */
