@@ -1,0 +1,174 @@
+// posttrain chat: a conversation with a model. Answers go to standard output, everything else to standard error, so that piped
+// questions give plain answers.
+import { createInterface, type Interface } from "node:readline";
+import type { ChatMessage, Tokenizer } from "@posttrain/data";
+import { generate, type Model, openModelFolder, type SamplingSettings } from "@posttrain/model";
+import { z } from "zod";
+import { defineCommand } from "../command.js";
+import { exitCodes } from "../failure.js";
+import { count, widthOf, wrap } from "../format.js";
+import { readModelCard } from "../model-card.js";
+import { renderPrompt, type TextSide, textSide } from "../rows.js";
+import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
+import { describeModel, withModel } from "../with-model.js";
+
+export const command = defineCommand({
+  options: z.strictObject({
+    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    ...samplingOptions,
+  }),
+  examples: [
+    ["posttrain chat --model_name_or_path Qwen2.5-0.5B-Instruct", "talk; Ctrl-D leaves"],
+    [
+      'echo "What is 7 + 5?" | posttrain chat --model_name_or_path Qwen2.5-0.5B-Instruct',
+      "one answer for each line",
+    ],
+  ],
+  notes: "In the conversation: /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.",
+  run: async (options, machine) => {
+    const dir = options.model_name_or_path;
+    const { config, generationConfig } = await openModelFolder(dir);
+    const text = textSide(dir, config);
+    const tokenizer = await text.tokenizer();
+    await text.template();
+    const card = await readModelCard(dir);
+    const { settings, description } = resolveSampling(options, generationConfig, config, tokenizer);
+    await withModel(dir, machine, async (model) => {
+      say(card ? card.description : `${dir}: ${describeModel(model)}`);
+      if (card) say(`For example: ${card.example}`);
+      say(description);
+      if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
+      await converse({ model, tokenizer, text, settings, seed: options.seed });
+    });
+  },
+});
+
+interface Session {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly text: TextSide;
+  readonly settings: SamplingSettings;
+  readonly seed: number;
+}
+
+async function converse(session: Session): Promise<void> {
+  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const output = terminal ? { output: process.stdout, prompt: "> " } : { prompt: "" };
+  const lines = createInterface({ input: process.stdin, terminal, ...output });
+  const interrupts = watchInterrupts(lines);
+  const ask = (): void => {
+    if (!terminal) return;
+    say("");
+    lines.prompt();
+  };
+  let messages: ChatMessage[] = [];
+  let turn = 0;
+  ask();
+  for await (const line of lines) {
+    const said = line.trim();
+    if (said === "/exit") break;
+    if (said === "/reset") {
+      messages = [];
+      say("A new conversation.");
+    } else if (/^\/\w+$/.test(said)) {
+      say(`${said} is not a command; there are /reset and /exit.`);
+    } else if (said !== "") {
+      const question: ChatMessage = { role: "user", content: said };
+      interrupts.begin();
+      const content = await answer(session, [...messages, question], turn++, interrupts.asked);
+      interrupts.end();
+      if (content !== undefined) messages.push(question, { role: "assistant", content });
+    }
+    ask();
+  }
+  lines.close();
+}
+
+/** Streams one answer to standard output. undefined: the conversation has no room for one. */
+async function answer(
+  { model, tokenizer, text, settings, seed }: Session,
+  messages: readonly ChatMessage[],
+  turn: number,
+  stopped: () => boolean,
+): Promise<string | undefined> {
+  const promptIds = Int32Array.from(await renderPrompt(messages, text));
+  const context = model.config.maxPositionEmbeddings;
+  const room = context - promptIds.length;
+  if (room < 1) {
+    say(
+      `This conversation has ${count(promptIds.length)} tokens, the model's context holds ${count(context)}. /reset starts over.`,
+    );
+    return undefined;
+  }
+  const maxNewTokens = Math.min(settings.maxNewTokens, room);
+  const stream = tokenizer.createDecodeStream({ skipSpecialTokens: true });
+  let said = "";
+  const print = (piece: string): void => {
+    said += piece;
+    process.stdout.write(piece);
+  };
+  let ended: "stop" | "length" | "stopped";
+  try {
+    const [sequence] = await generate(
+      model,
+      [{ promptIds, samples: 1, row: 0, visit: turn, settings: { ...settings, maxNewTokens } }],
+      {
+        seed,
+        stream: "evaluation",
+        drawable: Math.min(tokenizer.size, model.config.vocabSize),
+        onToken: (_request, _sample, id) => {
+          if (stopped()) throw new Stopped();
+          print(stream.push(id));
+        },
+      },
+    );
+    ended = sequence!.finish;
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw asUserError(error);
+    ended = "stopped";
+  }
+  print(stream.flush());
+  process.stdout.write("\n");
+  if (ended === "length") {
+    say(
+      maxNewTokens < settings.maxNewTokens
+        ? `(cut: the model's context of ${count(context)} tokens is full; /reset starts over)`
+        : `(cut at max_new_tokens ${maxNewTokens}; --max_new_tokens allows more)`,
+    );
+  }
+  if (ended === "stopped") say("(stopped)");
+  return said;
+}
+
+class Stopped extends Error {}
+
+/** On a terminal Ctrl-C stops an answer; a second one, or two at the prompt, leave. */
+function watchInterrupts(lines: Interface): { begin(): void; end(): void; asked(): boolean } {
+  let asked = 0;
+  let answering = false;
+  lines.on("SIGINT", () => {
+    asked++;
+    if (asked > 1) process.exit(exitCodes.interrupted);
+    if (answering) return;
+    say("\nCtrl-C again leaves, as Ctrl-D and /exit do.");
+    lines.prompt();
+  });
+  lines.on("line", () => {
+    if (!answering) asked = 0;
+  });
+  return {
+    begin: () => {
+      answering = true;
+      asked = 0;
+    },
+    end: () => {
+      answering = false;
+      asked = 0;
+    },
+    asked: () => asked > 0,
+  };
+}
+
+function say(text: string): void {
+  process.stderr.write(`${process.stderr.isTTY ? wrap(text, widthOf(process.stderr)) : text}\n`);
+}

@@ -1,0 +1,158 @@
+// posttrain generate: samples of a model for one prompt or a file of prompts.
+import { type Tokenizer, UserError } from "@posttrain/data";
+import {
+  type GeneratedSequence,
+  type GenerationRequest,
+  generate,
+  type Model,
+  openModelFolder,
+} from "@posttrain/model";
+import { z } from "zod";
+import { defineCommand } from "../command.js";
+import { count, float32, plural } from "../format.js";
+import { createProgress } from "../progress.js";
+import { openResultFile } from "../result-file.js";
+import { type PromptRow, readPrompts, singlePrompt, textSide } from "../rows.js";
+import { asUserError, resolveSampling, type Sampling, samplingOptions } from "../sampling.js";
+import { withModel } from "../with-model.js";
+
+export const command = defineCommand({
+  options: z.strictObject({
+    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    prompt: z.string().optional().describe("one prompt; or give data"),
+    data: z.string().optional().describe("prompts, JSONL: prompt, messages or input_ids"),
+    output: z.string().optional().describe("new file for the samples; default: standard output"),
+    raw: z.boolean().default(false).describe("continue prompt as it is, without the chat template"),
+    num_generations: z.int().positive().default(1).describe("samples of each prompt"),
+    ...samplingOptions,
+  }),
+  examples: [
+    ['posttrain generate --model_name_or_path Qwen2.5-0.5B-Instruct --prompt "What is 7 + 5?"', "one answer"],
+    [
+      "posttrain generate --model_name_or_path Qwen2.5-0.5B-Instruct --data prompts.jsonl --num_generations 8 --temperature 1 --output samples.jsonl",
+      "eight samples of each row",
+    ],
+  ],
+  notes:
+    'A row is {"prompt": "..."} (one user message; with --raw, text), {"messages": [...]} or {"input_ids": [...]}. A sample is ' +
+    '{"id", "line", "sample", "text", "ids", "logprobs", "finish_reason"}: the row\'s id and line, the number of the sample, its ' +
+    "text without special tokens, all its tokens with their log-probabilities (of the tempered distribution, before penalty and " +
+    "filters), and stop or length. A terminal gets the text alone.",
+  run: async (options, machine) => {
+    const { model_name_or_path: dir, prompt, data, raw } = options;
+    if ((prompt === undefined) === (data === undefined)) {
+      throw new UserError(
+        "bad_option",
+        "posttrain generate: give --prompt TEXT or --data FILE, one of the two.",
+      );
+    }
+    const { config, generationConfig } = await openModelFolder(dir);
+    const text = textSide(dir, config);
+    const tokenizer = await text.tokenizer();
+    const rows =
+      data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);
+    const sampling = resolveSampling(options, generationConfig, config, tokenizer);
+    if (options.num_generations > 1 && sampling.settings.temperature === 0) {
+      throw new UserError(
+        "same_samples",
+        `posttrain generate: greedy sampling gives ${options.num_generations} times the same text. Give --temperature (1 samples from the model as it is), or --num_generations 1.`,
+      );
+    }
+    const requests = requestsFor(rows, options.num_generations, sampling, config.maxPositionEmbeddings);
+    const results = await openResultFile(options.output);
+    try {
+      console.error(sampling.description);
+      const samples = await withModel(dir, machine, (model) =>
+        sample(model, requests, tokenizer, options.seed),
+      );
+      for (const one of samples) {
+        const row = rows[one.request]!;
+        const said = tokenizer.decode([...one.ids], { skipSpecialTokens: true });
+        if (options.output === undefined && process.stdout.isTTY) {
+          if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
+          console.log(said);
+        } else {
+          await results.write({
+            id: row.id,
+            line: row.line,
+            sample: one.sample,
+            text: said,
+            ids: [...one.ids],
+            logprobs: Array.from(one.logProbs, float32),
+            finish_reason: one.finish,
+          });
+        }
+      }
+      await results.commit();
+    } finally {
+      await results.discard();
+    }
+  },
+});
+
+/** A row that nearly fills the context gets fewer tokens, never positions that the model does not know. */
+function requestsFor(
+  rows: readonly PromptRow[],
+  samples: number,
+  { settings }: Sampling,
+  context: number,
+): readonly GenerationRequest[] {
+  const short: number[] = [];
+  const requests = rows.map(({ ids, line }, row): GenerationRequest => {
+    const room = context - ids.length;
+    if (room < 1) {
+      throw new UserError(
+        "row_too_long",
+        `The prompt on line ${line} has ${ids.length} tokens and fills the model's context of ${context}: nothing can follow. Shorten it.`,
+      );
+    }
+    if (room < settings.maxNewTokens) short.push(line);
+    return {
+      promptIds: ids,
+      samples,
+      row,
+      visit: 0,
+      settings: { ...settings, maxNewTokens: Math.min(room, settings.maxNewTokens) },
+    };
+  });
+  if (short.length > 0) {
+    const lines = short.slice(0, 5).join(", ") + (short.length > 5 ? ", ..." : "");
+    console.error(
+      `${plural(short.length, "prompt")} (line ${lines}) can have fewer than ${settings.maxNewTokens} new tokens: the model's context ends at ${context}.`,
+    );
+  }
+  return requests;
+}
+
+async function sample(
+  model: Model,
+  requests: readonly GenerationRequest[],
+  tokenizer: Tokenizer,
+  seed: number,
+): Promise<readonly GeneratedSequence[]> {
+  const progress = createProgress(process.stderr);
+  const started = performance.now();
+  const speed = (tokens: number): string => {
+    const seconds = (performance.now() - started) / 1000;
+    return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
+  };
+  let tokens = 0;
+  const samples = await generate(model, requests, {
+    seed,
+    stream: "evaluation",
+    drawable: Math.min(tokenizer.size, model.config.vocabSize),
+    onToken: () => {
+      tokens++;
+      progress.show(() => speed(tokens));
+    },
+  }).catch((error: unknown) => {
+    progress.end();
+    throw asUserError(error);
+  });
+  progress.end();
+  const stopped = samples.filter(({ finish }) => finish === "stop").length;
+  console.error(
+    `${plural(samples.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(samples.length - stopped)} reached max_new_tokens`,
+  );
+  return samples;
+}

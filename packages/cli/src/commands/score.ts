@@ -1,0 +1,186 @@
+// posttrain score: the forward pass as a tool. What a model thinks of every token of given rows.
+import { IGNORED_LABEL } from "@posttrain/data";
+import { forward, type Model, openModelFolder, packSequences, predict } from "@posttrain/model";
+import { z } from "zod";
+import { defineCommand } from "../command.js";
+import { count, duration, float32, plural } from "../format.js";
+import { createProgress } from "../progress.js";
+import { openResultFile } from "../result-file.js";
+import { readScored, type ScoredRow, textSide } from "../rows.js";
+import { withModel } from "../with-model.js";
+
+/** Rows are packed until they have this many tokens; one longer row goes alone. */
+const tokensPerBatch = 4096;
+
+export const command = defineCommand({
+  options: z.strictObject({
+    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    data: z.string().describe("rows, JSONL: text, messages or input_ids"),
+    output: z
+      .string()
+      .optional()
+      .describe("new file for the rows; default: standard output, nowhere on a terminal"),
+    loss_on: z
+      .enum(["assistant", "completion", "everything"])
+      .default("everything")
+      .describe("which tokens the loss is over"),
+  }),
+  examples: [
+    [
+      "posttrain score --model_name_or_path Qwen2.5-0.5B-Instruct --data rows.jsonl --loss_on assistant",
+      "the loss of the answers, as sft has it",
+    ],
+    [
+      "posttrain score --model_name_or_path Qwen2.5-0.5B --data text.jsonl --output scores.jsonl",
+      "perplexity of text, and every token's numbers",
+    ],
+  ],
+  notes:
+    'A row is {"text": "..."}, tokenised as it is, {"messages": [...]} or {"input_ids": [...]}, whose labels, if any, say what counts ' +
+    '(-100: not). A result is {"line", "id", "ids", "logprobs", "entropy", "argmax", "loss"}: entry i is about token i as predicted ' +
+    "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count.",
+  run: async ({ model_name_or_path: dir, data, output, loss_on: lossOn }, machine) => {
+    const { config } = await openModelFolder(dir);
+    const rows = await readScored(data, lossOn, textSide(dir, config));
+    const results = await openResultFile(output);
+    const silent = output === undefined && process.stdout.isTTY;
+    const all = newSum();
+    const counted = newSum();
+    const started = performance.now();
+    const progress = createProgress(process.stderr);
+    const total = rows.reduce((sum, { ids }) => sum + ids.length, 0);
+    let done = 0;
+    try {
+      await withModel(dir, machine, async (model) => {
+        for (const batch of batches(rows)) {
+          for (const scored of await scoreBatch(model, batch)) {
+            add(all, scored, () => true);
+            add(counted, scored, (i) => scored.row.labels[i] !== IGNORED_LABEL);
+            if (!silent) await results.write(resultOf(scored));
+            done += scored.row.ids.length;
+          }
+          progress.show(() => {
+            const seconds = (performance.now() - started) / 1000;
+            return `${count(done)} of ${plural(total, "token")}, ${count(done / seconds)} tokens/s, ${duration((seconds / done) * (total - done))} left`;
+          });
+        }
+      });
+      await results.commit();
+    } finally {
+      progress.end();
+      await results.discard();
+    }
+    const seconds = (performance.now() - started) / 1000;
+    console.error(`${plural(rows.length, "row")}, ${plural(total, "token")} in ${duration(seconds)}\n`);
+    console.error(table(lossOn, all, counted));
+    if (output !== undefined) console.error(`\nEvery token's numbers: ${output}`);
+  },
+});
+
+function* batches(rows: readonly ScoredRow[]): Generator<readonly ScoredRow[]> {
+  let batch: ScoredRow[] = [];
+  let tokens = 0;
+  for (const row of rows) {
+    if (batch.length > 0 && tokens + row.ids.length > tokensPerBatch) {
+      yield batch;
+      batch = [];
+      tokens = 0;
+    }
+    batch.push(row);
+    tokens += row.ids.length;
+  }
+  yield batch;
+}
+
+/** Entry i of each array: token i + 1, predicted from tokens 0 to i. */
+interface Scored {
+  readonly row: ScoredRow;
+  readonly logProbs: Float32Array;
+  readonly entropy: Float32Array;
+  readonly argmax: Int32Array;
+}
+
+async function scoreBatch(model: Model, rows: readonly ScoredRow[]): Promise<readonly Scored[]> {
+  const batch = packSequences(rows.map(({ ids }) => ids));
+  const places = rows.map(({ ids }, s) =>
+    Array.from({ length: ids.length - 1 }, (_, i) => batch.starts[s]! + i),
+  );
+  const predicting = Int32Array.from(places.flat());
+  const targets = predicting.map((place) => batch.ids[place + 1]!);
+  return model.device.run(async (scope) => {
+    const hidden = forward(scope, model, batch);
+    const predicted = predict(scope, model, hidden, { rows: predicting, targets });
+    const [logProbs, entropy, argmax] = (await Promise.all([
+      predicted.logProb.read(),
+      predicted.entropy.read(),
+      predicted.argmax.read(),
+    ])) as [Float32Array, Float32Array, Int32Array];
+    let start = 0;
+    return rows.map((row) => {
+      const end = start + row.ids.length - 1;
+      const scored = {
+        row,
+        logProbs: logProbs.subarray(start, end),
+        entropy: entropy.subarray(start, end),
+        argmax: argmax.subarray(start, end),
+      };
+      start = end;
+      return scored;
+    });
+  });
+}
+
+interface Sum {
+  tokens: number;
+  logProb: number;
+  entropy: number;
+  hits: number;
+}
+
+function newSum(): Sum {
+  return { tokens: 0, logProb: 0, entropy: 0, hits: 0 };
+}
+
+/** Adds the tokens of a row, by their place in it, that `counts` takes. */
+function add(sum: Sum, { row, logProbs, entropy, argmax }: Scored, counts: (place: number) => boolean): void {
+  for (let i = 1; i < row.ids.length; i++) {
+    if (!counts(i)) continue;
+    sum.tokens++;
+    sum.logProb += logProbs[i - 1]!;
+    sum.entropy += entropy[i - 1]!;
+    if (argmax[i - 1] === row.ids[i]) sum.hits++;
+  }
+}
+
+function resultOf(scored: Scored): object {
+  const { row, logProbs, entropy, argmax } = scored;
+  const sum = newSum();
+  add(sum, scored, (i) => row.labels[i] !== IGNORED_LABEL);
+  return {
+    line: row.line,
+    id: row.id,
+    ids: [...row.ids],
+    logprobs: [null, ...Array.from(logProbs, float32)],
+    entropy: [null, ...Array.from(entropy, float32)],
+    argmax: [null, ...argmax],
+    loss: -sum.logProb / sum.tokens,
+  };
+}
+
+/** One line for every predicted token, and one for those that count where these are fewer. */
+function table(lossOn: string, all: Sum, counted: Sum): string {
+  const line = (name: string, ...cells: readonly string[]): string =>
+    name.padEnd(12) + cells.map((cell) => cell.padStart(13)).join("");
+  const row = (name: string, { tokens, logProb, entropy, hits }: Sum): string =>
+    line(
+      name,
+      count(tokens),
+      (-logProb / tokens).toFixed(4),
+      Math.exp(-logProb / tokens).toPrecision(5),
+      (entropy / tokens).toFixed(4),
+      `${((100 * hits) / tokens).toFixed(1)} %`,
+    );
+  const rows = [line("", "tokens", "loss", "perplexity", "entropy", "top token"), row("every token", all)];
+  if (counted.tokens < all.tokens) rows.push(row(lossOn === "everything" ? "labelled" : lossOn, counted));
+  return rows.join("\n");
+}

@@ -1,0 +1,41 @@
+// What a person reads when a command fails, and its exit code. The one place that decides it; knows errors by their name, so that
+// nothing heavy is loaded to report one.
+
+/** Shown by --help and in the README. */
+export const exitCodes = {
+  done: 0,
+  /** A mistake in flags, files or rows: a UserError. */
+  mistake: 1,
+  /** The machine cannot do it: no memory, no such cpu path, kernels that are not built. */
+  machine: 2,
+  /** Our own bug. */
+  bug: 3,
+  interrupted: 130,
+} as const;
+
+const machineCodes = ["kernel_memory", "kernel_device", "kernel_file", "kernel_load"];
+
+export interface Failure {
+  readonly text: string;
+  readonly exitCode: number;
+}
+
+export function describeFailure(error: unknown): Failure {
+  if (!(error instanceof Error)) {
+    return { text: `posttrain: internal error: ${String(error)}`, exitCode: exitCodes.bug };
+  }
+  if (error.name === "UserError") return { text: error.message, exitCode: exitCodes.mistake };
+  const code = "code" in error ? String(error.code) : "";
+  if (error.name === "KernelError" && machineCodes.includes(code)) {
+    return { text: `${error.message}${machineHint(code)}`, exitCode: exitCodes.machine };
+  }
+  return {
+    text: `posttrain: internal error, a bug of posttrain and not yours. Please report it with the command and this:\n${error.stack}`,
+    exitCode: exitCodes.bug,
+  };
+}
+
+function machineHint(code: string): string {
+  if (code !== "kernel_memory") return "";
+  return " The machine has too little memory for this: take a smaller model, a smaller batch, or shorter rows.";
+}

@@ -1,0 +1,163 @@
+// posttrain <command>: flags to options, options to a command, and what it throws to one paragraph and an exit code. Commands are
+// imported when they are asked for, so that help loads no kernels.
+import { readFileSync } from "node:fs";
+import yargs, { type Argv } from "yargs";
+import type { Command } from "./command.js";
+import { describeFailure, exitCodes } from "./failure.js";
+import { widthOf, wrap } from "./format.js";
+
+interface Entry {
+  readonly about: string;
+  readonly load: () => Promise<Command>;
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  quickstart: {
+    about: "make a tiny model, fine-tune it on arithmetic, show what it learnt",
+    load: async () => (await import("./commands/quickstart.js")).command,
+  },
+  sft: {
+    about: "fine-tune a model on conversations",
+    load: async () => (await import("./commands/sft.js")).command,
+  },
+  generate: {
+    about: "sample answers to a prompt or to a file of prompts",
+    load: async () => (await import("./commands/generate.js")).command,
+  },
+  chat: {
+    about: "talk to a model",
+    load: async () => (await import("./commands/chat.js")).command,
+  },
+  score: {
+    about: "log-probability, entropy and argmax of every token of given rows",
+    load: async () => (await import("./commands/score.js")).command,
+  },
+};
+
+const exitCodeText =
+  `Exit codes: ${exitCodes.done} done; ${exitCodes.mistake} a mistake in flags, files or rows; ` +
+  `${exitCodes.machine} this machine cannot do it (memory, cpu path, kernels not built); ` +
+  `${exitCodes.bug} a bug of posttrain; ${exitCodes.interrupted} stopped with Ctrl-C.`;
+
+/** Runs one command line. Throws what goes wrong. */
+async function main(args: readonly string[]): Promise<void> {
+  const [name = "", ...flags] = args;
+  if (name === "--version") {
+    console.log(version());
+    return;
+  }
+  if (name === "" || name === "--help" || name === "-h") {
+    const overview = Object.entries(commands).reduce(
+      (parser, [command, { about }]) => parser.command(command, about),
+      newParser().usage("posttrain <command> [options]\n\nPost-training for Qwen2.5-class language models."),
+    );
+    const more = "posttrain <command> --help has the options of a command and an example.";
+    const text = await overview.epilogue(`${more}\n\n${exitCodeText}`).getHelp();
+    if (name !== "") console.log(text);
+    else console.error(text);
+    if (name === "") process.exitCode = exitCodes.mistake;
+    return;
+  }
+  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (entry === undefined) throw await unknownCommand(name);
+  const command = await entry.load();
+  if (flags.some((flag) => flag === "--help" || flag === "-h")) {
+    console.log(await helpOf(name, entry, command));
+    return;
+  }
+  const { checkOptions } = await import("./options.js");
+  const { _: positional, $0: _, ...given } = await newParser().parseAsync(flags.map(snakeCase));
+  const { options, machine } = checkOptions(name, command.options, given, positional.map(String));
+  await command.run(options, machine);
+}
+
+async function helpOf(name: string, { about }: Entry, command: Command): Promise<string> {
+  const { machineOptions, optionHelp } = await import("./options.js");
+  const parser = newParser().usage(`posttrain ${name} [options]\n\n${about}`);
+  const own = optionHelp(command.options);
+  const groups = [
+    ["Required:", own.filter(({ required }) => required)],
+    ["Options:", own.filter(({ required }) => !required)],
+    [
+      "Options of every command:",
+      [...optionHelp(machineOptions), { name: "help", description: "show this help" }],
+    ],
+  ] as const;
+  for (const [group, members] of groups) {
+    for (const { name: option, description } of members) parser.option(option, { group, description });
+  }
+  const paragraphs = [command.notes, exitCodeText].filter((text) => text !== undefined);
+  const examples = command.examples.map(
+    ([line, what]) => `  # ${what}\n  ${line.replaceAll("\n", "\n    ")}`,
+  );
+  return [
+    await parser.getHelp(),
+    `Examples:\n${examples.join("\n")}`,
+    ...paragraphs.map((text) => wrap(text, widthOf(process.stdout))),
+  ].join("\n\n");
+}
+
+/** Text stays text: options.ts knows the types. */
+function newParser(): Argv {
+  return yargs([])
+    .scriptName("posttrain")
+    .locale("en")
+    .help(false)
+    .version(false)
+    .exitProcess(false)
+    .wrap(widthOf(process.stdout))
+    .parserConfiguration({
+      "camel-case-expansion": false,
+      "dot-notation": false,
+      "parse-numbers": false,
+      "parse-positional-numbers": false,
+      "short-option-groups": false,
+    });
+}
+
+/** --output-dir means --output_dir; --no_x and --no-x switch x off. */
+function snakeCase(arg: string): string {
+  const [, dashes, name = "", rest = ""] = /^(--(?:no[-_])?)([^=]*)(.*)$/s.exec(arg) ?? [];
+  return dashes === undefined ? arg : dashes.replace("_", "-") + name.replaceAll("-", "_") + rest;
+}
+
+async function unknownCommand(name: string): Promise<Error> {
+  const [{ UserError }, { nearest }] = await Promise.all([import("@posttrain/data"), import("./nearest.js")]);
+  const near = nearest(name, Object.keys(commands));
+  const guess = near === undefined ? "" : ` Did you mean ${near}?`;
+  const list = Object.keys(commands).join(", ");
+  return name.startsWith("-")
+    ? new UserError(
+        "bad_command",
+        `posttrain: a command comes first (${list}), then its options; came ${name}. See posttrain --help.`,
+      )
+    : new UserError(
+        "bad_command",
+        `posttrain: there is no command ${name}.${guess} Commands: ${list}. See posttrain --help.`,
+      );
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  return version;
+}
+
+// A reader that has seen enough (`| head`) closes the pipe: no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(exitCodes.done);
+    throw error;
+  });
+}
+process.on("SIGINT", () => process.exit(exitCodes.interrupted));
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const { text, exitCode } = describeFailure(error);
+  const wrapped = process.stderr.isTTY ? wrap(text, widthOf(process.stderr)) : text;
+  process.stderr.write(`${exitCode === exitCodes.bug ? text : wrapped}\n`);
+  process.exitCode = exitCode;
+}
