@@ -208,7 +208,10 @@ void pack_from_columns(float* to, const float* b, int64_t stride, int64_t depth,
     const int64_t n = smaller(16, columns - j);
     int64_t k = 0;
     if (n == 16)
-      for (; k + 16 <= depth; k += 16) transpose16(group + k * WIDTH, from + k, stride);
+      for (; k + 16 <= depth; k += 16) {
+        for (int64_t i = 16; i < 32; i++) __builtin_prefetch(from + k + i * stride, 0, 2);  // of the next group
+        transpose16(group + k * WIDTH, from + k, stride);
+      }
     for (; k < depth; k++)
       for (int64_t i = 0; i < 16; i++) group[k * WIDTH + i] = i < n ? from[k + i * stride] : 0.0f;
   }
@@ -228,66 +231,79 @@ void pack_from_rows(float* to, const float* b, int64_t stride, int64_t depth, in
 // Rows of A that lie along the inner dimension (element (i, k) at a[i + k * stride]) as (depth, rows). Each store writes 16
 // floats, the next one overwrites what was too much.
 void pack_rows(float* to, const float* a, int64_t stride, int64_t depth, int64_t rows) {
-  for (int64_t k = 0; k < depth; k++) store(to + k * rows, load_first(a + k * stride, rows));
+  for (int64_t k = 0; k < depth; k++) {
+    store(to + k * rows, load_first(a + k * stride, rows));
+    __builtin_prefetch(a + k * stride + 2 * rows - 1, 0, 2);  // of the next tile
+  }
+}
+
+// ---- blocks ----
+
+struct Block {
+  int64_t column, columns;  // of C
+  int64_t k, depth;         // of the inner dimension
+};
+
+void pack_b(float* panels, const Matrix& b, const Block& block) {
+  const float* from = b.data + block.k * b.row + block.column * b.column;
+  if (b.column == 1)
+    pack_from_rows(panels, from, b.row, block.depth, block.columns);
+  else
+    pack_from_columns(panels, from, b.column, block.depth, block.columns);
+}
+
+// All rows of A against the packed panels of a block. a_copy: room for the rows of one tile.
+void run_tiles(const Product& p, const Block& block, const float* panels, float* a_copy) {
+  const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
+  const bool packed = p.a.column != 1;
+  // Rows whose distance is a multiple of 2 KB meet in few sets of L1.
+  const bool copied = !packed && p.a.row % 512 == 0 && p.rows > FLAT_ROWS;
+  Tile tile;
+  tile.c_row = p.c_row;
+  tile.depth = block.depth;
+  tile.from_zero = block.k == 0 && !p.accumulate;
+  for (int64_t i = 0, row = 0; i < tiles; i++) {
+    const int64_t rows = p.rows / tiles + (i < p.rows % tiles);
+    tile.a = p.a.data + row * p.a.row + block.k * p.a.column;
+    tile.a_row = p.a.row;
+    if (packed) {
+      pack_rows(a_copy, tile.a, p.a.column, block.depth, rows);
+      tile.a = a_copy;
+    } else if (copied) {
+      tile.a_row = DEPTH_BLOCK + ROW_GAP;
+      for (int64_t r = 0; r < rows; r++)
+        memcpy(a_copy + r * tile.a_row, tile.a + r * p.a.row, block.depth * sizeof(float));
+      tile.a = a_copy;
+    }
+    for (int64_t j = 0; j < block.columns; j += WIDTH) {
+      const int64_t column = block.column + j;
+      tile.c = p.c + row * p.c_row + column;
+      tile.columns = smaller(WIDTH, block.columns - j);
+      tile.b = panels + j * block.depth;
+      tile.bias = p.bias && block.k + block.depth == p.depth ? p.bias + column : nullptr;
+      if (packed)
+        run_tile_of<true>(rows, tile);
+      else
+        run_tile_of<false>(rows, tile);
+    }
+    row += rows;
+  }
 }
 
 }  // namespace
 
 void multiply(const Product& p, void* scratch) {
   const bool flat = p.rows <= FLAT_ROWS;
-  const int64_t limit = flat ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK;
-  const int64_t depth_block = (ceil_div(p.depth, ceil_div(p.depth, limit) + (p.depth == 0)) + 15) / 16 * 16;
-  const int64_t strip = flat ? WIDTH : PANEL_FLOATS / (depth_block + (depth_block == 0)) / WIDTH * WIDTH;
-  const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
-  const bool packed_a = p.a.column != 1;
-  // Rows whose distance is a multiple of 2 KB meet in few sets of L1: copied.
-  const bool copied_a = !packed_a && p.a.row % 512 == 0 && !flat;
+  const int64_t depth_blocks = p.depth == 0 ? 1 : ceil_div(p.depth, flat ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
+  const int64_t depth = p.depth == 0 ? 16 : ceil_div(ceil_div(p.depth, depth_blocks), 16) * 16;
+  const int64_t strip = flat ? WIDTH : PANEL_FLOATS / depth / WIDTH * WIDTH;
   float* panels = static_cast<float*>(scratch);
-  float* a_copy = panels + PANEL_FLOATS;
-
   for (int64_t column = 0; column < p.columns; column += strip) {
-    const int64_t columns = smaller(strip, p.columns - column);
-    int64_t k = 0;
-    do {
-      const int64_t depth = smaller(depth_block, p.depth - k);
-      const float* b = p.b.data + k * p.b.row + column * p.b.column;
-      if (p.b.column == 1)
-        pack_from_rows(panels, b, p.b.row, depth, columns);
-      else
-        pack_from_columns(panels, b, p.b.column, depth, columns);
-      const bool last = k + depth >= p.depth;
-      int64_t row = 0;
-      for (int64_t i = 0; i < tiles; i++) {
-        const int64_t rows = p.rows / tiles + (i < p.rows % tiles);
-        Tile tile;
-        tile.a = p.a.data + row * p.a.row + k * p.a.column;
-        tile.a_row = p.a.row;
-        if (packed_a) {
-          pack_rows(a_copy, tile.a, p.a.column, depth, rows);
-          tile.a = a_copy;
-        } else if (copied_a) {
-          for (int64_t r = 0; r < rows; r++)
-            memcpy(a_copy + r * (DEPTH_BLOCK + ROW_GAP), tile.a + r * p.a.row, depth * sizeof(float));
-          tile.a = a_copy;
-          tile.a_row = DEPTH_BLOCK + ROW_GAP;
-        }
-        tile.c_row = p.c_row;
-        tile.depth = depth;
-        tile.from_zero = k == 0 && !p.accumulate;
-        for (int64_t j = 0; j < columns; j += WIDTH) {
-          tile.c = p.c + row * p.c_row + column + j;
-          tile.columns = smaller(WIDTH, columns - j);
-          tile.b = panels + j * depth;
-          tile.bias = p.bias && last ? p.bias + column + j : nullptr;
-          if (packed_a)
-            run_tile_of<true>(rows, tile);
-          else
-            run_tile_of<false>(rows, tile);
-        }
-        row += rows;
-      }
-      k += depth;
-    } while (k < p.depth);
+    for (int64_t i = 0; i < depth_blocks; i++) {
+      const Block block = {column, smaller(strip, p.columns - column), i * depth, smaller(depth, p.depth - i * depth)};
+      pack_b(panels, p.b, block);
+      run_tiles(p, block, panels, panels + PANEL_FLOATS);
+    }
   }
 }
 
@@ -295,6 +311,7 @@ int multiply_parallel(const pt_context* ctx, const Product& p) {
   if (p.rows == 0 || p.columns == 0) return 0;
   char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * PRODUCT_SCRATCH));
   if (!scratch) return 1;
+  // Strips of 8 panels, as many as threads can share evenly; narrow products are split by rows too, which packs B again for each.
   const int64_t panels = ceil_div(p.columns, WIDTH);
   const int64_t wanted = 4 * ctx->threads;
   const int64_t column_parts = smaller(panels, ceil_div(ceil_div(panels, 8), wanted) * wanted);
