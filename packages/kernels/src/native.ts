@@ -30,7 +30,7 @@ interface Addon {
   cpuPaths(): string[];
   openDevice(path: string, threads: number, memoryLimit: number, guards: boolean): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
-  createTensor(device: DeviceHandle, dtype: number, shape: readonly number[]): TensorHandle;
+  createTensor(device: DeviceHandle, dtype: number, shape: readonly number[], op: string): TensorHandle;
   viewTensor(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
   freeTensor(tensor: TensorHandle): void;
   write(tensor: TensorHandle, data: ArrayBufferView): void;

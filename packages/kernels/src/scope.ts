@@ -5,7 +5,7 @@ import type { Device } from "./device.js";
 import { KernelError } from "./errors.js";
 import { native } from "./native.js";
 import type { Tape } from "./tape.js";
-import { type Dtype, dtypes, Tensor, type TensorData } from "./tensor.js";
+import { type Dtype, dtypeCode, kindOf, ownCopy, Tensor, type TensorData, tensorOf } from "./tensor.js";
 
 /** What child() hands to the parent: a tensor, or a list or record of them. */
 export type Kept = Tensor | undefined | readonly Kept[] | { readonly [name: string]: Kept };
@@ -21,37 +21,39 @@ export class Scope {
     this.tape = tape;
   }
 
-  /** A tensor whose values are not set yet. */
-  empty(shape: readonly number[], dtype: Dtype = "f32"): Tensor {
-    this.#live();
-    const handle = native().createTensor(this.device.handle, dtypes.indexOf(dtype), shape);
-    return this.own(new Tensor(this.device, handle, dtype, shape));
+  /** A tensor whose values are not set yet. `op` is who asks: errors (ended scope, no memory) name it. */
+  empty(shape: readonly number[], dtype: Dtype = "f32", op = "empty"): Tensor {
+    this.#live(op);
+    const code = dtypeCode(op, dtype);
+    const dims = ownCopy(shape);
+    const handle = native().createTensor(this.device.handle, code, dims, op);
+    return this.own(new Tensor(this.device, handle, dtype, dims));
   }
 
   /** A tensor with these values; dtype follows the array (Uint16Array: say which half precision). */
   from(data: TensorData, shape: readonly number[] = [data.length], dtype: Dtype = dtypeOf(data)): Tensor {
-    const tensor = this.empty(shape, dtype);
+    const tensor = this.empty(shape, dtype, "from");
     tensor.write(data);
     return tensor;
   }
 
   /** `tensor`'s memory from element `offset` on, under another shape. */
   view(tensor: Tensor, offset: number, shape: readonly number[]): Tensor {
-    this.#live();
-    return this.own(
-      new Tensor(this.device, native().viewTensor(tensor.handle, offset, shape), tensor.dtype, shape),
-    );
+    this.#live("view");
+    const { handle, device, dtype } = tensorOf("view", "tensor", tensor);
+    const dims = ownCopy(shape);
+    return this.own(new Tensor(device, native().viewTensor(handle, offset, dims), dtype, dims));
   }
 
   /** Takes charge of a tensor that nobody holds yet. */
   own(tensor: Tensor): Tensor {
-    this.#live().add(tensor.hold());
+    this.#live("own").add(tensor.hold());
     return tensor;
   }
 
   /** Holds a tensor of another scope as long as this one lives. */
   keep(kept: Kept): void {
-    const tensors = this.#live();
+    const tensors = this.#live("keep");
     for (const tensor of tensorsIn(kept)) {
       if (tensors.has(tensor)) continue;
       tensors.add(tensor.hold());
@@ -60,14 +62,21 @@ export class Scope {
 
   /** Lets go of one tensor before the scope ends. */
   release(tensor: Tensor): void {
-    if (this.#live().delete(tensor)) tensor.drop();
+    if (this.#live("release").delete(tensor)) tensor.drop();
   }
 
   /** Runs `body` in an inner scope with the same tape (or the given one; null: none), keeps what it returns, frees the rest. */
   child<T extends Kept>(body: (inner: Scope) => T, tape: Tape | null | undefined = this.tape): T {
+    this.#live("child");
     const inner = new Scope(this.device, tape ?? undefined);
     try {
       const result = body(inner);
+      if ((result as unknown) instanceof Promise) {
+        throw new KernelError(
+          "kernel_argument",
+          "child: body returned a promise, expected tensors: the inner scope ends when body returns; use device.run() to await",
+        );
+      }
       this.keep(result);
       return result;
     } finally {
@@ -82,12 +91,9 @@ export class Scope {
     for (const tensor of tensors ?? []) tensor.drop();
   }
 
-  #live(): Set<Tensor> {
+  #live(op: string): Set<Tensor> {
     if (this.#tensors === undefined) {
-      throw new KernelError(
-        "kernel_argument",
-        "scope: the scope has ended; make tensors in one that is still open",
-      );
+      throw new KernelError("kernel_argument", `${op}: the scope has ended, expected one that is still open`);
     }
     return this.#tensors;
   }
@@ -99,7 +105,9 @@ function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Int32Array) return "i32";
   throw new KernelError(
     "kernel_argument",
-    "from: say which dtype (bf16 or f16) the bits in a Uint16Array have",
+    (data as unknown) instanceof Uint16Array
+      ? "from: data is a Uint16Array, expected a dtype beside it: do its bits mean bf16 or f16?"
+      : `from: data is ${kindOf(data)}, expected a Float32Array, Float64Array, Int32Array or Uint16Array`,
   );
 }
 

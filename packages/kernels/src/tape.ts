@@ -118,15 +118,21 @@ export function checkpoint(
 ): Tensor {
   if (scope.tape === undefined) return scope.child(segment);
   const output = scope.child(segment, null);
+  const once = [...new Set(inputs)];
+  if (once.includes(output)) return output; // a segment that does nothing
   scope.tape.record({
     outputs: [output],
-    inputs,
-    saved: inputs,
+    inputs: once,
+    saved: once,
     backward: (inner, [gradient]) => {
       if (gradient === undefined) return [];
       const tape = new Tape();
-      const again = inner.child(segment, tape);
-      return backward(inner, tape, [{ tensor: again, gradient }], inputs);
+      try {
+        const again = inner.child(segment, tape);
+        return backward(inner, tape, [{ tensor: again, gradient }], once);
+      } finally {
+        tape.clear();
+      }
     },
   });
   return output;

@@ -52,7 +52,7 @@ export class Tensor {
     return new arrays[this.dtype](await native().read(this.handle));
   }
 
-  /** Stores `data` (same number of bytes) at this place in the stream; the data may be reused at once. */
+  /** Stores `data` (one number for each element, in the array of this dtype) at this place in the stream; it may be reused at once. */
   write(data: TensorData): void {
     native().write(this.handle, data);
   }
@@ -67,16 +67,39 @@ export function handleOf(value: unknown): unknown {
   return value instanceof Tensor ? value.handle : value;
 }
 
+/** What a wrong value is, in an error's words: "null", "a number", "a Float32Array". */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (ArrayBuffer.isView(value)) return `a ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  if (Array.isArray(value)) return "an array";
+  return `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
+}
+
+/** The op's argument as a tensor, or an error that names both. */
+export function tensorOf(op: string, name: string, value: unknown): Tensor {
+  if (value instanceof Tensor) return value;
+  throw new KernelError("kernel_argument", `${op}: ${name} is ${kindOf(value)}, expected a tensor`);
+}
+
 /** The shape of an op's argument, or an error that names op and argument when it is no tensor of that many axes. */
 export function shapeOf(op: string, name: string, value: unknown, axes: number): readonly number[] {
-  if (!(value instanceof Tensor)) {
-    throw new KernelError(
-      "kernel_argument",
-      `${op}: ${name} is ${value === null ? "null" : typeof value}, expected a tensor`,
-    );
-  }
-  if (value.shape.length !== axes) {
-    throw new KernelError("kernel_argument", `${op}: ${name} is ${describe(value)}, expected ${axes} axes`);
-  }
-  return value.shape;
+  const tensor = tensorOf(op, name, value);
+  if (tensor.shape.length === axes) return tensor.shape;
+  const expected = axes === 1 ? "1 axis" : `${axes} axes`;
+  throw new KernelError("kernel_argument", `${op}: ${name} is ${describe(tensor)}, expected ${expected}`);
+}
+
+/** The addon's number for a dtype. */
+export function dtypeCode(op: string, dtype: unknown): number {
+  const code = (dtypes as readonly unknown[]).indexOf(dtype);
+  if (code >= 0) return code;
+  const given = typeof dtype === "string" ? `"${dtype}"` : kindOf(dtype);
+  throw new KernelError("kernel_argument", `${op}: dtype is ${given}, expected one of ${dtypes.join(", ")}`);
+}
+
+/** A shape that nobody changes between the addon's look at it and ours; what is no array passes on, for the addon to refuse. */
+export function ownCopy(shape: readonly number[]): readonly number[] {
+  return Array.isArray(shape) && shape.length <= 16
+    ? Array.from({ length: shape.length }, (_, i) => shape[i] as number)
+    : shape;
 }

@@ -5,13 +5,17 @@
 namespace PT_NAMESPACE {
 
 int probe_fma_forward(const pt_context* ctx, pt_tensor y, int64_t iterations) {
+  if (iterations < 0 || iterations > 1000000000) {
+    ctx->fail(ctx, "iterations is %lld, expected 0 to 1000000000", static_cast<long long>(iterations));
+    return 1;
+  }
   float* out = f32(y);
   const int64_t n = elements(y);
   parallel(ctx, ctx->threads, [&](int64_t i, int32_t) {
 #define PT_CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define PT_DECLARE(k) f32x16 a##k = splat(1.0f + k), b##k = splat(0.5f + k);
-#define PT_STEP(k)                 \
-  a##k = fma(a##k, scale, shift);  \
+#define PT_STEP(k)                \
+  a##k = fma(a##k, scale, shift); \
   b##k = fma(b##k, scale, shift);
 #define PT_SUM(k) sum = add(sum, add(a##k, b##k));
     const f32x16 scale = splat(0.999f);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -27,15 +28,34 @@ namespace {
 
 // --- what JavaScript holds ---
 
+// Lives as long as a handle, a tensor or a wait refers to it; open until closeDevice(), the last reference, or the end of its
+// JavaScript thread. All members but the stream's inside are touched on that thread only.
 struct Device {
   Device(const pt_backend* backend, int threads, int64_t limit, bool guards, int id)
       : arena(limit, guards), stream(new Stream(backend, threads)), id(id) {}
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  ~Device() { close(); }
+
+  void close() {
+    if (closed) return;
+    closed = true;
+    stream.reset();
+    arena.clear();
+    if (wake == nullptr) return;
+    napi_remove_env_cleanup_hook(env, at_thread_end, this);
+    napi_release_threadsafe_function(wake, napi_tsfn_release);
+  }
+  // Before Node takes `wake` away, the executor must be gone.
+  static void at_thread_end(void* device) { static_cast<Device*>(device)->close(); }
+
   Arena arena;
   std::unique_ptr<Stream> stream;
   const int id;
   bool closed = false;
   int64_t live_tensors = 0;
   int64_t leaked_tensors = 0;
+  napi_env env = nullptr;
   napi_threadsafe_function wake = nullptr;
   int64_t waits = 0;
 };
@@ -68,7 +88,7 @@ constexpr napi_type_tag kDeviceTag = {0x706f73747472646eULL, 0x1};
 constexpr napi_type_tag kTensorTag = {0x706f73747472646eULL, 0x2};
 constexpr napi_type_tag kMappingTag = {0x706f73747472646eULL, 0x3};
 
-int next_device_id = 1;
+std::atomic<int> next_device_id{1};  // devices of all JavaScript threads
 
 // --- small conversions; each returns false after throwing ---
 
@@ -86,8 +106,10 @@ napi_value undefined(napi_env env) {
 const char* type_name(napi_env env, napi_value value) {
   napi_valuetype type;
   if (napi_typeof(env, value, &type) != napi_ok) return "unreadable";
-  static const char* const names[] = {"undefined", "null",   "a boolean",  "a number",           "a string",
-                                      "a symbol",  "an object", "a function", "another native handle", "a bigint"};
+  static const char* const names[] = {"undefined", "null",       "a boolean",
+                                      "a number",  "a string",   "a symbol",
+                                      "an object", "a function", "another native handle",
+                                      "a bigint"};
   return names[type];
 }
 
@@ -106,7 +128,8 @@ bool whole_number(napi_env env, napi_value value, int64_t* out) {
   napi_valuetype type;
   double x;
   if (napi_typeof(env, value, &type) != napi_ok || type != napi_number) return false;
-  if (napi_get_value_double(env, value, &x) != napi_ok || std::floor(x) != x || std::fabs(x) > 9007199254740991.0) return false;
+  if (napi_get_value_double(env, value, &x) != napi_ok || std::floor(x) != x || std::fabs(x) > 9007199254740991.0)
+    return false;
   *out = static_cast<int64_t>(x);
   return true;
 }
@@ -118,6 +141,15 @@ bool text(napi_env env, napi_value value, std::string* out) {
   if (napi_get_value_string_utf8(env, value, &(*out)[0], length + 1, &length) != napi_ok) return false;
   out->resize(length);
   return true;
+}
+
+// "2.5", or what kind of value it is when it is no number.
+std::string value_text(napi_env env, napi_value value) {
+  double x = 0;
+  if (napi_get_value_double(env, value, &x) != napi_ok) return type_name(env, value);
+  char digits[32];
+  snprintf(digits, sizeof digits, "%.15g", x);
+  return digits;
 }
 
 napi_value number(napi_env env, double x) {
@@ -134,7 +166,9 @@ napi_value string(napi_env env, const std::string& s) {
 
 struct Call {
   static constexpr size_t kMax = PT_MAX_PARAMS + 2;
-  Call(napi_env env, napi_callback_info info) : env(env) { napi_get_cb_info(env, info, &count, args, nullptr, nullptr); }
+  Call(napi_env env, napi_callback_info info) : env(env) {
+    napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  }
   napi_env env;
   size_t count = kMax;
   napi_value args[kMax];
@@ -144,7 +178,8 @@ struct Call {
 Device* open_device_argument(const Call& call, size_t i, const char* what) {
   DevicePtr* device = external<DevicePtr>(call.env, call.at(i), kDeviceTag);
   if (device == nullptr) {
-    fail(call.env, "kernel_argument", std::string(what) + ": device is " + type_name(call.env, call.at(i)) + ", expected an open device");
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": device is " + type_name(call.env, call.at(i)) + ", expected an open device");
     return nullptr;
   }
   if ((*device)->closed) {
@@ -157,43 +192,66 @@ Device* open_device_argument(const Call& call, size_t i, const char* what) {
 Tensor* tensor_argument(const Call& call, size_t i, const char* what) {
   Tensor* tensor = external<Tensor>(call.env, call.at(i), kTensorTag);
   if (tensor == nullptr) {
-    fail(call.env, "kernel_argument", std::string(what) + ": tensor is " + type_name(call.env, call.at(i)) + ", expected a tensor");
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": tensor is " + type_name(call.env, call.at(i)) + ", expected a tensor");
     return nullptr;
   }
   if (tensor->storage == nullptr) {
-    fail(call.env, "kernel_argument", std::string(what) + ": the tensor " + shape_text(tensor->view) + " was freed (its scope ended)");
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": the tensor " + shape_text(tensor->view) + " was freed (its scope ended)");
+    return nullptr;
+  }
+  if (tensor->device->closed) {
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": the tensor " + shape_text(tensor->view) + " belongs to a device that was closed");
     return nullptr;
   }
   return tensor;
 }
 
+// Reading an array may run JavaScript (getters), which may free or close what was looked up before: read shapes first.
 bool shape_argument(const Call& call, size_t i, const char* what, pt_tensor* view) {
   bool is_array = false;
   uint32_t rank = 0;
   if (napi_is_array(call.env, call.at(i), &is_array) != napi_ok || !is_array ||
       napi_get_array_length(call.env, call.at(i), &rank) != napi_ok || rank > PT_MAX_RANK) {
-    fail(call.env, "kernel_argument", std::string(what) + ": shape must be an array of at most " + std::to_string(PT_MAX_RANK) + " whole numbers");
+    const std::string given = is_array ? "an array of " + std::to_string(rank) : type_name(call.env, call.at(i));
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": shape is " + given + ", expected an array of at most " + std::to_string(PT_MAX_RANK) +
+             " whole numbers");
     return false;
   }
   view->rank = static_cast<int32_t>(rank);
   double total = 1;
+  double rows = 1;  // without the empty axes: what a loop over an empty tensor may walk
   for (uint32_t axis = 0; axis < rank; axis++) {
     napi_value element;
     int64_t dim = -1;
-    if (napi_get_element(call.env, call.at(i), axis, &element) != napi_ok || !whole_number(call.env, element, &dim) || dim < 0) {
+    if (napi_get_element(call.env, call.at(i), axis, &element) != napi_ok || !whole_number(call.env, element, &dim) ||
+        dim < 0) {
       bool pending = false;
       napi_is_exception_pending(call.env, &pending);
-      if (!pending) fail(call.env, "kernel_argument", std::string(what) + ": axis " + std::to_string(axis) + " of the shape is not a whole number >= 0");
+      if (!pending)
+        fail(
+            call.env, "kernel_argument",
+            std::string(what) + ": axis " + std::to_string(axis) + " of the shape is not a whole number of at least 0");
       return false;
     }
     view->dims[axis] = dim;
     total *= static_cast<double>(dim);
+    rows *= dim > 0 ? static_cast<double>(dim) : 1.0;
   }
-  if (total > 1e15) {
-    fail(call.env, "kernel_argument", std::string(what) + ": a tensor of that shape cannot exist: " + shape_text(*view));
+  if (rows > (total > 0 ? 1e15 : 2147483647.0)) {
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": a tensor of that shape cannot exist: " + shape_text(*view));
     return false;
   }
   return true;
+}
+
+std::string device_text(const Device& device) {
+  const pt_backend* backend = device.stream->backend();
+  return std::to_string(device.id) + " (" + backend->name + ", " + backend->path + ")";
 }
 
 void free_tensor(Tensor* tensor) {
@@ -210,7 +268,7 @@ void free_tensor(Tensor* tensor) {
       task.action = [mapping](const std::string&) {};
       storage->device->stream->enqueue(std::move(task));
     }
-  } else {
+  } else if (!storage->device->closed) {
     storage->device->arena.release(storage->data);
   }
   delete storage;
@@ -259,9 +317,13 @@ void finish_wait(napi_env env, napi_value, void*, void* data) {
     return;
   }
   napi_value result = undefined(env);
-  if (wait->has_value)
-    napi_create_external_arraybuffer(
-        env, wait->bytes, wait->length, [](napi_env, void* bytes, void*) { free(bytes); }, nullptr, &result);
+  if (wait->has_value && napi_create_external_arraybuffer(
+                             env, wait->bytes, wait->length, [](napi_env, void* bytes, void*) { free(bytes); }, nullptr,
+                             &result) != napi_ok) {
+    void* copy = nullptr;  // a JavaScript engine that allows no memory of others
+    if (napi_create_arraybuffer(env, wait->length, &copy, &result) == napi_ok) memcpy(copy, wait->bytes, wait->length);
+    free(wait->bytes);
+  }
   napi_resolve_deferred(env, wait->deferred, result);
 }
 
@@ -274,6 +336,7 @@ napi_value enqueue_wait(napi_env env, const DevicePtr& device, Fill fill) {
   napi_create_promise(env, &wait->deferred, &promise);
   if (device->waits++ == 0) napi_ref_threadsafe_function(env, device->wake);
   Task task;
+  task.is_wait = true;
   napi_threadsafe_function wake = device->wake;
   task.action = [wait, wake, fill](const std::string& error) {
     wait->error = error;
@@ -314,75 +377,118 @@ napi_value open_device(napi_env env, napi_callback_info info) {
   int64_t threads = 0;
   int64_t limit = 0;
   bool guards = false;
-  if (!text(env, call.at(0), &path)) return fail(env, "kernel_argument", "openDevice: path must be a string");
+  if (!text(env, call.at(0), &path))
+    return fail(env, "kernel_argument",
+                std::string("openDevice: path is ") + type_name(env, call.at(0)) + ", expected a string");
   if (!whole_number(env, call.at(1), &threads) || threads < 1 || threads > 1024)
-    return fail(env, "kernel_argument", "openDevice: threads must be a whole number from 1 to 1024");
+    return fail(env, "kernel_argument",
+                "openDevice: threads is " + value_text(env, call.at(1)) + ", expected a whole number from 1 to 1024");
   if (!whole_number(env, call.at(2), &limit) || limit < 1)
-    return fail(env, "kernel_argument", "openDevice: the memory limit must be a positive whole number of bytes");
+    return fail(env, "kernel_argument",
+                "openDevice: memoryLimit is " + value_text(env, call.at(2)) +
+                    ", expected a whole number of bytes of at least 1");
   napi_get_value_bool(env, call.at(3), &guards);
   const pt_backend* backend = cpu_backend(path);
-  if (backend == nullptr) return fail(env, "kernel_device", "openDevice: this machine cannot run the cpu path \"" + path + "\"");
+  if (backend == nullptr)
+    return fail(env, "kernel_device", "openDevice: this machine cannot run the cpu path \"" + path + "\"");
   if (backend->abi_version != PT_ABI_VERSION)
-    return fail(env, "kernel_device", "openDevice: the backend speaks ABI " + std::to_string(backend->abi_version) + ", expected " + std::to_string(PT_ABI_VERSION));
-  DevicePtr* device = new DevicePtr(std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, next_device_id++));
-  napi_create_threadsafe_function(env, nullptr, nullptr, string(env, "posttrain"), 0, 1, nullptr, nullptr, nullptr, finish_wait, &(*device)->wake);
+    return fail(env, "kernel_device",
+                "openDevice: the backend speaks ABI " + std::to_string(backend->abi_version) + ", expected " +
+                    std::to_string(PT_ABI_VERSION));
+  std::unique_ptr<DevicePtr> device;
+  try {
+    device.reset(
+        new DevicePtr(std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, next_device_id++)));
+  } catch (const std::exception& error) {
+    return fail(env, "kernel_device",
+                "openDevice: the system gives no " + std::to_string(threads) + " threads: " + error.what());
+  }
+  (*device)->env = env;
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, string(env, "posttrain"), 0, 1, nullptr, nullptr, nullptr,
+                                      finish_wait, &(*device)->wake) != napi_ok)
+    return fail(env, "kernel_device", "openDevice: Node refuses a thread-safe function");
   napi_unref_threadsafe_function(env, (*device)->wake);
+  napi_add_env_cleanup_hook(env, Device::at_thread_end, device->get());
   napi_value value;
-  napi_create_external(
-      env, device,
-      [](napi_env, void* data, void*) {
-        DevicePtr* d = static_cast<DevicePtr*>(data);
-        (*d)->closed = true;
-        (*d)->stream.reset();
-        delete d;
-      },
-      nullptr, &value);
+  if (napi_create_external(
+          env, device.get(), [](napi_env, void* data, void*) { delete static_cast<DevicePtr*>(data); }, nullptr,
+          &value) != napi_ok)
+    return fail(env, "kernel_device", "openDevice: Node refuses a handle");
+  device.release();
   napi_type_tag_object(env, value, &kDeviceTag);
   return value;
 }
 
-// closeDevice(device): ends its threads. Its tensors are gone; using one is an exception. Drain first.
+// closeDevice(device): ends its threads and gives its memory back. Its tensors are gone; using one is an exception. Drain first.
 napi_value close_device(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Device* device = open_device_argument(call, 0, "close");
   if (device == nullptr) return nullptr;
-  device->closed = true;
-  device->stream.reset();
-  napi_release_threadsafe_function(device->wake, napi_tsfn_release);
+  device->close();
   return undefined(env);
 }
 
-// createTensor(device, dtype, shape)
+bool dtype_argument(const Call& call, size_t i, const char* what, pt_tensor* view) {
+  int64_t dtype = 0;
+  if (!whole_number(call.env, call.at(i), &dtype) || dtype < 0 || dtype >= PT_DTYPE_COUNT) {
+    fail(call.env, "kernel_argument",
+         std::string(what) + ": dtype is " + value_text(call.env, call.at(i)) +
+             ", expected the number of f32, f64, bf16, f16 or i32");
+    return false;
+  }
+  view->dtype = static_cast<int32_t>(dtype);
+  return true;
+}
+
+// createTensor(device, dtype, shape, op that asks)
 napi_value create_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  if (open_device_argument(call, 0, "tensor") == nullptr) return nullptr;
-  const DevicePtr device = *external<DevicePtr>(env, call.at(0), kDeviceTag);
-  int64_t dtype = 0;
   pt_tensor view{};
-  if (!whole_number(env, call.at(1), &dtype) || dtype < 0 || dtype >= PT_DTYPE_COUNT)
-    return fail(env, "kernel_argument", "tensor: unknown dtype");
-  if (!shape_argument(call, 2, "tensor", &view)) return nullptr;
-  view.dtype = static_cast<int32_t>(dtype);
+  std::string op;
+  if (!text(env, call.at(3), &op)) op = "tensor";
+  if (!dtype_argument(call, 1, op.c_str(), &view) || !shape_argument(call, 2, op.c_str(), &view)) return nullptr;
+  if (open_device_argument(call, 0, op.c_str()) == nullptr) return nullptr;
+  const DevicePtr device = *external<DevicePtr>(env, call.at(0), kDeviceTag);
   view.device = device->id;
   const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
   view.data = device->arena.allocate(bytes);
-  if (view.data == nullptr)
-    return fail(env, "kernel_memory", "out of memory: " + shape_text(view) + " needs " + std::to_string(bytes) + " bytes; " +
-                                          std::to_string(device->arena.in_use()) + " of " + std::to_string(device->arena.limit()) + " are in use");
+  if (view.data == nullptr && bytes <= device->arena.limit()) {
+    // Cached memory may be in pieces of the wrong size. It goes back to the system when nothing that is queued can touch it.
+    device->stream->wait_idle();
+    device->arena.trim();
+    view.data = device->arena.allocate(bytes);
+  }
+  if (view.data == nullptr) {
+    const Arena& arena = device->arena;
+    std::string message = op + ": out of memory: " + shape_text(view) + " needs " + std::to_string(bytes) +
+                          " bytes, but " + std::to_string(arena.in_use()) + " of the device's " +
+                          std::to_string(arena.limit()) + " (memoryLimit) are in use";
+    if (arena.in_use() + bytes <= arena.limit() && arena.reserved() > arena.in_use())
+      message += ", and the " + std::to_string(arena.reserved() - arena.in_use()) +
+                 " cached beside them are in pieces too small";
+    return fail(env, "kernel_memory", message);
+  }
   return wrap_tensor(env, new Storage{device, view.data, nullptr, 0}, view);
 }
 
 // viewTensor(tensor, offset in elements, shape): another shape over the same memory.
 napi_value view_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
+  int64_t offset = 0;
+  pt_tensor shape{};
+  if (!whole_number(env, call.at(1), &offset) || offset < 0)
+    return fail(env, "kernel_argument",
+                "view: offset is " + value_text(env, call.at(1)) + ", expected a whole number of at least 0");
+  if (!shape_argument(call, 2, "view", &shape)) return nullptr;
   Tensor* tensor = tensor_argument(call, 0, "view");
   if (tensor == nullptr) return nullptr;
-  int64_t offset = 0;
   pt_tensor view = tensor->view;
-  if (!whole_number(env, call.at(1), &offset) || offset < 0) return fail(env, "kernel_argument", "view: the offset must be a whole number >= 0");
-  if (!shape_argument(call, 2, "view", &view)) return nullptr;
+  view.rank = shape.rank;
+  memcpy(view.dims, shape.dims, sizeof view.dims);
   if (offset + element_count(view) > element_count(tensor->view))
-    return fail(env, "kernel_argument", "view: " + shape_text(view) + " at element " + std::to_string(offset) + " does not fit in " + shape_text(tensor->view));
+    return fail(env, "kernel_argument",
+                "view: " + shape_text(view) + " at element " + std::to_string(offset) + " does not fit in the tensor " +
+                    shape_text(tensor->view));
   view.data = static_cast<char*>(tensor->view.data) + offset * dtype_bytes(view.dtype);
   return wrap_tensor(env, tensor->storage, view);
 }
@@ -390,7 +496,9 @@ napi_value view_tensor(napi_env env, napi_callback_info info) {
 napi_value free_tensor_export(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Tensor* tensor = external<Tensor>(env, call.at(0), kTensorTag);
-  if (tensor == nullptr) return fail(env, "kernel_argument", "free: expected a tensor");
+  if (tensor == nullptr)
+    return fail(env, "kernel_argument",
+                std::string("free: tensor is ") + type_name(env, call.at(0)) + ", expected a tensor");
   free_tensor(tensor);
   return undefined(env);
 }
@@ -400,23 +508,41 @@ napi_value write_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Tensor* tensor = tensor_argument(call, 0, "write");
   if (tensor == nullptr) return nullptr;
-  if (tensor->storage->mapping != nullptr) return fail(env, "kernel_argument", "write: the tensor is a read-only view of a file");
+  if (tensor->storage->mapping != nullptr)
+    return fail(env, "kernel_argument",
+                "write: the tensor " + shape_text(tensor->view) + " is read-only memory of a file");
   bool is_typed = false;
   napi_is_typedarray(env, call.at(1), &is_typed);
-  if (!is_typed) return fail(env, "kernel_argument", std::string("write: data is ") + type_name(env, call.at(1)) + ", expected a typed array");
+  if (!is_typed)
+    return fail(env, "kernel_argument",
+                std::string("write: data is ") + type_name(env, call.at(1)) + ", expected a typed array");
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  static const size_t element_bytes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
-  if (napi_get_typedarray_info(env, call.at(1), &type, &length, &data, nullptr, nullptr) != napi_ok || static_cast<size_t>(type) > 10)
-    return fail(env, "kernel_argument", "write: this kind of typed array is not supported");
-  const size_t bytes = length * element_bytes[type];
+  static const struct {
+    napi_typedarray_type type;
+    const char* name;
+  } arrays[PT_DTYPE_COUNT] = {{napi_float32_array, "a Float32Array"},
+                              {napi_float64_array, "a Float64Array"},
+                              {napi_uint16_array, "a Uint16Array (bits)"},
+                              {napi_uint16_array, "a Uint16Array (bits)"},
+                              {napi_int32_array, "an Int32Array"}};
+  const auto& wanted = arrays[tensor->view.dtype];
+  if (napi_get_typedarray_info(env, call.at(1), &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != wanted.type)
+    return fail(env, "kernel_argument",
+                std::string("write: data is another kind of typed array, expected ") + wanted.name + " for " +
+                    shape_text(tensor->view));
+  const size_t bytes = length * static_cast<size_t>(dtype_bytes(tensor->view.dtype));
   const size_t expected = static_cast<size_t>(element_count(tensor->view) * dtype_bytes(tensor->view.dtype));
   if (bytes != expected)
-    return fail(env, "kernel_argument", "write: the data has " + std::to_string(bytes) + " bytes, expected " + std::to_string(expected) + " for " + shape_text(tensor->view));
+    return fail(env, "kernel_argument",
+                "write: data has " + std::to_string(length) + " elements, expected " +
+                    std::to_string(element_count(tensor->view)) + " for " + shape_text(tensor->view));
   if (bytes == 0) return undefined(env);
   const std::shared_ptr<char> staged(static_cast<char*>(malloc(bytes)), free);
-  if (staged == nullptr) return fail(env, "kernel_memory", "write: no memory to copy " + std::to_string(bytes) + " bytes");
+  if (staged == nullptr)
+    return fail(env, "kernel_memory", "write: no memory to copy " + std::to_string(bytes) + " bytes");
   memcpy(staged.get(), data, bytes);
   Task task;
   void* target = tensor->view.data;
@@ -465,41 +591,61 @@ napi_value enqueue(napi_env env, napi_callback_info info) {
   int64_t index = -1;
   const std::vector<Op>& table = op_table();
   if (!whole_number(env, call.at(0), &index) || index < 0 || index >= static_cast<int64_t>(table.size()))
-    return fail(env, "kernel_argument", "enqueue: unknown op");
+    return fail(env, "kernel_argument",
+                "enqueue: op is " + value_text(env, call.at(0)) + ", expected a number of the op table");
   const Op& op = table[static_cast<size_t>(index)];
   std::unique_ptr<Argument[]> args(new Argument[op.params.size()]);
   Device* device = nullptr;
+  const char* device_from = nullptr;
   for (size_t i = 0; i < op.params.size(); i++) {
     const Param& p = op.params[i];
     const napi_value value = call.at(i + 1);
-    const auto argument_error = [&](const std::string& rest) { return fail(env, "kernel_argument", std::string(op.name) + ": " + p.name + " " + rest); };
+    const auto argument_error = [&](const std::string& rest) {
+      return fail(env, "kernel_argument", caller_name(op.name) + ": " + caller_name(p.name) + " " + rest);
+    };
     if (p.kind == Kind::kReal) {
-      if (napi_get_value_double(env, value, &args[i].real) != napi_ok) return argument_error(std::string("is ") + type_name(env, value) + ", expected a number");
+      if (napi_get_value_double(env, value, &args[i].real) != napi_ok)
+        return argument_error(std::string("is ") + type_name(env, value) + ", expected a number");
     } else if (p.kind == Kind::kInt) {
-      if (!whole_number(env, value, &args[i].integer)) return argument_error(std::string("is ") + type_name(env, value) + ", expected a whole number");
+      if (!whole_number(env, value, &args[i].integer))
+        return argument_error("is " + value_text(env, value) + ", expected a whole number");
     } else {
       const Tensor* tensor = external<Tensor>(env, value, kTensorTag);
       if (tensor == nullptr) {
         napi_valuetype type = napi_undefined;
         napi_typeof(env, value, &type);
         if (!p.optional() || (type != napi_undefined && type != napi_null))
-          return argument_error(std::string("is ") + type_name(env, value) + ", expected a tensor" + (p.optional() ? " or null" : ""));
+          return argument_error(std::string("is ") + type_name(env, value) + ", expected a tensor" +
+                                (p.optional() ? " or null" : ""));
         args[i].tensor = pt_tensor{};
         continue;
       }
-      if (tensor->device->closed) return argument_error("belongs to a closed device");
-      if (tensor->storage == nullptr) return argument_error(shape_text(tensor->view) + " was freed (its scope ended), expected a live tensor");
-      if (!p.is_input() && tensor->storage->mapping != nullptr) return argument_error("is a read-only view of a file, expected a tensor of the device");
-      if (device == nullptr) device = tensor->device.get();
-      if (tensor->device.get() != device) return argument_error("is on another device than the arguments before it");
+      if (tensor->storage == nullptr)
+        return argument_error(shape_text(tensor->view) + " was freed (its scope ended), expected a live tensor");
+      if (tensor->device->closed)
+        return argument_error(shape_text(tensor->view) +
+                              " belongs to a device that was closed, expected a live tensor");
+      if (!p.is_input() && tensor->storage->mapping != nullptr)
+        return argument_error(shape_text(tensor->view) +
+                              " is read-only memory of a file, expected a tensor that can be written");
+      if (device == nullptr) {
+        device = tensor->device.get();
+        device_from = p.name;
+      }
+      if (tensor->device.get() != device)
+        return argument_error(shape_text(tensor->view) + " is on device " + device_text(*tensor->device) +
+                              ", expected device " + device_text(*device) + " as " + caller_name(device_from));
       args[i].tensor = tensor->view;
     }
   }
-  if (device == nullptr) return fail(env, "kernel_argument", std::string(op.name) + ": needs at least one tensor");
-  const std::string mismatch = check_shapes(op, args.get());
+  if (device == nullptr) return fail(env, "kernel_argument", caller_name(op.name) + ": needs at least one tensor");
+  std::string mismatch = check_shapes(op, args.get());
+  if (mismatch.empty()) mismatch = check_overlaps(op, args.get());
   if (!mismatch.empty()) return fail(env, "kernel_argument", mismatch);
   if (!op.supported(device->stream->backend()))
-    return fail(env, "kernel_device", std::string(op.name) + ": the backend \"" + device->stream->backend()->name + "\" does not have this op");
+    return fail(
+        env, "kernel_device",
+        caller_name(op.name) + ": the backend \"" + device->stream->backend()->name + "\" does not have this op");
   Task task;
   task.op = &op;
   task.args = std::move(args);
@@ -511,8 +657,10 @@ napi_value enqueue(napi_env env, napi_callback_info info) {
 napi_value map_file(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   std::string path;
-  if (!text(env, call.at(0), &path)) return fail(env, "kernel_argument", "mapFile: path must be a string");
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (!text(env, call.at(0), &path) || path.find('\0') != std::string::npos)
+    return fail(env, "kernel_argument",
+                std::string("mapFile: path is ") + type_name(env, call.at(0)) + ", expected a string that is a path");
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not keep us waiting
   if (fd < 0) return fail(env, "kernel_file", "mapFile: cannot open " + path + ": " + strerror(errno));
   struct stat status;
   MappingPtr* mapping = new MappingPtr(std::make_shared<Mapping>());
@@ -543,24 +691,28 @@ napi_value map_file(napi_env env, napi_callback_info info) {
 // mapTensor(device, mapping, byte offset, dtype, shape): a read-only tensor over file memory.
 napi_value map_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
+  int64_t offset = 0;
+  pt_tensor view{};
+  if (!whole_number(env, call.at(2), &offset) || offset < 0)
+    return fail(env, "kernel_argument",
+                "mapTensor: offset is " + value_text(env, call.at(2)) + ", expected a whole number of at least 0");
+  if (!dtype_argument(call, 3, "mapTensor", &view) || !shape_argument(call, 4, "mapTensor", &view)) return nullptr;
   if (open_device_argument(call, 0, "mapTensor") == nullptr) return nullptr;
   const DevicePtr device = *external<DevicePtr>(env, call.at(0), kDeviceTag);
   MappingPtr* mapping = external<MappingPtr>(env, call.at(1), kMappingTag);
-  int64_t offset = 0;
-  int64_t dtype = 0;
-  pt_tensor view{};
-  if (mapping == nullptr) return fail(env, "kernel_argument", "mapTensor: expected a mapped file");
-  if (!whole_number(env, call.at(2), &offset) || offset < 0) return fail(env, "kernel_argument", "mapTensor: the offset must be a whole number >= 0");
-  if (!whole_number(env, call.at(3), &dtype) || dtype < 0 || dtype >= PT_DTYPE_COUNT) return fail(env, "kernel_argument", "mapTensor: unknown dtype");
-  if (!shape_argument(call, 4, "mapTensor", &view)) return nullptr;
-  view.dtype = static_cast<int32_t>(dtype);
+  if (mapping == nullptr)
+    return fail(env, "kernel_argument",
+                std::string("mapTensor: mapping is ") + type_name(env, call.at(1)) + ", expected a mapped file");
   view.device = device->id;
   const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
   if (offset + bytes > (*mapping)->bytes)
-    return fail(env, "kernel_argument", "mapTensor: " + shape_text(view) + " at byte " + std::to_string(offset) + " ends beyond the file's " + std::to_string((*mapping)->bytes) + " bytes");
+    return fail(env, "kernel_argument",
+                "mapTensor: " + shape_text(view) + " at byte " + std::to_string(offset) + " ends beyond the file's " +
+                    std::to_string((*mapping)->bytes) + " bytes");
   if (offset % dtype_bytes(view.dtype) != 0)
-    return fail(env, "kernel_argument", "mapTensor: byte " + std::to_string(offset) + " is not aligned for " + dtype_name(view.dtype));
-  static char nothing[8];
+    return fail(env, "kernel_argument",
+                "mapTensor: byte " + std::to_string(offset) + " is not aligned for " + dtype_name(view.dtype));
+  alignas(64) static char nothing[64];
   view.data = bytes > 0 ? static_cast<char*>((*mapping)->data) + offset : nothing;
   return wrap_tensor(env, new Storage{device, view.data, *mapping, 0}, view);
 }
@@ -572,7 +724,9 @@ napi_value status(napi_env env, napi_callback_info info) {
   if (device == nullptr) return nullptr;
   napi_value object;
   napi_create_object(env, &object);
-  const auto set = [&](const char* name, double value) { napi_set_named_property(env, object, name, number(env, value)); };
+  const auto set = [&](const char* name, double value) {
+    napi_set_named_property(env, object, name, number(env, value));
+  };
   set("bytesInUse", static_cast<double>(device->arena.in_use()));
   set("peakBytes", static_cast<double>(device->arena.peak()));
   set("reservedBytes", static_cast<double>(device->arena.reserved()));
@@ -596,6 +750,7 @@ napi_value check_guards(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Device* device = open_device_argument(call, 0, "checkGuards");
   if (device == nullptr) return nullptr;
+  device->stream->wait_idle();
   return number(env, device->arena.check_guards());
 }
 

@@ -24,11 +24,26 @@ class Arena {
   Arena(int64_t limit, bool guards) : limit_(limit), guards_(guards) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
-  ~Arena() {
-    for (const Segment& s : segments_) munmap(s.base, static_cast<size_t>(s.bytes));
+  ~Arena() { clear(); }
+
+  // Gives everything back to the system, live blocks too: nobody may touch or release them afterwards.
+  void clear() {
+    for (const Segment& s : segments_) {
+      munmap(s.base, static_cast<size_t>(s.bytes));
+      for (Block* block = s.first; block != nullptr;) {
+        Block* next = block->next;
+        delete block;
+        block = next;
+      }
+    }
+    segments_.clear();
+    free_.clear();
+    live_.clear();
+    quarantine_.clear();
+    in_use_ = reserved_ = 0;
   }
 
-  // 64-byte aligned, not cleared; null when the limit or the system says no.
+  // 64-byte aligned, not cleared; null when the limit or the system says no (trim() may help).
   void* allocate(int64_t bytes) {
     const int64_t margin = guards_ ? kGuard : 0;
     const int64_t size = round_up(bytes < 1 ? 1 : bytes, kAlign) + 2 * margin;
@@ -68,6 +83,7 @@ class Arena {
 
   // The number of blocks whose guard bytes were overwritten. The stream must be idle.
   int check_guards() {
+    if (!guards_) return 0;
     int damaged = 0;
     for (const auto& entry : live_) damaged += !intact(entry.second);
     for (Block* block : quarantine_) {
@@ -142,11 +158,9 @@ class Arena {
   }
 
   Block* new_segment(int64_t size) {
-    const int64_t bytes = size <= kSmallSegment ? kSmallSegment : round_up(size, kPage);
-    if (reserved_ + bytes > limit_) {
-      trim();
-      if (reserved_ + bytes > limit_) return nullptr;
-    }
+    int64_t bytes = size <= kSmallSegment ? kSmallSegment : round_up(size, kPage);
+    if (reserved_ + bytes > limit_) bytes = size;  // a small limit, or the last of a large one
+    if (reserved_ + bytes > limit_) return nullptr;
     void* base = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE

@@ -47,7 +47,8 @@ inline int64_t get<int64_t>(const Argument& a) {
 }
 
 template <class... A, size_t... I>
-int call_with(int (*fn)(const pt_context*, A...), const pt_context* ctx, const Argument* args, std::index_sequence<I...>) {
+int call_with(int (*fn)(const pt_context*, A...), const pt_context* ctx, const Argument* args,
+              std::index_sequence<I...>) {
   return fn(ctx, get<A>(args[I])...);
 }
 template <class... A>
@@ -67,24 +68,18 @@ inline const std::vector<Op>& op_table() {
 #define F64 PT_F64
 #define I32 PT_I32
 #define ANY kAnyDtype
-#define OUT(name, dtype, shape) \
-  Param { Kind::kOut, #name, dtype, shape }
-#define OPT_OUT(name, dtype, shape) \
-  Param { Kind::kOptOut, #name, dtype, shape }
-#define IN(name, dtype, shape) \
-  Param { Kind::kIn, #name, dtype, shape }
-#define OPT_IN(name, dtype, shape) \
-  Param { Kind::kOptIn, #name, dtype, shape }
-#define ACC(name, dtype, shape) \
-  Param { Kind::kAcc, #name, dtype, shape }
-#define OPT_ACC(name, dtype, shape) \
-  Param { Kind::kOptAcc, #name, dtype, shape }
-#define REAL(name) \
-  Param { Kind::kReal, #name, 0, "" }
-#define INT(name) \
-  Param { Kind::kInt, #name, 0, "" }
-#define OP(name, ...)                                                                                       \
-  Op{#name, {__VA_ARGS__}, [](const pt_backend* b) { return b->name != nullptr; },                          \
+#define OUT(name, dtype, shape) Param{Kind::kOut, #name, dtype, shape}
+#define OPT_OUT(name, dtype, shape) Param{Kind::kOptOut, #name, dtype, shape}
+#define IN(name, dtype, shape) Param{Kind::kIn, #name, dtype, shape}
+#define OPT_IN(name, dtype, shape) Param{Kind::kOptIn, #name, dtype, shape}
+#define ACC(name, dtype, shape) Param{Kind::kAcc, #name, dtype, shape}
+#define OPT_ACC(name, dtype, shape) Param{Kind::kOptAcc, #name, dtype, shape}
+#define REAL(name) Param{Kind::kReal, #name, 0, ""}
+#define INT(name) Param{Kind::kInt, #name, 0, ""}
+#define OP(name, ...)                                        \
+  Op{#name,                                                  \
+     {__VA_ARGS__},                                          \
+     [](const pt_backend* b) { return b->name != nullptr; }, \
      [](const pt_backend* b, const pt_context* ctx, const Argument* args) { return call(b->name, ctx, args); }},
   static const std::vector<Op> table = {
 #include "../abi/ops.def"
@@ -124,12 +119,26 @@ inline std::string shape_text(const pt_tensor& t) {
   return s + "]";
 }
 
-// "embedding_forward(y f32 [7, 64], table f32 [320, 64], ids i32 [7])"
+// The name that a caller typed: rms_norm -> rmsNorm; an op "rms_norm_backward" -> "rmsNorm backward", its forward "rmsNorm".
+inline std::string caller_name(const char* name) {
+  std::string s;
+  for (const char* p = name; *p != '\0'; p++) {
+    if (strcmp(p, "_forward") == 0) break;
+    if (strcmp(p, "_backward") == 0) return s + " backward";
+    if (*p == '_' && p[1] >= 'a' && p[1] <= 'z')
+      s += static_cast<char>(*++p - 'a' + 'A');
+    else
+      s += *p;
+  }
+  return s;
+}
+
+// "embedding(y f32 [7, 64], table f32 [320, 64], ids i32 [7])"
 inline std::string describe(const Op& op, const Argument* args) {
-  std::string s = std::string(op.name) + "(";
+  std::string s = caller_name(op.name) + "(";
   for (size_t i = 0; i < op.params.size(); i++) {
     const Param& p = op.params[i];
-    s += (i > 0 ? ", " : "") + std::string(p.name) + " ";
+    s += (i > 0 ? ", " : "") + caller_name(p.name) + " ";
     char number[32];
     if (p.kind == Kind::kReal) {
       snprintf(number, sizeof number, "%g", args[i].real);
@@ -143,64 +152,121 @@ inline std::string describe(const Op& op, const Argument* args) {
   return s + ")";
 }
 
+// One axis of a shape in ops.def: factor * symbol + plus; without a symbol the number `factor`.
+struct Axis {
+  int64_t factor = 1;
+  char symbol = '\0';
+  int64_t plus = 0;
+};
+inline std::vector<Axis> parse_shape(const char* s) {
+  std::vector<Axis> axes;
+  if (*s == '*') s++;
+  while (*s != '\0') {
+    Axis axis;
+    if (*s >= '0' && *s <= '9') {
+      axis.factor = *s++ - '0';
+      if (*s == '*') s++;
+    }
+    if (*s >= 'A' && *s <= 'Z') axis.symbol = *s++;
+    if (*s == '+') {
+      axis.plus = s[1] - '0';
+      s += 2;
+    }
+    while (*s == ' ') s++;
+    axes.push_back(axis);
+  }
+  return axes;
+}
+
 // Binds the shape symbols of a call. Returns an empty string, or what is wrong and where the expectation comes from.
-// Optional tensors are bound after the required ones, and inputs before outputs, so that a wrong output is the one named.
+// Inputs are bound before outputs, so that a wrong output is the one named.
 inline std::string check_shapes(const Op& op, const Argument* args) {
   struct Binding {
-    char symbol;
-    int64_t value;
-    const char* from;
+    int64_t value = 0;
+    const char* from = nullptr;
   };
-  Binding bound[32];
-  int bound_count = 0;
+  Binding bound[26];
+  const auto binding = [&](const Axis& axis) -> Binding& { return bound[axis.symbol - 'A']; };
+  // "f32 [7, 64]" as far as the symbols are known, "2*P" and the like where they are not.
+  const auto expected_shape = [&](const Param& p, const std::vector<Axis>& axes) {
+    std::string s = (p.dtype == kAnyDtype ? std::string() : std::string(dtype_name(p.dtype)) + " ") + "[";
+    for (size_t i = 0; i < axes.size(); i++) {
+      const Axis& a = axes[i];
+      s += i > 0 ? ", " : "";
+      if (a.symbol == '\0')
+        s += std::to_string(a.factor);
+      else if (binding(a).from != nullptr)
+        s += std::to_string(binding(a).value * a.factor + a.plus);
+      else
+        s += (a.factor > 1 ? std::to_string(a.factor) + "*" : "") + a.symbol +
+             (a.plus > 0 ? "+" + std::to_string(a.plus) : "");
+    }
+    return s + "]";
+  };
   for (int pass = 0; pass < 2; pass++) {
     for (size_t i = 0; i < op.params.size(); i++) {
       const Param& p = op.params[i];
       if (!p.is_tensor() || p.is_input() != (pass == 0)) continue;
       const pt_tensor& t = args[i].tensor;
       if (t.data == nullptr) continue;
-      if (p.dtype != kAnyDtype && t.dtype != p.dtype)
-        return std::string(op.name) + ": " + p.name + " is " + shape_text(t) + ", expected dtype " + dtype_name(p.dtype);
       const bool flat = p.shape[0] == '*';
-      int axis = 0;
-      for (const char* s = p.shape + (flat ? 1 : 0); *s != '\0'; axis++) {
-        int64_t factor = 1;
-        if (*s >= '0' && *s <= '9') {
-          factor = *s++ - '0';
-          if (*s == '*') s++;
-        }
-        const char symbol = (*s >= 'A' && *s <= 'Z') ? *s++ : '\0';
-        int64_t plus = 0;
-        if (*s == '+') {
-          plus = s[1] - '0';
-          s += 2;
-        }
-        while (*s == ' ') s++;
-        if (!flat && axis >= t.rank) {
-          axis++;
+      const std::vector<Axis> axes = parse_shape(p.shape);
+      const auto wrong = [&](const std::string& expected) {
+        return caller_name(op.name) + ": " + caller_name(p.name) + " is " + shape_text(t) + ", expected " + expected;
+      };
+      if (p.dtype != kAnyDtype && t.dtype != p.dtype) return wrong(std::string("dtype ") + dtype_name(p.dtype));
+      if (!flat && static_cast<int>(axes.size()) != t.rank)
+        return wrong(std::to_string(axes.size()) + (axes.size() == 1 ? " axis: " : " axes: ") +
+                     expected_shape(p, axes));
+      for (size_t n = 0; n < axes.size(); n++) {
+        const Axis& axis = axes[n];
+        const int64_t actual = flat ? element_count(t) : t.dims[n];
+        if (axis.symbol == '\0') {
+          if (actual != axis.factor) return wrong(expected_shape(p, axes));
           continue;
         }
-        const int64_t actual = flat ? element_count(t) : t.dims[axis];
-        const Binding* known = nullptr;
-        for (int b = 0; b < bound_count; b++)
-          if (bound[b].symbol == symbol) known = &bound[b];
-        if (symbol != '\0' && known == nullptr) {
-          const int64_t rest = actual - plus;
-          if (rest < 0 || rest % factor != 0)
-            return std::string(op.name) + ": " + p.name + " is " + shape_text(t) + ", expected shape [" + p.shape + "]: axis " +
-                   std::to_string(axis) + " must be " + (factor > 1 ? "a multiple of " + std::to_string(factor) : "at least " + std::to_string(plus));
-          bound[bound_count++] = Binding{symbol, rest / factor, p.name};
-          continue;
-        }
-        const int64_t expected = symbol == '\0' ? factor : known->value * factor + plus;
-        if (actual != expected) {
-          std::string why = symbol == '\0' ? std::string() : std::string(" (") + symbol + " = " + std::to_string(known->value) + " from " + known->from + ")";
-          return std::string(op.name) + ": " + p.name + " is " + shape_text(t) + ", expected [" + p.shape + "] with " +
-                 (flat ? std::string("elements") : "axis " + std::to_string(axis)) + " = " + std::to_string(expected) + why;
+        Binding& known = binding(axis);
+        if (known.from == nullptr) {
+          const int64_t rest = actual - axis.plus;
+          if (rest < 0 || rest % axis.factor != 0)
+            return wrong(
+                expected_shape(p, axes) + ": axis " + std::to_string(n) + " must be " +
+                (rest < 0 ? "at least " + std::to_string(axis.plus) : "a multiple of " + std::to_string(axis.factor)));
+          known = Binding{rest / axis.factor, p.name};
+        } else if (actual != known.value * axis.factor + axis.plus) {
+          const std::string why = std::string(" (") + axis.symbol + " is " + std::to_string(known.value) + " in " +
+                                  caller_name(known.from) + ")";
+          return wrong((flat ? std::to_string(known.value) + " elements" : expected_shape(p, axes)) + why);
         }
       }
-      if (!flat && axis != t.rank)
-        return std::string(op.name) + ": " + p.name + " is " + shape_text(t) + ", expected " + std::to_string(axis) + " axes [" + p.shape + "]";
+    }
+  }
+  return std::string();
+}
+
+// Ops that may write over an input of the same size: each element is read before it is written.
+inline bool works_in_place(const Op& op) {
+  for (const char* name : {"add_forward", "rope_forward", "rope_backward", "swiglu_forward"})
+    if (strcmp(op.name, name) == 0) return true;
+  return false;
+}
+
+// An output that shares memory with another argument would be read half written, differently with each number of threads; shared
+// with an index it would move the index after it was checked. Returns an empty string, or what overlaps.
+inline std::string check_overlaps(const Op& op, const Argument* args) {
+  const auto begin = [&](size_t i) { return static_cast<const char*>(args[i].tensor.data); };
+  const auto end = [&](size_t i) {
+    return begin(i) + element_count(args[i].tensor) * dtype_bytes(args[i].tensor.dtype);
+  };
+  for (size_t i = 0; i < op.params.size(); i++) {
+    if (!op.params[i].is_tensor() || op.params[i].is_input() || begin(i) == nullptr || begin(i) == end(i)) continue;
+    for (size_t j = 0; j < op.params.size(); j++) {
+      if (j == i || !op.params[j].is_tensor() || begin(j) == nullptr || begin(j) == end(j)) continue;
+      if (begin(i) >= end(j) || begin(j) >= end(i)) continue;
+      if (op.params[j].is_input() && begin(i) == begin(j) && end(i) == end(j) && works_in_place(op)) continue;
+      return caller_name(op.name) + ": " + caller_name(op.params[i].name) + " " + shape_text(args[i].tensor) +
+             " is written and shares memory with " + caller_name(op.params[j].name) + " " + shape_text(args[j].tensor) +
+             ", expected memory of its own";
     }
   }
   return std::string();

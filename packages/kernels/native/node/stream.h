@@ -27,6 +27,8 @@ struct Task {
   const Op* op = nullptr;
   std::unique_ptr<Argument[]> args;
   std::function<void(const std::string& error)> action;
+  bool is_wait =
+      false;  // somebody waits for the action: it also runs, with an error, when the stream ends before its turn
 };
 
 class Stream {
@@ -39,23 +41,29 @@ class Stream {
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
     };
-    context_.scratch = [](const pt_context* ctx, int64_t bytes) { return static_cast<Stream*>(ctx->owner)->scratch(bytes); };
+    context_.scratch = [](const pt_context* ctx, int64_t bytes) {
+      return static_cast<Stream*>(ctx->owner)->scratch(bytes);
+    };
     context_.fail = record_failure;
     executor_ = std::thread([this] { run(); });
   }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // Ends the threads after the op at work; what is still queued is dropped (drain first to have it done).
+  // Ends the threads: the op at work is cut short, what is still queued is dropped (drain first to have it done).
   ~Stream() {
+    std::deque<Task> dropped;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       stopping_ = true;
-      tasks_.clear();
+      dropped.swap(tasks_);
       length_.store(0, std::memory_order_release);
     }
+    compute_.cancel();
     not_empty_.notify_one();
     executor_.join();
+    for (const Task& task : dropped)
+      if (task.is_wait) task.action("the device was closed before its turn came");
     for (const Chunk& chunk : chunks_) free(chunk.data);
   }
 
@@ -68,6 +76,22 @@ class Stream {
       if (!asleep_) return;
     }
     not_empty_.notify_one();
+  }
+
+  // Blocks the caller until everything enqueued so far is done.
+  void wait_idle() {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+    Task task;
+    task.action = [&](const std::string&) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      done = true;
+      changed.notify_one();
+    };
+    enqueue(std::move(task));
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return done; });
   }
 
   size_t length() const { return length_.load(std::memory_order_acquire); }

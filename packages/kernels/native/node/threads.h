@@ -22,25 +22,26 @@ inline void pause_briefly() {
 class Threads {
  public:
   explicit Threads(int count) {
-    for (int i = 1; i < count; i++) workers_.emplace_back([this, i] { work(i); });
+    try {
+      for (int i = 1; i < count; i++) workers_.emplace_back([this, i] { work(i); });
+    } catch (...) {  // the system gives no more threads
+      stop();
+      throw;
+    }
   }
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
-  ~Threads() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& t : workers_) t.join();
-  }
+  ~Threads() { stop(); }
+
+  // From any thread: what is left of the job at work, and of later ones, is not done. For a stream that ends.
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
   int count() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Called by the executor alone.
   void run(int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
     if (count <= 1 || workers_.empty()) {
-      for (int64_t i = 0; i < count; i++) body(arg, i, 0);
+      for (int64_t i = 0; i < count && !cancelled_.load(std::memory_order_relaxed); i++) body(arg, i, 0);
       return;
     }
     body_ = body;
@@ -67,9 +68,18 @@ class Threads {
   void take_indices(int32_t thread) {
     for (;;) {
       const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= count_) return;
+      if (i >= count_ || cancelled_.load(std::memory_order_relaxed)) return;
       body_(arg_, i, thread);
     }
+  }
+
+  void stop() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& t : workers_) t.join();
   }
 
   bool join() {
@@ -112,6 +122,7 @@ class Threads {
   alignas(64) std::atomic<uint32_t> state_{0};
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<int> sleepers_{0};
+  std::atomic<bool> cancelled_{false};
   void (*body_)(void*, int64_t, int32_t) = nullptr;
   void* arg_ = nullptr;
   int64_t count_ = 0;

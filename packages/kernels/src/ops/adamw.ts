@@ -1,4 +1,5 @@
 import { adamwForward } from "../binding.generated.js";
+import { KernelError } from "../errors.js";
 import type { Tensor } from "../tensor.js";
 
 export interface AdamwStep {
@@ -21,6 +22,12 @@ export function adamw(
   gradient: Tensor,
   { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale }: AdamwStep,
 ): void {
+  if (!Number.isInteger(step) || step < 1) {
+    throw new KernelError(
+      "kernel_argument",
+      `adamw: step is ${String(step)}, expected a whole number from 1 on`,
+    );
+  }
   adamwForward(
     parameter,
     m,

@@ -16,8 +16,8 @@ export function attention(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attention", "q", q, 3);
-  const y = scope.empty(q.shape);
-  const lse = scope.empty([rows, heads]);
+  const y = scope.empty(q.shape, "f32", "attention");
+  const lse = scope.empty([rows, heads], "f32", "attention");
   attentionForward(y, lse, q, k, v, starts, scale);
   scope.tape?.record({
     outputs: [y],
@@ -53,9 +53,9 @@ export function attentionCached(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attentionCached", "q", q, 3);
-  const y = scope.empty(q.shape);
+  const y = scope.empty(q.shape, "f32", "attentionCached");
   scope.child((inner) => {
-    const lse = inner.empty([rows, heads]);
+    const lse = inner.empty([rows, heads], "f32", "attentionCached");
     attentionCachedForward(
       y,
       lse,

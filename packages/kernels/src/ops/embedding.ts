@@ -4,7 +4,7 @@
 import { embeddingBackward, embeddingForward, scatterAddForward } from "../binding.generated.js";
 import { KernelError } from "../errors.js";
 import type { Scope } from "../scope.js";
-import { shapeOf, type Tensor } from "../tensor.js";
+import { kindOf, shapeOf, type Tensor } from "../tensor.js";
 import { convert } from "./convert.js";
 import { fill } from "./fill.js";
 
@@ -75,9 +75,9 @@ export class RowGradient {
 export function embedding(scope: Scope, table: Tensor, ids: Int32Array, gradient?: RowGradient): Tensor {
   const [, channels = 0] = shapeOf("embedding", "table", table, 2);
   if (!(ids instanceof Int32Array)) {
-    throw new KernelError("kernel_argument", "embedding: ids must be an Int32Array");
+    throw new KernelError("kernel_argument", `embedding: ids is ${kindOf(ids)}, expected an Int32Array`);
   }
-  const y = scope.empty([ids.length, channels]);
+  const y = scope.empty([ids.length, channels], "f32", "embedding");
   scope.child((inner) => {
     embeddingForward(y, table, inner.from(ids));
     return undefined;

@@ -6,7 +6,7 @@ import { shapeOf, type Tensor } from "../tensor.js";
 export function gatherRows(scope: Scope, x: Tensor, rows: Tensor): Tensor {
   const [count = 0, channels = 0] = shapeOf("gatherRows", "x", x, 2);
   const [selected = 0] = shapeOf("gatherRows", "rows", rows, 1);
-  const y = scope.empty([selected, channels]);
+  const y = scope.empty([selected, channels], "f32", "gatherRows");
   gatherRowsForward(y, x, rows);
   scope.tape?.record({
     outputs: [y],

@@ -6,7 +6,7 @@ import { shapeOf, type Tensor } from "../tensor.js";
 export function linear(scope: Scope, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [rows = 0] = shapeOf("linear", "x", x, 2);
   const [outputs = 0] = shapeOf("linear", "weight", weight, 2);
-  const y = scope.empty([rows, outputs]);
+  const y = scope.empty([rows, outputs], "f32", "linear");
   linearForward(y, x, weight, bias ?? null);
   scope.tape?.record({
     outputs: [y],

@@ -1,10 +1,17 @@
 import { probeFmaForward } from "../binding.generated.js";
 import type { Device } from "../device.js";
+import { KernelError } from "../errors.js";
 
 const operationsPerRound = 24 * 16 * 2;
 
 /** The fp32 multiply-add rate of the device's compute threads, in floating-point operations a second, measured for `seconds`. */
 export async function probeFmaPeak(device: Device, seconds = 0.2): Promise<number> {
+  if (!(seconds > 0 && seconds <= 10)) {
+    throw new KernelError(
+      "kernel_argument",
+      `probeFmaPeak: seconds is ${String(seconds)}, expected more than 0 and at most 10`,
+    );
+  }
   return device.run(async (scope) => {
     const y = scope.empty([device.threads]);
     const time = async (rounds: number): Promise<number> => {

@@ -14,9 +14,9 @@ export function rmsNorm(
 ): { readonly y: Tensor; readonly sum: Tensor } {
   const [rows = 0] = shapeOf("rmsNorm", "x", x, 2);
   const { eps, residual } = options;
-  const y = scope.empty(x.shape);
-  const rstd = scope.empty([rows]);
-  const sum = residual === undefined ? x : scope.empty(x.shape);
+  const y = scope.empty(x.shape, "f32", "rmsNorm");
+  const rstd = scope.empty([rows], "f32", "rmsNorm");
+  const sum = residual === undefined ? x : scope.empty(x.shape, "f32", "rmsNorm");
   rmsNormForward(y, rstd, residual === undefined ? null : sum, x, residual ?? null, weight, eps);
   scope.tape?.record({
     outputs: residual === undefined ? [y] : [y, sum],

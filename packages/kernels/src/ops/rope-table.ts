@@ -12,8 +12,8 @@ export interface RopeTable {
 export function ropeTable(scope: Scope, positions: Tensor, frequencies: Tensor, scale: number): RopeTable {
   const [rows = 0] = shapeOf("ropeTable", "positions", positions, 1);
   const [pairs = 0] = shapeOf("ropeTable", "frequencies", frequencies, 1);
-  const cosines = scope.empty([rows, pairs]);
-  const sines = scope.empty([rows, pairs]);
+  const cosines = scope.empty([rows, pairs], "f32", "ropeTable");
+  const sines = scope.empty([rows, pairs], "f32", "ropeTable");
   ropeTableForward(cosines, sines, positions, frequencies, scale);
   return { cosines, sines };
 }

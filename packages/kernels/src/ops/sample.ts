@@ -28,9 +28,9 @@ export function sample(
   drawable: number,
 ): { readonly tokens: Tensor; readonly logProb: Tensor; readonly entropy: Tensor } {
   const [rows = 0] = shapeOf("sample", "x", x, 2);
-  const tokens = scope.empty([rows], "i32");
-  const logProb = scope.empty([rows]);
-  const entropy = scope.empty([rows]);
+  const tokens = scope.empty([rows], "i32", "sample");
+  const logProb = scope.empty([rows], "f32", "sample");
+  const entropy = scope.empty([rows], "f32", "sample");
   scope.child((inner) => {
     const floats = (of: (s: SampleSettings) => number) => inner.from(Float32Array.from(settings, of));
     const starts = new Int32Array(settings.length + 1);

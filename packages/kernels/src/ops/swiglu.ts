@@ -1,10 +1,10 @@
 import { swigluBackward, swigluForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
-import type { Tensor } from "../tensor.js";
+import { type Tensor, tensorOf } from "../tensor.js";
 
 /** y = gate * sigmoid(gate) * up, same shape. Shazeer 2020. */
 export function swiglu(scope: Scope, gate: Tensor, up: Tensor): Tensor {
-  const y = scope.empty(gate.shape);
+  const y = scope.empty(tensorOf("swiglu", "gate", gate).shape, "f32", "swiglu");
   swigluForward(y, gate, up);
   scope.tape?.record({
     outputs: [y],

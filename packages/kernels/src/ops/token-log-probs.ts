@@ -25,11 +25,11 @@ export function tokenLogProbs(
 ): TokenLogProbs {
   const [rows = 0] = shapeOf("tokenLogProbs", "x", x, 2);
   const { inverseTemperature } = options;
-  const logProb = scope.empty([rows]);
-  const entropy = scope.empty([rows]);
-  const logSumExp = scope.empty([rows]);
-  const meanLogit = scope.empty([rows]);
-  const argmax = scope.empty([rows], "i32");
+  const logProb = scope.empty([rows], "f32", "tokenLogProbs");
+  const entropy = scope.empty([rows], "f32", "tokenLogProbs");
+  const logSumExp = scope.empty([rows], "f32", "tokenLogProbs");
+  const meanLogit = scope.empty([rows], "f32", "tokenLogProbs");
+  const argmax = scope.empty([rows], "i32", "tokenLogProbs");
   tokenLogProbsForward(
     logProb,
     entropy,
