@@ -1,9 +1,10 @@
 // Every op against its case file: float64 reference, finite differences, bits over cpu paths and threads, the row rule, guards.
 //
 // The mutations that were tried on the kernels, and which of these tests caught them, are listed in CONTRIBUTING.md.
+
+import { cpuPaths, type Device, openDevice } from "@posttrain/kernels";
+import { opNames } from "@posttrain/kernels/binding";
 import { afterAll, describe, expect, it } from "vitest";
-import { opNames } from "../src/binding.generated.js";
-import { cpuPaths, type Device, openDevice } from "../src/index.js";
 import { type Dims, type OpCase, Random, type Reference } from "./cases/case.js";
 import { cases } from "./cases/index.js";
 import {

@@ -18,6 +18,7 @@ export {
 } from "./generate.js";
 export { type GenerationConfig, resolveStopIds } from "./generation-config.js";
 export {
+  emptyModel,
   enableGradients,
   foldLookups,
   type Gradients,

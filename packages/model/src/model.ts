@@ -73,7 +73,12 @@ export function head(model: Model): Tensor {
   return parameter(model, model.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
 }
 
-function emptyModel(device: Device, config: Qwen2Config, generationConfig: GenerationConfig): Model {
+/** A model whose parameters are all zero. */
+export function emptyModel(
+  device: Device,
+  config: Qwen2Config,
+  generationConfig: GenerationConfig = generationConfigFrom(config),
+): Model {
   const scope = device.scope();
   const layout = parameterLayout(config);
   const arena = scope.empty([layout.length]);
@@ -151,7 +156,7 @@ async function checkFinite(scope: Scope, model: Model, dir: string): Promise<voi
  * arithmetic, hence the same bits everywhere), biases zero, norms one.
  */
 export function initialiseModel(device: Device, config: Qwen2Config, seed: number): Model {
-  const model = emptyModel(device, config, generationConfigFrom(config));
+  const model = emptyModel(device, config);
   let index = 0;
   for (const [name, { shape, size }] of model.layout.places) {
     index++;

@@ -2,8 +2,7 @@
 //
 // A case says how to make inputs for some dimensions, how to call the op through the public face, what a float64 reference gives,
 // and how far fp32 may be from it, with the reason. Errors are measured relative to the largest |reference| of an output.
-import type { Dtype, Scope, Tensor, TensorData } from "../../src/index.js";
-import { philox4x32 } from "../../src/index.js";
+import type { Dtype, Scope, Tensor, TensorData } from "@posttrain/kernels";
 
 export type Dims = Readonly<Record<string, number>>;
 
@@ -66,18 +65,21 @@ export interface OpCase {
 /** Half a unit in the last place of fp32, relative. */
 export const epsilon = 2 ** -24;
 
-/** Seeded numbers for tests. */
+/** Seeded numbers for tests and benchmarks: mulberry32 (public domain, T. Ettinger), quick rather than good. */
 export class Random {
-  readonly #seed: number;
-  #next = 0;
+  #state: number;
 
   constructor(seed: number) {
-    this.#seed = seed;
+    this.#state = seed >>> 0;
   }
 
   /** In [0, 1). */
   uniform(): number {
-    return (philox4x32([this.#seed, 99], [this.#next++, 0, 0, 0])[0] as number) / 2 ** 32;
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let x = this.#state;
+    x = Math.imul(x ^ (x >>> 15), x | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) * 2 ** -32;
   }
 
   integer(below: number): number {

@@ -1,4 +1,4 @@
-import { linear } from "../../src/index.js";
+import { linear } from "@posttrain/kernels";
 import { epsilon, type OpCase } from "./case.js";
 
 export const linearCase: OpCase = {

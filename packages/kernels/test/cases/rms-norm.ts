@@ -1,4 +1,4 @@
-import { rmsNorm } from "../../src/index.js";
+import { rmsNorm } from "@posttrain/kernels";
 import { epsilon, type OpCase } from "./case.js";
 
 const eps = 1e-6;

@@ -1,5 +1,5 @@
 // Runs a case on a device: forward, loss gradient, and the comparisons that the tests share.
-import { backward, type Device, fill, Tape, type Tensor, type TensorData } from "../../src/index.js";
+import { backward, type Device, fill, Tape, type Tensor, type TensorData } from "@posttrain/kernels";
 import { type Dims, type OpCase, Random, type Reference, type Values } from "./case.js";
 
 export interface CaseResult {

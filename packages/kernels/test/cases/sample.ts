@@ -1,4 +1,4 @@
-import { sampleForward } from "../../src/binding.generated.js";
+import { sampleForward } from "@posttrain/kernels/binding";
 import { epsilon, type OpCase, type Values } from "./case.js";
 
 /** Ids that the repetition penalty of a row applies to. */

@@ -1,4 +1,4 @@
-import { tokenLogProbs } from "../../src/index.js";
+import { tokenLogProbs } from "@posttrain/kernels";
 import { epsilon, type OpCase } from "./case.js";
 
 export const tokenLogProbsCase: OpCase = {

@@ -1,0 +1,49 @@
+// Runs a TypeScript file of this folder in a process of its own, so that a crash or a hang is a failed expectation and not a dead
+// test runner.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+export interface ChildResult {
+  /** Exit code, or the signal that ended it. "timeout": it was still running and was killed. */
+  readonly end: number | string;
+  readonly output: string;
+  readonly milliseconds: number;
+}
+
+const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+
+export function runChild(
+  script: string,
+  args: readonly (string | number)[] = [],
+  { timeout = 60_000, flags = [] as readonly string[] } = {},
+): Promise<ChildResult> {
+  const start = performance.now();
+  const child = spawn(
+    process.execPath,
+    [...flags, "--import", here("./register.mjs"), here(`./${script}`), ...args.map(String)],
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NODE_OPTIONS: "" } },
+  );
+  let output = "";
+  child.stdout.on("data", (chunk) => {
+    output += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    output += chunk;
+  });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, timeout);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({
+        end: late ? "timeout" : (code ?? signal ?? "unknown"),
+        output,
+        milliseconds: performance.now() - start,
+      });
+    });
+  });
+}

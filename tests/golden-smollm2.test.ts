@@ -1,0 +1,114 @@
+// A real pretrained model, SmolLM2-135M-Instruct in the Qwen2 layout, against float64 numbers of transformers: texts, gradient norms,
+// greedy answers. The weights (538 MB) are not in the repository: POSTTRAIN_SMOLLM2 names their folder.
+import { backward, openDevice, Tape, type Tensor } from "@posttrain/kernels";
+import {
+  enableGradients,
+  foldLookups,
+  forward,
+  generate,
+  loadModel,
+  type Model,
+  packSequences,
+  policySampling,
+  predict,
+  zeroGradients,
+} from "@posttrain/model";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { deviation, goldenJson, l2 } from "./support/golden.js";
+import { skipUnless } from "./support/skip.js";
+
+const folder = process.env["POSTTRAIN_SMOLLM2"];
+const golden = goldenJson("smollm2", "expected.json");
+
+interface Text {
+  readonly kind: string;
+  readonly ids: readonly number[];
+  readonly loss: number;
+  readonly next_token_logprobs: readonly number[];
+  readonly entropy: readonly number[];
+  readonly grad_l2: Readonly<Record<string, number>>;
+  readonly deviation_of_transformers: {
+    readonly float32: { readonly logprob: Yardstick; readonly entropy: Yardstick };
+  };
+}
+interface Yardstick {
+  readonly max_abs: number;
+  readonly rms_rel: number;
+}
+function expectClose(values: ArrayLike<number>, expected: ArrayLike<number>, yardstick: Yardstick): void {
+  const { maxAbs, rmsRel } = deviation(values, expected);
+  expect(maxAbs).toBeLessThanOrEqual(4 * yardstick.max_abs);
+  expect(rmsRel).toBeLessThanOrEqual(2 * yardstick.rms_rel);
+}
+
+describe(
+  "SmolLM2-135M-Instruct",
+  skipUnless(
+    folder !== undefined,
+    "the folder of SmolLM2-135M-Instruct in the Qwen2 layout (f32) is not given",
+    "POSTTRAIN_SMOLLM2=/path/to/folder npm test -- tests/golden-smollm2.test.ts",
+  ),
+  () => {
+    const device = openDevice();
+    let model: Model;
+    beforeAll(async () => {
+      model = await loadModel(device, folder as string);
+    });
+    afterAll(async () => {
+      model.scope.end();
+      await device.close();
+    });
+
+    it.each(golden.texts as readonly Text[])(
+      "a $kind text of $tokens tokens has the reference's log-probabilities, entropies and gradient norms",
+      async (text) => {
+        zeroGradients(enableGradients(model));
+        const ids = Int32Array.from(text.ids);
+        const rows = Int32Array.from(ids.keys());
+        const targets = Int32Array.from(rows, (row) => ids[row + 1] ?? 0);
+        const counted = ids.length - 1;
+        const tape = new Tape();
+        await device.run(async (scope) => {
+          const hidden = forward(scope, model, packSequences([ids]), { activationCheckpointing: true });
+          const { logProb, entropy } = predict(scope, model, hidden, { rows, targets });
+          const [logProbs, entropies] = await Promise.all([logProb.read(), entropy.read()]);
+          const yardstick = text.deviation_of_transformers.float32;
+          expectClose(
+            (logProbs as Float32Array).slice(0, counted),
+            text.next_token_logprobs,
+            yardstick.logprob,
+          );
+          expectClose(entropies, text.entropy, yardstick.entropy);
+          const seed = Float32Array.from(rows, (row) => (row < counted ? -1 / counted : 0));
+          backward(scope, tape, [{ tensor: logProb, gradient: scope.from(seed) }]);
+        }, tape);
+        foldLookups(model);
+        for (const [name, expected] of Object.entries(text.grad_l2)) {
+          const parameter = model.parameters.get(name);
+          if (parameter === undefined || name.endsWith("k_proj.bias")) continue;
+          const norm = l2(await (parameter.gradient as Tensor).read());
+          expect(Math.abs(norm / expected - 1), name).toBeLessThan(1e-4);
+        }
+      },
+      120_000,
+    );
+
+    it("answers greedily as the reference does", async () => {
+      const results = await generate(
+        model,
+        golden.greedy.map((entry: { ids: number[] }, row: number) => ({
+          promptIds: Int32Array.from(entry.ids),
+          samples: 1,
+          row,
+          visit: 0,
+          settings: { ...policySampling, temperature: 0, maxNewTokens: 48, stopIds: [2, 0] },
+        })),
+        { seed: 0, stream: "evaluation", drawable: model.config.vocabSize },
+      );
+      for (const [i, { ids, logProbs }] of results.entries()) {
+        expect([...ids], golden.greedy[i].prompt).toEqual(golden.greedy[i].new_ids);
+        expect(deviation(logProbs, golden.greedy[i].logprobs).maxAbs).toBeLessThan(1.2e-4);
+      }
+    }, 120_000);
+  },
+);
