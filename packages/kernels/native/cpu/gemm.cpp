@@ -49,6 +49,8 @@ constexpr int64_t DEPTH_BLOCK = 1024;         // of the inner dimension, for tal
 constexpr int64_t PANEL_FLOATS = 256 * 1024;  // of packed B: half of L2
 constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time, in L1
 constexpr int64_t FLAT_DEPTH_BLOCK = 8192 / WIDTH;
+static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
+              "sums begin at multiples of SUM_BLOCK");
 constexpr int64_t ROW_GAP = 16;  // between copied rows of A, so that they fall into different sets of L1
 static_assert((PANEL_FLOATS + TILE_ROWS * (DEPTH_BLOCK + ROW_GAP) + 16) * 4 <= PRODUCT_SCRATCH, "scratch");
 
@@ -87,19 +89,21 @@ PT_INLINE void step_packed(Rows<R>& rows, const float* a, Wide b) {
   }
 }
 template <int R>
-PT_INLINE void start_rows(Rows<R>& rows, const float* c, int64_t c_row, int64_t columns, bool from_zero) {
+PT_INLINE void start_rows(Rows<R>& rows, const float* c, int64_t c_row, int64_t columns, bool from_c) {
   if constexpr (R > 0) {
-    start_rows<R - 1>(rows.above, c, c_row, columns, from_zero);
+    start_rows<R - 1>(rows.above, c, c_row, columns, from_c);
     const float* p = c + (R - 1) * c_row;
-    rows.last = from_zero ? splat_wide(0.0f) : columns == WIDTH ? load_wide(p) : load_first_wide(p, columns);
+    rows.last = !from_c ? splat_wide(0.0f) : columns == WIDTH ? load_wide(p) : load_first_wide(p, columns);
   }
 }
 template <int R>
-PT_INLINE void finish_rows(const Rows<R>& rows, float* c, int64_t c_row, int64_t columns, const float* bias) {
+PT_INLINE void finish_rows(const Rows<R>& rows, float* c, int64_t c_row, int64_t columns, bool add_c,
+                           const float* bias) {
   if constexpr (R > 0) {
-    finish_rows<R - 1>(rows.above, c, c_row, columns, bias);
+    finish_rows<R - 1>(rows.above, c, c_row, columns, add_c, bias);
     float* p = c + (R - 1) * c_row;
     Wide x = rows.last;
+    if (add_c) x = add(columns == WIDTH ? load_wide(p) : load_first_wide(p, columns), x);
     if (bias) x = add(x, columns == WIDTH ? load_wide(bias) : load_first_wide(bias, columns));
     if (columns == WIDTH)
       store_wide(p, x);
@@ -116,14 +120,15 @@ struct Tile {
   int64_t a_row;
   const float* b;  // (depth, WIDTH)
   int64_t depth;
-  bool from_zero;
+  bool from_c;        // the chain starts from the stored C, not from +0
+  bool add_c;         // the finished chain is added to the stored C
   const float* bias;  // in the last block of the inner dimension, or null
 };
 
 template <int R, bool PACKED>
 __attribute__((noinline)) void run_tile(const Tile& t) {
   Rows<R> rows;
-  start_rows<R>(rows, t.c, t.c_row, t.columns, t.from_zero);
+  start_rows<R>(rows, t.c, t.c_row, t.columns, t.from_c);
   const float* b = t.b;
   if constexpr (PACKED) {
     const float* a = t.a;
@@ -142,7 +147,7 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
       b += WIDTH;
     }
   }
-  finish_rows<R>(rows, t.c, t.c_row, t.columns, t.bias);
+  finish_rows<R>(rows, t.c, t.c_row, t.columns, t.add_c, t.bias);
 }
 
 template <bool PACKED, int R = TILE_ROWS>
@@ -260,32 +265,39 @@ void run_tiles(const Product& p, const Block& block, const float* panels, float*
   const bool copied = !packed && p.a.row % 512 == 0 && p.rows > FLAT_ROWS;
   Tile tile;
   tile.c_row = p.c_row;
-  tile.depth = block.depth;
-  tile.from_zero = block.k == 0 && !p.accumulate;
+  tile.from_c = p.sum == Sum::chain;
+  const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;
   for (int64_t i = 0, row = 0; i < tiles; i++) {
     const int64_t rows = p.rows / tiles + (i < p.rows % tiles);
-    tile.a = p.a.data + row * p.a.row + block.k * p.a.column;
+    const float* a = p.a.data + row * p.a.row + block.k * p.a.column;
     tile.a_row = p.a.row;
     if (packed) {
-      pack_rows(a_copy, tile.a, p.a.column, block.depth, rows);
-      tile.a = a_copy;
+      pack_rows(a_copy, a, p.a.column, block.depth, rows);
+      a = a_copy;
     } else if (copied) {
       tile.a_row = DEPTH_BLOCK + ROW_GAP;
-      for (int64_t r = 0; r < rows; r++)
-        memcpy(a_copy + r * tile.a_row, tile.a + r * p.a.row, block.depth * sizeof(float));
-      tile.a = a_copy;
+      for (int64_t r = 0; r < rows; r++) memcpy(a_copy + r * tile.a_row, a + r * p.a.row, block.depth * sizeof(float));
+      a = a_copy;
     }
-    for (int64_t j = 0; j < block.columns; j += WIDTH) {
-      const int64_t column = block.column + j;
-      tile.c = p.c + row * p.c_row + column;
-      tile.columns = smaller(WIDTH, block.columns - j);
-      tile.b = panels + j * block.depth;
-      tile.bias = p.bias && block.k + block.depth == p.depth ? p.bias + column : nullptr;
-      if (packed)
-        run_tile_of<true>(rows, tile);
-      else
-        run_tile_of<false>(rows, tile);
-    }
+    int64_t k = 0;
+    do {
+      tile.a = a + k * (packed ? rows : 1);
+      tile.depth = smaller(chain, block.depth - k);
+      tile.add_c = p.sum == Sum::more_blocks || (p.sum == Sum::blocks && block.k + k > 0);
+      const bool last = block.k + k + tile.depth == p.depth;
+      for (int64_t j = 0; j < block.columns; j += WIDTH) {
+        const int64_t column = block.column + j;
+        tile.c = p.c + row * p.c_row + column;
+        tile.columns = smaller(WIDTH, block.columns - j);
+        tile.b = panels + j * block.depth + k * WIDTH;
+        tile.bias = p.bias && last ? p.bias + column : nullptr;
+        if (packed)
+          run_tile_of<true>(rows, tile);
+        else
+          run_tile_of<false>(rows, tile);
+      }
+      k += tile.depth;
+    } while (k < block.depth);
     row += rows;
   }
 }
@@ -295,7 +307,8 @@ void run_tiles(const Product& p, const Block& block, const float* panels, float*
 void multiply(const Product& p, void* scratch) {
   const bool flat = p.rows <= FLAT_ROWS;
   const int64_t depth_blocks = p.depth == 0 ? 1 : ceil_div(p.depth, flat ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
-  const int64_t depth = p.depth == 0 ? 16 : ceil_div(ceil_div(p.depth, depth_blocks), 16) * 16;
+  const int64_t multiple = p.sum == Sum::chain ? 16 : SUM_BLOCK;
+  const int64_t depth = p.depth == 0 ? multiple : ceil_div(ceil_div(p.depth, depth_blocks), multiple) * multiple;
   const int64_t strip = flat ? WIDTH : PANEL_FLOATS / depth / WIDTH * WIDTH;
   float* panels = static_cast<float*>(scratch);
   for (int64_t column = 0; column < p.columns; column += strip) {

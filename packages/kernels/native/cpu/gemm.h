@@ -1,7 +1,8 @@
-// Matrix products in fp32: C = A B or C += A B, where each element of C is ONE chain of fused multiply-adds along the inner
-// dimension, in ascending order, from +0 (or from the stored C where it accumulates). Blocking stores and reloads the chain
-// exactly and the inner dimension is never padded, so neither the shape around an element nor the number of threads changes
-// its bits.
+// Matrix products in fp32. Each element of C = A B is a sum over blocks of SUM_BLOCK along the inner dimension, which begin at its
+// multiples: a block is ONE chain of fused multiply-adds in ascending order from +0, and block sums are added in ascending order.
+// (One chain over all of it would be simpler; its rounding errors grow faster: see ARCHITECTURE.md, "Matrix products".) Where C is
+// a parameter's gradient it is one chain over everything that starts from the stored C. The inner dimension is never padded, so
+// neither the shape around an element nor the number of threads changes its bits.
 #pragma once
 #include "cpu.h"
 
@@ -15,14 +16,22 @@ struct Matrix {
 PT_INLINE Matrix row_major(const float* data, int64_t columns) { return {data, columns, 1}; }
 PT_INLINE Matrix transposed(const float* data, int64_t columns) { return {data, 1, columns}; }
 
+constexpr int64_t SUM_BLOCK = 256;
+
+enum class Sum {
+  blocks,       // C = A B, by blocks
+  more_blocks,  // C += A B, by blocks: goes on with a sum whose parts so far were multiples of SUM_BLOCK deep
+  chain,        // C += A B, one chain from the stored C
+};
+
 struct Product {
   float* c;  // (rows, columns), its rows c_row floats apart
   int64_t c_row;
   Matrix a;  // (rows, depth)
   Matrix b;  // (depth, columns)
   int64_t rows, columns, depth;
-  bool accumulate;
-  const float* bias;  // (columns), added once to each finished chain; or null
+  Sum sum;
+  const float* bias;  // (columns), added once to each finished sum; or null
 };
 
 constexpr int64_t PRODUCT_SCRATCH = 1152 * 1024;  // bytes that multiply() needs, 64-byte aligned, its own per thread

@@ -1,14 +1,14 @@
 // A linear map: y = x weight^T + bias, with x (M, K), weight (N, K), bias (N). Backward: dx = dy weight (=), dweight += dy^T x,
 // dbias += column sums of dy; the last two are chains over tokens in ascending order that start from the stored gradient.
-// The bias is added once, after the chain along K.
+// The bias is added once, after the sum along K. How sums are made: gemm.h.
 #include "gemm.h"
 
 namespace PT_NAMESPACE {
 
 int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
-  return multiply_parallel(ctx,
-                           {f32(y), N, row_major(f32(x), K), transposed(f32(weight), K), M, N, K, false, f32(bias)});
+  return multiply_parallel(
+      ctx, {f32(y), N, row_major(f32(x), K), transposed(f32(weight), K), M, N, K, Sum::blocks, f32(bias)});
 }
 
 static void add_column_sums(const pt_context* ctx, float* sums, const float* x, int64_t rows, int64_t columns) {
@@ -22,11 +22,11 @@ int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_t
                     pt_tensor weight) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   if (dbias.data) add_column_sums(ctx, f32(dbias), f32(dy), M, N);
-  if (dx.data &&
-      multiply_parallel(ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N, false, nullptr}))
+  if (dx.data && multiply_parallel(ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N,
+                                         Sum::blocks, nullptr}))
     return 1;
-  if (dweight.data &&
-      multiply_parallel(ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M, true, nullptr}))
+  if (dweight.data && multiply_parallel(ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M,
+                                              Sum::chain, nullptr}))
     return 1;
   return 0;
 }

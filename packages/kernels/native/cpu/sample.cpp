@@ -161,7 +161,7 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
     parallel(ctx, blocks, [&](int64_t block, int32_t thread) {
       const int64_t first = block * VOCABULARY_BLOCK, columns = smaller(VOCABULARY_BLOCK, V - first);
       multiply({products + first, stride, row_major(f32(x) + group * C, C), transposed(f32(weight) + first * C, C),
-                rows, columns, C, false, nullptr},
+                rows, columns, C, Sum::blocks, nullptr},
                scratch + thread * thread_bytes);
       for (int64_t row = 0; row < rows; row++)
         statistics[row * blocks + block] = block_statistics(products + row * stride + first, columns, first,

@@ -2,8 +2,8 @@
 // log-softmax and gather in one. Logits z_v = (x . w_v) * inverse_temperature are made in chunks and never held; every row of the
 // weight takes part, padding too. How a row is summed: token_log_probs.h.
 //   log_prob = z_target - log_sum_exp    entropy = log s - t / s, s = sum exp(z - m), t = sum exp(z - m) (z - m)
-// Backward: dz_v = inverse_temperature * dlog_prob * ((v == target) - exp(z_v - log_sum_exp)) with the logits made again by the same
-// chain; dx = dz weight, a chain over v from +0; dweight += dz^T x, a chain over rows from the stored gradient.
+// Backward: dz_v = inverse_temperature * dlog_prob * ((v == target) - exp(z_v - log_sum_exp)) with the logits made again in the
+// same order; dx = dz weight, summed over v by blocks; dweight += dz^T x, a chain over rows from the stored gradient.
 #include "rows.h"
 #include "token_log_probs.h"
 
@@ -42,7 +42,7 @@ int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor
       const int64_t first = block * VOCABULARY_BLOCK, columns = smaller(VOCABULARY_BLOCK, V - first);
       float* logits = reinterpret_cast<float*>(scratch + thread * thread_bytes + PRODUCT_SCRATCH);
       multiply({logits, CHUNK_STRIDE, row_major(f32(x) + (group + begin) * C, C),
-                transposed(f32(weight) + first * C, C), end - begin, columns, C, false, nullptr},
+                transposed(f32(weight) + first * C, C), end - begin, columns, C, Sum::blocks, nullptr},
                scratch + thread * thread_bytes);
       for (int64_t row = begin; row < end; row++) {
         const float* products = logits + (row - begin) * CHUNK_STRIDE;
@@ -84,8 +84,8 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
       const int64_t rows = smaller(chunk_rows, M - begin);
       const float* part = f32(weight) + first * C;
       const float* inputs = f32(x) + begin * C;
-      if (multiply_parallel(ctx,
-                            {dz, stride, row_major(inputs, C), transposed(part, C), rows, columns, C, false, nullptr}))
+      if (multiply_parallel(
+              ctx, {dz, stride, row_major(inputs, C), transposed(part, C), rows, columns, C, Sum::blocks, nullptr}))
         return 1;
       parallel_ranges(ctx, rows, 16, [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; row++) {
@@ -108,10 +108,10 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
         }
       });
       if (dx.data && multiply_parallel(ctx, {f32(dx) + begin * C, C, row_major(dz, stride), row_major(part, C), rows, C,
-                                             columns, first > 0, nullptr}))
+                                             columns, first > 0 ? Sum::more_blocks : Sum::blocks, nullptr}))
         return 1;
       if (dweight.data && multiply_parallel(ctx, {f32(dweight) + first * C, C, transposed(dz, stride),
-                                                  row_major(inputs, C), columns, C, rows, true, nullptr}))
+                                                  row_major(inputs, C), columns, C, rows, Sum::chain, nullptr}))
         return 1;
     }
   }

@@ -2,7 +2,10 @@ import { linearBackward, linearForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
 import { shapeOf, type Tensor } from "../tensor.js";
 
-/** y (M, N) = x (M, K) weight^T (N, K) + bias (N). Each output is one chain of fused multiply-adds along K; the bias is added last. */
+/**
+ * y (M, N) = x (M, K) weight^T (N, K) + bias (N). Summed along K by blocks of 256, each one chain of fused multiply-adds; the bias is
+ * added last.
+ */
 export function linear(scope: Scope, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const [rows = 0] = shapeOf("linear", "x", x, 2);
   const [outputs = 0] = shapeOf("linear", "weight", weight, 2);
