@@ -1,0 +1,188 @@
+// What `npm start` runs: a tiny Qwen2.5 is made on the spot, asked 500 arithmetic problems, fine-tuned by the same runSft as `posttrain
+// sft`, and asked again. The result is a function of the seed: the same weights to the last bit on every cpu path and any number of threads.
+//
+// A run folder holds model/ (untrained), training.jsonl, sft/ (metrics and checkpoint) and evaluation.jsonl (every question and answer).
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { Device } from "@posttrain/kernels";
+import {
+  type ArithmeticProblem,
+  arithmeticQuestion,
+  distinctArithmeticProblems,
+  longOperands,
+  runSft,
+  type SftMetrics,
+  shortOperands,
+} from "@posttrain/sft";
+import { count, duration, shellQuote } from "../format.js";
+import { cardFile, type ModelCard } from "../model-card.js";
+import type { MachineOptions } from "../options.js";
+import { createProgress } from "../progress.js";
+import { withDevice } from "../with-model.js";
+import { type GradedAnswer, gradeModel } from "./evaluate.js";
+import { trainingConfig, trainingRows, writeTrainingRows } from "./recipe.js";
+import { accuracyTable, lossCurve, sampleAnswers, styleFor } from "./report.js";
+import { newFolder, nextRunFolder } from "./run-folder.js";
+import { writeTinyModel } from "./tiny-model.js";
+
+export interface QuickstartOptions extends MachineOptions {
+  readonly seed: number;
+  /** A new folder. Default: runs/quickstart-N with the first free N. */
+  readonly output_dir?: string | undefined;
+}
+
+const heldOutProblems = 500;
+const longProblems = 150;
+
+/** Runs all of it and prints as it goes. UserError when output_dir is in use. */
+export async function quickstart(options: QuickstartOptions): Promise<void> {
+  const started = performance.now();
+  const { seed } = options;
+  const style = styleFor(process.stdout);
+  const heading = (text: string): void => console.log(`\n${style.bold(text)}`);
+  const run =
+    options.output_dir === undefined ? await nextRunFolder("runs") : await newFolder(options.output_dir);
+  const [model, data, sft] = [join(run, "model"), join(run, "training.jsonl"), join(run, "sft")];
+  const asked = { seed, split: "heldOut" } as const;
+  const problems = [
+    ...distinctArithmeticProblems(heldOutProblems, { ...asked, lengths: shortOperands }),
+    ...distinctArithmeticProblems(longProblems, { ...asked, lengths: longOperands }),
+  ];
+  const stopped = (): void => console.error(`\nStopped: ${run} is incomplete and can be deleted.`);
+  process.prependListener("SIGINT", stopped);
+  try {
+    await withDevice(options, async (device) => {
+      console.log(style.bold("A tiny language model learns arithmetic from worked examples"));
+      body(`run folder ${run}, seed ${seed}`);
+
+      heading("1  A Qwen2.5 with random weights");
+      body(await writeTinyModel(device, model, seed));
+      const before = await ask(device, model, problems);
+
+      heading("2  Fine-tuning");
+      await writeTrainingRows(data, seed, trainingRows);
+      body(`${count(trainingRows)} other problems with worked steps: ${data}`);
+      const losses: number[] = [];
+      let progress: TrainingProgress | undefined;
+      const { checkpoint } = await runSft(trainingConfig({ model, data, outputDir: sft, seed }), device, {
+        onStart: ({ counts, totalSteps }) => {
+          body(`${count(counts.tokens)} tokens, each seen once, in ${count(totalSteps)} steps`, "");
+          progress = trainingProgress(totalSteps);
+        },
+        onStep: (metrics) => {
+          losses.push(metrics.loss);
+          progress?.(metrics);
+        },
+      });
+      body("", "loss (logarithmic)", ...lossCurve(losses));
+
+      heading("3  What it learnt");
+      const after = await ask(device, checkpoint, problems);
+      await writeFile(join(checkpoint, cardFile), `${JSON.stringify(cardOf(after), null, 2)}\n`);
+      await writeFile(join(run, "evaluation.jsonl"), evaluationLines(before, after));
+      const short = [before.slice(0, heldOutProblems), after.slice(0, heldOutProblems)] as const;
+      const long = [before.slice(heldOutProblems), after.slice(heldOutProblems)] as const;
+      body("", "the first held-out problem of each kind", ...sampleAnswers(...short, style));
+      body("", "right answers in percent, with 95 % Wilson intervals; no two numbers of these");
+      body("problems met in training, in any order or kind", ...accuracyTable(...short, shortNames, style));
+      body("", "longer numbers than any in training", ...accuracyTable(...long, longNames, style));
+
+      heading("4  Yours");
+      const weights = join(checkpoint, "model.safetensors");
+      body(weights, `SHA-256 ${await sha256(weights)}`, `every answer: ${join(run, "evaluation.jsonl")}`);
+      body("", "talk to it:", `npx posttrain chat --model_name_or_path ${shellQuote(checkpoint)}`);
+      body("", "fine-tune a model of your own (a Hugging Face folder) on your own conversations:");
+      body("npx posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN");
+      console.log(`\nDone in ${duration((performance.now() - started) / 1000)}.`);
+    });
+  } finally {
+    process.off("SIGINT", stopped);
+  }
+}
+
+const shortNames = {
+  addition: "addition, 1-3 digits",
+  subtraction: "subtraction, 1-3 digits",
+  multiplication: "multiplication, 2 by 1",
+};
+const longNames = {
+  addition: "addition, 4 digits",
+  subtraction: "subtraction, 4 digits",
+  multiplication: "multiplication, 3 by 1",
+};
+
+function body(...lines: readonly string[]): void {
+  for (const line of lines) console.log(line === "" ? "" : `  ${line}`);
+}
+
+/** Grades a folder; a terminal sees meanwhile that something happens. */
+async function ask(
+  device: Device,
+  dir: string,
+  problems: readonly ArithmeticProblem[],
+): Promise<readonly GradedAnswer[]> {
+  const progress = process.stdout.isTTY ? createProgress(process.stdout) : undefined;
+  const answers = await gradeModel(device, dir, problems, (tokens) => {
+    progress?.show(() => `  answering ${count(problems.length)} problems   ${count(tokens)} tokens`);
+  });
+  progress?.end();
+  const right = answers.slice(0, heldOutProblems).filter(({ correct }) => correct).length;
+  body(`${count(right)} of ${count(heldOutProblems)} held-out problems answered right`);
+  return answers;
+}
+
+type TrainingProgress = (metrics: SftMetrics) => void;
+
+/** One line that updates itself on a terminal, else a line every tenth of the way. */
+function trainingProgress(totalSteps: number): TrainingProgress {
+  const progress = process.stdout.isTTY ? createProgress(process.stdout) : undefined;
+  const started = performance.now();
+  return ({ step, loss, num_tokens: tokens }) => {
+    const line = (): string => {
+      const seconds = (performance.now() - started) / 1000;
+      const left = (seconds / step) * (totalSteps - step);
+      const parts = [
+        `step ${String(step).padStart(String(totalSteps).length)} of ${totalSteps}`,
+        `loss ${loss.toFixed(4)}`,
+        `${count(tokens / seconds)} tokens/s`,
+        step < totalSteps ? `${duration(left)} left` : `took ${duration(seconds)}`,
+      ];
+      return `  ${parts.join("   ")}`;
+    };
+    if (progress && step === totalSteps) progress.end(line());
+    else if (progress) progress.show(line);
+    else if (step % Math.ceil(totalSteps / 10) === 0 || step === totalSteps) console.log(line());
+  };
+}
+
+/** What `posttrain chat` opens with: the example is a problem that the model has got right. */
+function cardOf(after: readonly GradedAnswer[]): ModelCard {
+  const { problem } = after.find(({ correct }) => correct) ?? (after[0] as GradedAnswer);
+  return {
+    description:
+      "A tiny model that has learnt arithmetic and nothing else: it adds and subtracts numbers of 1 to 3 digits (the larger one first) and multiplies 2 digits by 1. It works a column a line, units first.",
+    example: arithmeticQuestion(problem),
+  };
+}
+
+function evaluationLines(before: readonly GradedAnswer[], after: readonly GradedAnswer[]): string {
+  const part = ({ text, finish, correct }: GradedAnswer) => ({ text, finish, correct });
+  return before
+    .map((answer, i) => {
+      const set = i < heldOutProblems ? "held_out" : "longer";
+      const { kind, answer: truth } = answer.problem;
+      const question = arithmeticQuestion(answer.problem);
+      const graded = { before: part(answer), after: part(after[i] as GradedAnswer) };
+      return `${JSON.stringify({ schema: "arithmetic_answer@1", set, kind, question, answer: truth, ...graded })}\n`;
+    })
+    .join("");
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}

@@ -1,0 +1,44 @@
+// Where a quickstart run lies: a folder of its own each time, so that nothing is overwritten and a second run never fails.
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "@posttrain/data";
+
+/** Makes PARENT/quickstart-N with the first free N. UserError `bad_output_dir`. */
+export async function nextRunFolder(parent: string): Promise<string> {
+  for (let n = 1; ; n++) {
+    const dir = join(parent, `quickstart-${n}`);
+    try {
+      await mkdir(parent, { recursive: true });
+      await mkdir(dir);
+      return dir;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST" && n < 1e6) continue;
+      throw cannotUse(dir, error);
+    }
+  }
+}
+
+/** Makes `dir`, or takes it when it is empty. UserError `bad_output_dir`, `output_dir_used`. */
+export async function newFolder(dir: string): Promise<string> {
+  const entries = await mkdir(dir, { recursive: true })
+    .then(() => readdir(dir))
+    .catch((error: unknown) => {
+      throw cannotUse(dir, error);
+    });
+  if (entries.length === 0) return dir;
+  throw new UserError(
+    "output_dir_used",
+    `output_dir ${dir} already holds ${entries.length} entries. Give a new folder, or leave it out: then a new one is made under runs/.`,
+  );
+}
+
+function cannotUse(dir: string, cause: unknown): UserError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new UserError(
+    "bad_output_dir",
+    `The folder ${dir} cannot be used: ${reason}. Give another with --output_dir.`,
+    {
+      cause,
+    },
+  );
+}
