@@ -122,7 +122,7 @@ function threadsFromEnvironment(): number | undefined {
   const threads = Number(text);
   if (!Number.isInteger(threads) || threads < 1) {
     throw new KernelError(
-      "kernel_argument",
+      "kernel_device",
       `POSTTRAIN_THREADS is "${text}", expected a whole number of at least 1.`,
     );
   }
