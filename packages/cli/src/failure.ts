@@ -4,7 +4,7 @@
 /** Shown by --help and in the README. */
 export const exitCodes = {
   done: 0,
-  /** A mistake in flags, files or rows: a UserError. */
+  /** A mistake in flags, files or rows, or a file that the system does not give: a UserError, or an error of a system call. */
   mistake: 1,
   /** The machine cannot do it: no memory, no such cpu path, kernels that are not built. */
   machine: 2,
@@ -26,6 +26,12 @@ export function describeFailure(error: unknown): Failure {
   }
   if (error.name === "UserError") return { text: error.message, exitCode: exitCodes.mistake };
   const code = "code" in error ? String(error.code) : "";
+  if ("syscall" in error && /^E[A-Z]+$/.test(code)) {
+    return {
+      text: `The system refused: ${error.message}. Check the path, its permissions and the space that is left on the disk.`,
+      exitCode: exitCodes.mistake,
+    };
+  }
   if (error.name === "KernelError" && machineCodes.includes(code)) {
     return { text: `${error.message}${machineHint(code)}`, exitCode: exitCodes.machine };
   }

@@ -7,7 +7,9 @@ export function nearest(name: string, known: readonly string[]): string | undefi
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
   if (best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3))) return best.candidate;
-  if (name.length < 3) return undefined;
+  const initials = (candidate: string): string => candidate.replaceAll(/(^|_)(.)[^_]*/g, "$2");
+  const abbreviated = known.find((candidate) => candidate.includes("_") && initials(candidate) === name);
+  if (abbreviated !== undefined || name.length < 3) return abbreviated;
   // batch_size -> per_device_train_batch_size, steps -> max_steps: the shortest that holds it.
   return known.filter((candidate) => candidate.includes(name)).sort((a, b) => a.length - b.length)[0];
 }

@@ -91,5 +91,7 @@ export function resolveSampling(
 /** generate() refuses with a RangeError what it cannot serve at all: more cache than its budget. */
 export function asUserError(error: unknown): unknown {
   if (!(error instanceof RangeError) || !error.message.startsWith("generate: ")) return error;
-  return new UserError("cannot_serve", `posttrain ${error.message}.`, { cause: error });
+  return new UserError("cannot_serve", `posttrain ${error.message.replace("raise it, ", "")}.`, {
+    cause: error,
+  });
 }

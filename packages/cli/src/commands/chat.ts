@@ -18,9 +18,12 @@ export const command = defineCommand({
     ...samplingOptions,
   }),
   examples: [
-    ["posttrain chat --model_name_or_path Qwen2.5-0.5B-Instruct", "talk; Ctrl-D leaves"],
     [
-      'echo "What is 7 + 5?" | posttrain chat --model_name_or_path Qwen2.5-0.5B-Instruct',
+      "npx posttrain chat --model_name_or_path runs/quickstart-1/sft/checkpoint-800",
+      "talk to the model that npm start has made; Ctrl-D leaves",
+    ],
+    [
+      'echo "What is 47 + 35?" | npx posttrain chat \\\n--model_name_or_path runs/quickstart-1/sft/checkpoint-800',
       "one answer for each line",
     ],
   ],

@@ -27,9 +27,12 @@ export const command = defineCommand({
     ...samplingOptions,
   }),
   examples: [
-    ['posttrain generate --model_name_or_path Qwen2.5-0.5B-Instruct --prompt "What is 7 + 5?"', "one answer"],
     [
-      "posttrain generate --model_name_or_path Qwen2.5-0.5B-Instruct --data prompts.jsonl --num_generations 8 --temperature 1 --output samples.jsonl",
+      'npx posttrain generate --model_name_or_path runs/quickstart-1/sft/checkpoint-800 \\\n--prompt "What is 47 + 35?"',
+      "one answer of the model that npm start has made",
+    ],
+    [
+      "npx posttrain generate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data prompts.jsonl --num_generations 8 --temperature 1 --output samples.jsonl",
       "eight samples of each row",
     ],
   ],

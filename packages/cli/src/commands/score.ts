@@ -27,11 +27,11 @@ export const command = defineCommand({
   }),
   examples: [
     [
-      "posttrain score --model_name_or_path Qwen2.5-0.5B-Instruct --data rows.jsonl --loss_on assistant",
+      "npx posttrain score --model_name_or_path runs/quickstart-1/sft/checkpoint-800 \\\n--data runs/quickstart-1/training.jsonl --loss_on assistant",
       "the loss of the answers, as sft has it",
     ],
     [
-      "posttrain score --model_name_or_path Qwen2.5-0.5B --data text.jsonl --output scores.jsonl",
+      "npx posttrain score --model_name_or_path ~/models/Qwen2.5-0.5B \\\n--data text.jsonl --output scores.jsonl",
       "perplexity of text, and every token's numbers",
     ],
   ],

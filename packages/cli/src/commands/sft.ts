@@ -11,8 +11,12 @@ export const command = defineCommand({
   options: sftConfig,
   examples: [
     [
-      "posttrain sft --model_name_or_path Qwen2.5-0.5B --data rows.jsonl --output_dir runs/first",
-      "three epochs on a file of conversations",
+      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output_dir runs/mine --max_steps 50",
+      "fifty steps on what npm start has made",
+    ],
+    [
+      "npx posttrain sft --model_name_or_path ~/models/Qwen2.5-0.5B \\\n--data rows.jsonl --output_dir runs/first --learning_rate 1e-5",
+      "your own model folder and rows",
     ],
   ],
   notes:
