@@ -28,6 +28,8 @@ export interface Tolerance {
 export interface OpCase {
   /** The op's stem in the table, e.g. "rms_norm". */
   readonly stem: string;
+  /** Stems of ops that only make sense together with this one and run here too. */
+  readonly alsoCovers?: readonly string[];
   /** Sizes to test: 1, odd, no multiple of 16 or of a tile, large. Kept small enough for a float64 reference in TypeScript. */
   readonly shapes: readonly Dims[];
   /** Sizes to time. */

@@ -1,0 +1,50 @@
+import { rope, type Tensor } from "@posttrain/kernels";
+import { epsilon, type OpCase } from "./case.js";
+
+export const ropeCase: OpCase = {
+  stem: "rope",
+  shapes: [
+    { M: 1, H: 1, P: 1 },
+    { M: 5, H: 3, P: 9 },
+    { M: 70, H: 4, P: 32 },
+  ],
+  benchmarks: [{ M: 4096, H: 14, P: 32 }],
+  inputs: ({ M = 0, H = 0, P = 0 }, random) => {
+    const angles = Array.from({ length: M * P }, () => 6.3 * random.uniform());
+    return {
+      x: random.normal([M, H, 2 * P]),
+      cosines: { data: Float32Array.from(angles, Math.cos), shape: [M, P], dtype: "f32" },
+      sines: { data: Float32Array.from(angles, Math.sin), shape: [M, P], dtype: "f32" },
+    };
+  },
+  run: (scope, inputs) => {
+    const { x, cosines, sines } = inputs as { x: Tensor; cosines: Tensor; sines: Tensor };
+    return { y: rope(scope, x, { cosines, sines }) };
+  },
+  reference: ({ x, cosines, sines }, { M = 0, H = 0, P = 0 }) => {
+    const y = new Float64Array(M * H * 2 * P);
+    for (let m = 0; m < M; m++) {
+      for (let h = 0; h < H; h++) {
+        for (let p = 0; p < P; p++) {
+          const first = (m * H + h) * 2 * P + p;
+          const a = x?.data[first] as number;
+          const b = x?.data[first + P] as number;
+          const cosine = cosines?.data[m * P + p] as number;
+          const sine = sines?.data[m * P + p] as number;
+          y[first] = a * cosine - b * sine;
+          y[first + P] = b * cosine + a * sine;
+        }
+      }
+    }
+    return { y: { data: y, shape: [M, H, 2 * P] } };
+  },
+  tolerance: () => ({ y: { bound: 3 * epsilon, reason: "one product and one fused multiply-add" } }),
+  gradients: {
+    outputs: ["y"],
+    activations: ["x"],
+    parameters: [],
+    tolerance: () => ({ bound: 4 * epsilon, reason: "the same rotation backwards" }),
+  },
+  rows: { dim: "M", inputs: ["x", "cosines", "sines"], outputs: ["y"] },
+  cost: ({ M = 0, H = 0, P = 0 }) => ({ flops: 6 * M * H * P, bytes: 16 * M * H * P }),
+};

@@ -1,0 +1,33 @@
+import { swiglu, type Tensor } from "@posttrain/kernels";
+import { epsilon, type OpCase } from "./case.js";
+
+export const swigluCase: OpCase = {
+  stem: "swiglu",
+  shapes: [{ N: 1 }, { N: 45 }, { N: 9001 }],
+  benchmarks: [{ N: 4096 * 4864 }],
+  inputs: ({ N = 0 }, random) => ({ gate: random.normal([N], 3), up: random.normal([N]) }),
+  run: (scope, inputs) => {
+    const { gate, up } = inputs as { gate: Tensor; up: Tensor };
+    return { y: swiglu(scope, gate, up) };
+  },
+  reference: ({ gate, up }, { N = 0 }) => ({
+    y: {
+      data: Float64Array.from({ length: N }, (_, i) => {
+        const g = gate?.data[i] as number;
+        return (g / (1 + Math.exp(-g))) * (up?.data[i] as number);
+      }),
+      shape: [N],
+    },
+  }),
+  tolerance: () => ({
+    y: { bound: 8 * epsilon, reason: "exp (1.4 half units), a sum, a division, two products" },
+  }),
+  gradients: {
+    outputs: ["y"],
+    activations: ["gate", "up"],
+    parameters: [],
+    tolerance: () => ({ bound: 16 * epsilon, reason: "the sigmoid's roundings enter twice" }),
+  },
+  rows: { dim: "N", inputs: ["gate", "up"], outputs: ["y"] },
+  cost: ({ N = 0 }) => ({ flops: 5 * N, bytes: 12 * N }),
+};
