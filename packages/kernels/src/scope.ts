@@ -88,7 +88,15 @@ export class Scope {
   end(): void {
     const tensors = this.#tensors;
     this.#tensors = undefined;
-    for (const tensor of tensors ?? []) tensor.drop();
+    let failure: unknown;
+    for (const tensor of tensors ?? []) {
+      try {
+        tensor.drop();
+      } catch (error) {
+        failure ??= error; // a handle that was no tensor's; the others are freed all the same
+      }
+    }
+    if (failure !== undefined) throw failure;
   }
 
   #live(op: string): Set<Tensor> {

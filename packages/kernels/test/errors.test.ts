@@ -270,7 +270,7 @@ describe("a call that cannot be right", () => {
     ],
     [
       "a promise in a child scope",
-      () => scope.child(async () => undefined as never),
+      () => scope.child((async () => undefined) as never),
       "child: body returned a promise, expected tensors: the inner scope ends when body returns; use device.run() to await",
     ],
   ];

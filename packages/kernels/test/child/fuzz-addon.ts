@@ -18,14 +18,14 @@ interface Parameter {
   readonly dtype: string;
   readonly shape: string;
 }
-const table = [...readFileSync(new URL("native/abi/ops.def", root), "utf8").matchAll(/^OP\((\w+), (.*)\)$/gm)].map(
-  ([, name, rest]) => ({
-    name: name as string,
-    parameters: [...(rest as string).matchAll(/(\w+)\(\w+(?:, (\w+), "([^"]*)")?\)/g)].map(
-      ([, kind, dtype = "", shape = ""]): Parameter => ({ kind: kind as string, dtype, shape }),
-    ),
-  }),
-);
+const table = [
+  ...readFileSync(new URL("native/abi/ops.def", root), "utf8").matchAll(/^OP\((\w+), (.*)\)$/gm),
+].map(([, name, rest]) => ({
+  name: name as string,
+  parameters: [...(rest as string).matchAll(/(\w+)\(\w+(?:, (\w+), "([^"]*)")?\)/g)].map(
+    ([, kind, dtype = "", shape = ""]): Parameter => ({ kind: kind as string, dtype, shape }),
+  ),
+}));
 const dtypes = ["F32", "F64", "BF16", "F16", "I32"];
 const arrays = [Float32Array, Float64Array, Uint16Array, Uint16Array, Int32Array];
 
@@ -47,7 +47,8 @@ const open = (): unknown => {
   devices.push(device);
   return device;
 };
-const someDevice = (): unknown => (dice.chance(95) ? dice.pick(devices) : (dice.pick(closed) ?? dice.pick(devices)));
+const someDevice = (): unknown =>
+  dice.chance(95) ? dice.pick(devices) : (dice.pick(closed) ?? dice.pick(devices));
 open();
 open();
 closed.push(addon.openDevice("plain", 1, 1e6, false));
@@ -75,13 +76,23 @@ function contents(dtype: number, size: number): Float32Array | Float64Array | Ui
   const style = dice.below(4);
   for (let i = 0; i < size; i++) {
     if (dtype === 4) {
-      if (wild && dice.chance(30)) data[i] = dice.pick([-1, 2 ** 31 - 1, -(2 ** 31), 64, 1000, dice.below(300)]);
+      if (wild && dice.chance(30))
+        data[i] = dice.pick([-1, 2 ** 31 - 1, -(2 ** 31), 64, 1000, dice.below(300)]);
       else if (style === 0) data[i] = sorted += dice.below(3);
       else if (style === 1) data[i] = i === 0 ? 0 : size;
       else data[i] = dice.below(style === 2 ? 2 : 5);
     } else {
       data[i] = wild
-        ? dice.pick([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, -0, 1e38, -1e38, 1e-40])
+        ? dice.pick([
+            Number.NaN,
+            Number.POSITIVE_INFINITY,
+            Number.NEGATIVE_INFINITY,
+            0,
+            -0,
+            1e38,
+            -1e38,
+            1e-40,
+          ])
         : dice.below(2000) / 1000 - 1;
     }
   }
@@ -118,11 +129,15 @@ function opArguments(device: unknown, parameters: readonly Parameter[]): unknown
   };
   return parameters.map(({ kind, dtype, shape }) => {
     if (kind === "INT") return dice.pick([0, 1, 2, 17, 1000, -1, 2 ** 40]);
-    if (kind === "REAL") return dice.pick([0, 1, 0.5, -1, 1e-6, Number.NaN, 1e300, Number.NEGATIVE_INFINITY, 100]);
+    if (kind === "REAL")
+      return dice.pick([0, 1, 0.5, -1, 1e-6, Number.NaN, 1e300, Number.NEGATIVE_INFINITY, 100]);
     if (kind.startsWith("OPT_") && dice.chance(30)) return dice.pick([null, undefined]);
     const code = dtype === "ANY" ? dice.below(5) : dtypes.indexOf(dtype);
     const flat = shape.startsWith("*");
-    const dims = shape.replace("*", flat ? "" : "*").split(" ").map(axis);
+    const dims = shape
+      .replace("*", flat ? "" : "*")
+      .split(" ")
+      .map(axis);
     const reused = tensors.filter((t) => t.dtype === code && t.size === dims.reduce((a, b) => a * b, 1));
     if (dice.chance(15) && reused.length > 0) {
       // Views of what exists: aliases of every kind.
@@ -172,7 +187,8 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     const op = dice.below(table.length);
     const args = opArguments(dice.pick(devices), (table[op] as (typeof table)[number]).parameters);
     if (dice.chance(25))
-      for (let n = 1 + dice.below(3); n > 0; n--) args[dice.below(args.length)] = dice.chance(50) ? someTensor() : garbage();
+      for (let n = 1 + dice.below(3); n > 0; n--)
+        args[dice.below(args.length)] = dice.chance(50) ? someTensor() : garbage();
     if (dice.chance(3)) args.length = dice.below(args.length);
     return [op, ...args];
   },
@@ -257,5 +273,8 @@ for (let i = 0; i < calls; i++) {
   if (i % 40 === 39) await settle();
 }
 await settle();
-writeFileSync(1, JSON.stringify({ succeeded, enqueued, promises, damaged, unexpected: unexpected.map(String) }));
+writeFileSync(
+  1,
+  JSON.stringify({ succeeded, enqueued, promises, damaged, unexpected: unexpected.map(String) }),
+);
 // Left open on purpose: Node ends with tensors, devices and a queue alive.

@@ -58,10 +58,12 @@ export function anything(dice: Dice, side: () => void): unknown {
     () => undefined,
     () => null,
     () => dice.pick([true, false]),
-    () => dice.pick([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 0, 1, -1, 0.5, -2.5]),
+    () =>
+      dice.pick([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 0, 1, -1, 0.5, -2.5]),
     () => dice.pick([2 ** 31, -(2 ** 31), 2 ** 32, 2 ** 53, 2 ** 53 + 2, -(2 ** 53), 2 ** 63, 1e300, 5e-324]),
     () => dice.below(20),
-    () => dice.pick(["", "f32", "cpu", "avx2", "7", "\0", "é".repeat(50), "x".repeat(5000), "/", "/dev/null"]),
+    () =>
+      dice.pick(["", "f32", "cpu", "avx2", "7", "\0", "é".repeat(50), "x".repeat(5000), "/", "/dev/null"]),
     () => dice.pick([Symbol("s"), Symbol.iterator]),
     () => dice.pick([0n, 2n ** 64n, -1n]),
     () => ({}),
@@ -78,6 +80,7 @@ export function anything(dice: Dice, side: () => void): unknown {
     () => [dice.below(4), dice.below(4)],
     () => Object.assign(new Array(3), { 0: 1, 2: 3 }),
     () => [1, "2", null],
+    () => [65536, 65536],
     () => [2 ** 53, 2 ** 53, 0],
     () => [2 ** 31, 2 ** 31, 2 ** 31, 2 ** 31],
     () => [65536, 65536, 0, 65536],
@@ -88,9 +91,10 @@ export function anything(dice: Dice, side: () => void): unknown {
     () => throwing({}),
     () => new Proxy([1, 2], {}),
     () => new Proxy(() => 1, {}),
-    () => getterArray(() => {
-      throw sentinel;
-    }),
+    () =>
+      getterArray(() => {
+        throw sentinel;
+      }),
     () => getterArray(side),
     () => ({
       get length(): number {
