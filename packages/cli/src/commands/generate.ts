@@ -100,8 +100,7 @@ function requestsFor(
   { settings }: Sampling,
   context: number,
 ): readonly GenerationRequest[] {
-  const short: number[] = [];
-  const requests = rows.map(({ ids, line }, row): GenerationRequest => {
+  return rows.map(({ ids, line }, row) => {
     const room = context - ids.length;
     if (room < 1) {
       throw new UserError(
@@ -109,22 +108,9 @@ function requestsFor(
         `The prompt on line ${line} has ${ids.length} tokens and fills the model's context of ${context}: nothing can follow. Shorten it.`,
       );
     }
-    if (room < settings.maxNewTokens) short.push(line);
-    return {
-      promptIds: ids,
-      samples,
-      row,
-      visit: 0,
-      settings: { ...settings, maxNewTokens: Math.min(room, settings.maxNewTokens) },
-    };
+    const maxNewTokens = Math.min(room, settings.maxNewTokens);
+    return { promptIds: ids, samples, row, visit: 0, settings: { ...settings, maxNewTokens } };
   });
-  if (short.length > 0) {
-    const lines = short.slice(0, 5).join(", ") + (short.length > 5 ? ", ..." : "");
-    console.error(
-      `${plural(short.length, "prompt")} (line ${lines}) can have fewer than ${settings.maxNewTokens} new tokens: the model's context ends at ${context}.`,
-    );
-  }
-  return requests;
 }
 
 async function sample(
@@ -154,8 +140,9 @@ async function sample(
   });
   progress.end();
   const stopped = samples.filter(({ finish }) => finish === "stop").length;
+  const limit = "max_new_tokens or the end of the context";
   console.error(
-    `${plural(samples.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(samples.length - stopped)} reached max_new_tokens`,
+    `${plural(samples.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(samples.length - stopped)} reached ${limit}`,
   );
   return samples;
 }

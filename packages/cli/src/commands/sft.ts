@@ -109,7 +109,7 @@ function stepLine(config: SftConfig, counts: SftCounts, totalSteps: number): Lin
   const tokens = (counts.tokens / counts.kept) * perStep;
   return [
     "steps",
-    `${count(totalSteps)} of ${plural(perStep, "row")}, about ${plural(tokens, "token")} each`,
+    `${count(totalSteps)}, each of ${plural(perStep, "row")} or about ${plural(tokens, "token")}`,
   ];
 }
 
