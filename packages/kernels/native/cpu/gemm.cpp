@@ -51,8 +51,13 @@ constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time,
 constexpr int64_t FLAT_DEPTH_BLOCK = 8192 / WIDTH;
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
               "sums begin at multiples of SUM_BLOCK");
-constexpr int64_t ROW_GAP = 16;  // between copied rows of A, so that they fall into different sets of L1
-static_assert((PANEL_FLOATS + TILE_ROWS * (DEPTH_BLOCK + ROW_GAP) + 16) * 4 <= PRODUCT_SCRATCH, "scratch");
+constexpr int64_t WIDEST_BLOCK = 512;  // columns
+constexpr int64_t MANY_ROWS = 1024;
+constexpr int64_t ROW_GAP = 16;      // between copied rows of A, so that they fall into different sets of L1
+constexpr int64_t PACKED_TILES = 4;  // of A at a time: whole cache lines of each of its rows, and a page of it once
+constexpr int64_t A_FLOATS = TILE_ROWS * DEPTH_BLOCK + 16;
+static_assert((PANEL_FLOATS + PACKED_TILES * A_FLOATS) * 4 <= PRODUCT_SCRATCH, "scratch");
+static_assert(TILE_ROWS * (DEPTH_BLOCK + ROW_GAP) <= PACKED_TILES * A_FLOATS, "scratch");
 
 // ---- the register tile ----
 
@@ -233,12 +238,23 @@ void pack_from_rows(float* to, const float* b, int64_t stride, int64_t depth, in
   }
 }
 
-// Rows of A that lie along the inner dimension (element (i, k) at a[i + k * stride]) as (depth, rows). Each store writes 16
-// floats, the next one overwrites what was too much.
-void pack_rows(float* to, const float* a, int64_t stride, int64_t depth, int64_t rows) {
+// Rows are spread evenly over tiles.
+PT_INLINE int64_t first_row(const Product& p, int64_t tile) {
+  const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
+  return tile * (p.rows / tiles) + smaller(tile, p.rows % tiles);
+}
+
+// Tiles of an A whose columns lie along the inner dimension (element (i, k) at a[i + k * stride]), each as (depth, rows). A store
+// writes 16 floats, the next one overwrites what was too much.
+void pack_tiles(float* to, const Product& p, int64_t begin, int64_t end, int64_t first, int64_t depth) {
+  int64_t row[PACKED_TILES + 1];
+  for (int64_t i = begin; i <= end; i++) row[i - begin] = first_row(p, i);
   for (int64_t k = 0; k < depth; k++) {
-    store(to + k * rows, load_first(a + k * stride, rows));
-    __builtin_prefetch(a + k * stride + 2 * rows - 1, 0, 2);  // of the next tile
+    const float* line = p.a.data + (first + k) * p.a.column;
+    for (int64_t i = 0; i < end - begin; i++) {
+      const int64_t rows = row[i + 1] - row[i];
+      store(to + i * A_FLOATS + k * rows, load_first(line + row[i], rows));
+    }
   }
 }
 
@@ -257,23 +273,27 @@ void pack_b(float* panels, const Matrix& b, const Block& block) {
     pack_from_columns(panels, from, b.column, block.depth, block.columns);
 }
 
-// All rows of A against the packed panels of a block. a_copy: room for the rows of one tile.
+// Whether the rows of A are copied: those that do not lie along the inner dimension, and those whose distance is a multiple of
+// 2 KB, which meet in few sets of L1.
+PT_INLINE bool packs_a(const Product& p) { return p.a.column != 1; }
+PT_INLINE bool copies_a(const Product& p) { return !packs_a(p) && p.a.row % 512 == 0 && p.rows > FLAT_ROWS; }
+
+// All rows of A against the packed panels of a block. a_copy: room for PACKED_TILES tiles.
 void run_tiles(const Product& p, const Block& block, const float* panels, float* a_copy) {
   const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
-  const bool packed = p.a.column != 1;
-  // Rows whose distance is a multiple of 2 KB meet in few sets of L1.
-  const bool copied = !packed && p.a.row % 512 == 0 && p.rows > FLAT_ROWS;
+  const bool packed = packs_a(p), copied = copies_a(p);
   Tile tile;
   tile.c_row = p.c_row;
   tile.from_c = p.sum == Sum::chain;
   const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;
-  for (int64_t i = 0, row = 0; i < tiles; i++) {
-    const int64_t rows = p.rows / tiles + (i < p.rows % tiles);
+  for (int64_t i = 0; i < tiles; i++) {
+    const int64_t row = first_row(p, i), rows = first_row(p, i + 1) - row;
     const float* a = p.a.data + row * p.a.row + block.k * p.a.column;
     tile.a_row = p.a.row;
     if (packed) {
-      pack_rows(a_copy, a, p.a.column, block.depth, rows);
-      a = a_copy;
+      const int64_t at = i % PACKED_TILES;
+      if (at == 0) pack_tiles(a_copy, p, i, smaller(i + PACKED_TILES, tiles), block.k, block.depth);
+      a = a_copy + at * A_FLOATS;
     } else if (copied) {
       tile.a_row = DEPTH_BLOCK + ROW_GAP;
       for (int64_t r = 0; r < rows; r++) memcpy(a_copy + r * tile.a_row, a + r * p.a.row, block.depth * sizeof(float));
@@ -298,25 +318,33 @@ void run_tiles(const Product& p, const Block& block, const float* panels, float*
       }
       k += tile.depth;
     } while (k < block.depth);
-    row += rows;
   }
 }
 
 }  // namespace
 
-void multiply(const Product& p, void* scratch) {
-  const bool flat = p.rows <= FLAT_ROWS;
-  const int64_t depth_blocks = p.depth == 0 ? 1 : ceil_div(p.depth, flat ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
+// How deep blocks are and how many columns they have.
+static int64_t depth_of_blocks(const Product& p) {
   const int64_t multiple = p.sum == Sum::chain ? 16 : SUM_BLOCK;
-  const int64_t depth = p.depth == 0 ? multiple : ceil_div(ceil_div(p.depth, depth_blocks), multiple) * multiple;
-  const int64_t strip = flat ? WIDTH : PANEL_FLOATS / depth / WIDTH * WIDTH;
+  if (p.depth == 0) return multiple;
+  const int64_t blocks = ceil_div(p.depth, p.rows <= FLAT_ROWS ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
+  return ceil_div(ceil_div(p.depth, blocks), multiple) * multiple;
+}
+static int64_t columns_of_blocks(const Product& p) {
+  return p.rows <= FLAT_ROWS ? WIDTH : smaller(WIDEST_BLOCK, PANEL_FLOATS / depth_of_blocks(p) / WIDTH * WIDTH);
+}
+
+void multiply(const Product& p, void* scratch) {
+  const int64_t depth = depth_of_blocks(p), columns = columns_of_blocks(p);
   float* panels = static_cast<float*>(scratch);
-  for (int64_t column = 0; column < p.columns; column += strip) {
-    for (int64_t i = 0; i < depth_blocks; i++) {
-      const Block block = {column, smaller(strip, p.columns - column), i * depth, smaller(depth, p.depth - i * depth)};
+  for (int64_t column = 0; column < p.columns; column += columns) {
+    int64_t k = 0;
+    do {
+      const Block block = {column, smaller(columns, p.columns - column), k, smaller(depth, p.depth - k)};
       pack_b(panels, p.b, block);
       run_tiles(p, block, panels, panels + PANEL_FLOATS);
-    }
+      k += depth;
+    } while (k < p.depth);
   }
 }
 
@@ -324,12 +352,19 @@ int multiply_parallel(const pt_context* ctx, const Product& p) {
   if (p.rows == 0 || p.columns == 0) return 0;
   char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * PRODUCT_SCRATCH));
   if (!scratch) return 1;
-  // Strips of 8 panels, as many as threads can share evenly; narrow products are split by rows too, which packs B again for each.
-  const int64_t panels = ceil_div(p.columns, WIDTH);
+  // Some four parts a thread. Parts that share columns pack the same of B, parts that share rows read, and some pack, the same of
+  // A: columns are split where A is small and read in place, rows where there are many or A has to be packed.
   const int64_t wanted = 4 * ctx->threads;
-  const int64_t column_parts = smaller(panels, ceil_div(ceil_div(panels, 8), wanted) * wanted);
+  const int64_t panels = ceil_div(p.columns, WIDTH);
+  const int64_t most_rows = p.rows <= FLAT_ROWS ? 1 : ceil_div(p.rows, 16 * TILE_ROWS);
+  const bool by_rows = most_rows > 1 && (p.rows >= MANY_ROWS || packs_a(p) || copies_a(p));
+  const int64_t blocks = ceil_div(p.columns, p.rows <= FLAT_ROWS ? 8 * WIDTH : columns_of_blocks(p));
+  int64_t column_parts = by_rows ? blocks : smaller(panels, ceil_div(blocks, wanted) * wanted);
   const int64_t row_parts =
-      p.rows <= FLAT_ROWS ? 1 : smaller(ceil_div(p.rows, 16 * TILE_ROWS), ceil_div(wanted, column_parts));
+      column_parts >= wanted
+          ? 1
+          : smaller(most_rows, ceil_div(ceil_div(wanted, column_parts), ctx->threads) * ctx->threads);
+  if (column_parts * row_parts < wanted) column_parts = smaller(panels, ceil_div(wanted, row_parts));
   parallel(ctx, column_parts * row_parts, [&](int64_t i, int32_t thread) {
     const int64_t column_part = i / row_parts, row_part = i % row_parts;
     const int64_t column = column_part * panels / column_parts * WIDTH;
