@@ -78,6 +78,24 @@ const body = (): unknown =>
 const settings = options(["temperature", "topK", "topP", "minP", "repetitionPenalty", "seen", "uniform"]);
 const step = options(["learningRate", "beta1", "beta2", "eps", "weightDecay", "step", "gradientScale"]);
 
+const floats = (...dims: readonly number[]): face.Tensor => scope.empty(dims);
+const indices = (count: number): face.Tensor =>
+  scope.from(Int32Array.from({ length: count }, () => dice.pick([0, 1, 2, 3, -1, 2 ** 31 - 1])));
+/** Calls whose shapes are right and whose indices are anything. */
+const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
+  embedding: () => [scope, floats(4, 3), Int32Array.of(dice.below(6), -dice.below(2), 3)],
+  gatherRows: () => [scope, floats(3, 5), indices(4)],
+  attention: () => [scope, floats(3, 4, 8), floats(3, 2, 8), floats(3, 2, 8), indices(1 + dice.below(3)), 1],
+  kvCacheWrite: () => [
+    { keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) },
+    floats(2, 1, 4),
+    floats(2, 1, 4),
+    indices(2),
+  ],
+  kvCacheCopy: () => [{ keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
+  tokenLogProbs: () => [scope, floats(2, 4), floats(5, 4), indices(2), { inverseTemperature: 1 }],
+};
+
 /** The arguments of each function; a missing one is found below. */
 const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   cpuPaths: () => [value()],
@@ -190,7 +208,7 @@ for (let i = 0; i < calls; i++) {
       result = (target as Record<string, (...args: unknown[]) => unknown>)[method]?.(...args);
     } else {
       const name = dice.pick(names);
-      const args = (functions[name] as () => readonly unknown[])();
+      const args = ((dice.chance(50) ? plausible[name] : undefined) ?? functions[name])?.() ?? [];
       writeSync(log, `${i} ${name}\n`, 0);
       const item = all.get(name);
       if (constructors.has(name)) result = new (item as new (...args: unknown[]) => unknown)(...args);
