@@ -163,7 +163,8 @@ function cardOf(after: readonly GradedAnswer[]): ModelCard {
   const { problem } = after.find(({ correct }) => correct) ?? (after[0] as GradedAnswer);
   return {
     description:
-      "A tiny model that has learnt arithmetic and nothing else: it adds and subtracts numbers of 1 to 3 digits (the larger one first) and multiplies 2 digits by 1. It works a column a line, units first.",
+      "A tiny model that has learnt arithmetic and nothing else: it adds numbers of 1 to 3 digits, subtracts the smaller from the " +
+      "larger, and multiplies 2 digits by 1. It works a column a line, units first.",
     example: arithmeticQuestion(problem),
   };
 }

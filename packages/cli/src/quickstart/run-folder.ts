@@ -5,16 +5,16 @@ import { UserError } from "@posttrain/data";
 
 /** Makes PARENT/quickstart-N with the first free N. UserError `bad_output_dir`. */
 export async function nextRunFolder(parent: string): Promise<string> {
+  const make = (dir: string, options: { recursive: boolean }): Promise<unknown> =>
+    mkdir(dir, options).catch((error: unknown) => {
+      const taken = error instanceof Error && "code" in error && error.code === "EEXIST";
+      if (taken && !options.recursive) return "taken";
+      throw cannotUse(dir, error);
+    });
+  await make(parent, { recursive: true });
   for (let n = 1; ; n++) {
     const dir = join(parent, `quickstart-${n}`);
-    try {
-      await mkdir(parent, { recursive: true });
-      await mkdir(dir);
-      return dir;
-    } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EEXIST" && n < 1e6) continue;
-      throw cannotUse(dir, error);
-    }
+    if ((await make(dir, { recursive: false })) !== "taken") return dir;
   }
 }
 

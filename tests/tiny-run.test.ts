@@ -1,0 +1,59 @@
+// The same bits everywhere: a few steps of the quickstart's own model, data and config, on every cpu path of this machine and on 1 and 2
+// threads, end in the same file. The SHA-256 is a fact of the arithmetic rules (ARCHITECTURE.md): when it changes, every run of every user
+// changes, so a new value needs a line in CHANGELOG.md with the reason.
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cpuPaths, openDevice } from "@posttrain/kernels";
+import { runSft, type SftConfig } from "@posttrain/sft";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { trainingConfig, writeTrainingRows } from "../packages/cli/src/quickstart/recipe.js";
+import { writeTinyModel } from "../packages/cli/src/quickstart/tiny-model.js";
+
+const untrained = "779786e9bd1f209a60db461588ee509e695297b6cf4af6df897c1c83f4c1bf8a";
+const trained = "58cbaf331280dc38d4b63a8b04c12bb5b4e3defc8bc545273b9279a0ebd2c25f";
+
+/** Four steps of 3 rows, the third with the 2 that are left of its epoch. */
+const short = {
+  per_device_train_batch_size: 3,
+  warmup_steps: 2,
+  max_steps: 4,
+  num_train_epochs: 2,
+} satisfies Partial<SftConfig>;
+const rows = 8;
+
+let dir = "";
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "posttrain-tiny-run-"));
+  await writeTrainingRows(join(dir, "training.jsonl"), 1, rows);
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+describe.each(cpuPaths())("cpu path %s", (path) => {
+  test.each([1, 2])("%d threads", async (threads) => {
+    const run = join(dir, `${path}-${threads}`);
+    const device = openDevice({ path, threads });
+    try {
+      await writeTinyModel(device, join(run, "model"), 1);
+      const config = trainingConfig({
+        model: join(run, "model"),
+        data: join(dir, "training.jsonl"),
+        outputDir: join(run, "sft"),
+        seed: 1,
+      });
+      const { checkpoint, last } = await runSft({ ...config, ...short }, device);
+      expect(last.loss).toBeLessThan(5);
+      expect(await sha256(join(run, "model"))).toBe(untrained);
+      expect(await sha256(checkpoint)).toBe(trained);
+    } finally {
+      await device.close();
+    }
+  });
+});
+
+async function sha256(model: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(join(model, "model.safetensors")))
+    .digest("hex");
+}
