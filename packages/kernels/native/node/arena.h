@@ -58,7 +58,8 @@ class Arena {
     }
     if (block->size - size >= kAlign * 8) split(block, size);
     block->used = true;
-    in_use_ += block->size;
+    block->asked = size;
+    in_use_ += size;
     if (in_use_ > peak_) peak_ = in_use_;
     char* data = block->base + margin;
     live_[data] = block;
@@ -127,6 +128,7 @@ class Arena {
   struct Block {
     char* base;
     int64_t size;
+    int64_t asked;  // what in_use counts: the size of a block depends on what was freed before
     bool used;
     Block* previous;
     Block* next;
@@ -167,13 +169,13 @@ class Arena {
     madvise(base, static_cast<size_t>(bytes), MADV_HUGEPAGE);
 #endif
     reserved_ += bytes;
-    Block* block = new Block{static_cast<char*>(base), bytes, false, nullptr, nullptr};
+    Block* block = new Block{static_cast<char*>(base), bytes, 0, false, nullptr, nullptr};
     segments_.push_back(Segment{block->base, bytes, block});
     return block;
   }
 
   void split(Block* block, int64_t size) {
-    Block* rest = new Block{block->base + size, block->size - size, false, block, block->next};
+    Block* rest = new Block{block->base + size, block->size - size, 0, false, block, block->next};
     if (rest->next != nullptr) rest->next->previous = rest;
     block->next = rest;
     block->size = size;
@@ -181,7 +183,7 @@ class Arena {
   }
 
   void give_back(Block* block) {
-    in_use_ -= block->size;
+    in_use_ -= block->asked;
     block->used = false;
     if (block->next != nullptr && !block->next->used) absorb_next(block);
     if (block->previous != nullptr && !block->previous->used) {
