@@ -223,7 +223,7 @@ async function refuseUsedFolder(dir: string): Promise<void> {
   if (entries.length > 0) {
     throw new UserError(
       "output_dir_used",
-      `output_dir ${dir} already holds ${entries.length} entries. Give a new folder, so that no run is overwritten.`,
+      `output_dir ${dir} is not empty (${entries.length} found). Give a new folder, so that no run is overwritten.`,
     );
   }
 }

@@ -63,8 +63,8 @@ PT_INLINE void product_rows(int64_t rows, float* c, int64_t ldc, const float* a,
 }
 
 // At most TILE_ROWS rows; `columns` is a multiple of 16.
-static inline void product(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
-                    const float* b, int64_t ldb, int64_t depth, bool from_zero) {
+static inline void product(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
+                           int64_t a_k, const float* b, int64_t ldb, int64_t depth, bool from_zero) {
   int64_t n = 0;
   for (; n + TILE_VECTORS * LANES <= columns; n += TILE_VECTORS * LANES)
     product_rows<TILE_VECTORS>(rows, c + n, ldc, a, a_row, a_k, b + n, ldb, depth, from_zero);
@@ -73,7 +73,7 @@ static inline void product(int64_t rows, int64_t columns, float* c, int64_t ldc,
 
 // A product whose row r has its own depth[r], ascending: what rows share in one tile, then each row goes on alone.
 static inline void product_to_depth(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
-                             const float* b, int64_t ldb, const int64_t* depth, bool from_zero) {
+                                    const float* b, int64_t ldb, const int64_t* depth, bool from_zero) {
   const int64_t shared = depth[0];
   product(rows, columns, c, ldc, a, a_row, 1, b, ldb, shared, from_zero);
   for (int64_t r = 1; r < rows; r++)

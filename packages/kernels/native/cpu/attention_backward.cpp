@@ -79,7 +79,8 @@ static void put_scaled(float* to, int64_t to_stride, const float* from, int64_t 
                        float scale) {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t d = 0; d < size; d += LANES)
-      store_first(to + r * to_stride + d, mul(load(from + r * from_stride + d), splat(scale)), smaller(LANES, size - d));
+      store_first(to + r * to_stride + d, mul(load(from + r * from_stride + d), splat(scale)),
+                  smaller(LANES, size - d));
 }
 
 static int64_t backward_floats(int64_t size) {
