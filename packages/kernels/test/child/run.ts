@@ -7,7 +7,8 @@ export interface ChildResult {
   /** Exit code, or the signal that ended it. "timeout": it was still running and was killed. */
   readonly end: number | string;
   readonly output: string;
-  readonly milliseconds: number;
+  /** Date.now() when it had ended. */
+  readonly endedAt: number;
 }
 
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
@@ -17,7 +18,6 @@ export function runChild(
   args: readonly (string | number)[] = [],
   { timeout = 60_000, flags = [] as readonly string[] } = {},
 ): Promise<ChildResult> {
-  const start = performance.now();
   const child = spawn(
     process.execPath,
     [...flags, "--import", here("./register.mjs"), here(`./${script}`), ...args.map(String)],
@@ -42,7 +42,7 @@ export function runChild(
       resolve({
         end: late ? "timeout" : (code ?? signal ?? "unknown"),
         output,
-        milliseconds: performance.now() - start,
+        endedAt: Date.now(),
       });
     });
   });
