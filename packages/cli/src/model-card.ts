@@ -6,7 +6,12 @@ import { z } from "zod";
 
 export const cardFile = "posttrain-card.json";
 
-const schema = z.object({ description: z.string().min(1), example: z.string().min(1) });
+const schema = z.object({
+  description: z.string().min(1),
+  example: z.string().min(1),
+  /** The model was trained on single questions: what was said before would only confuse it. */
+  single_turn: z.boolean().default(false),
+});
 
 export type ModelCard = z.output<typeof schema>;
 

@@ -187,6 +187,18 @@ it("chat opens with the model's card", async () => {
   rmSync(card);
 });
 
+it("chat forgets each question when the card says that the model knows single ones", async () => {
+  const long = `${"1".repeat(300)}\n`;
+  const args = ["chat", ...model, "--max_new_tokens", "2"];
+  const full = async (): Promise<boolean> =>
+    /This conversation has/.test((await posttrain(args, { input: long + long })).err);
+  expect(await full()).toBe(true);
+  const card = join(model[1]!, "posttrain-card.json");
+  writeFileSync(card, JSON.stringify({ description: "It adds.", example: "1 + 1?", single_turn: true }));
+  expect(await full()).toBe(false);
+  rmSync(card);
+});
+
 it("chat says when the conversation is longer than the context", async () => {
   const { code, out, err } = await posttrain(["chat", ...model], { input: `${"1".repeat(600)}\n` });
   expect([code, out]).toEqual([0, ""]);

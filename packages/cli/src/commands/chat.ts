@@ -40,8 +40,10 @@ export const command = defineCommand({
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
       say(description);
+      const singleTurn = card?.single_turn ?? false;
+      if (singleTurn) say("It was trained on single questions: each one starts a new conversation.");
       if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
-      await converse({ model, tokenizer, text, settings, seed: options.seed });
+      await converse({ model, tokenizer, text, settings, seed: options.seed, singleTurn });
     });
   },
 });
@@ -52,6 +54,8 @@ interface Session {
   readonly text: TextSide;
   readonly settings: SamplingSettings;
   readonly seed: number;
+  /** Forget each question once it is answered. */
+  readonly singleTurn: boolean;
 }
 
 async function converse(session: Session): Promise<void> {
@@ -80,7 +84,8 @@ async function converse(session: Session): Promise<void> {
       interrupts.begin();
       const content = await answer(session, [...messages, question], turn++, interrupts.asked);
       interrupts.end();
-      if (content !== undefined) messages.push(question, { role: "assistant", content });
+      if (content !== undefined && !session.singleTurn)
+        messages.push(question, { role: "assistant", content });
     }
     ask();
   }

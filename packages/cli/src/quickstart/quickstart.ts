@@ -166,6 +166,7 @@ function cardOf(after: readonly GradedAnswer[]): ModelCard {
       "A tiny model that has learnt arithmetic and nothing else: it adds numbers of 1 to 3 digits, subtracts the smaller from the " +
       "larger, and multiplies 2 digits by 1. It works a column a line, units first.",
     example: arithmeticQuestion(problem),
+    single_turn: true,
   };
 }
 
