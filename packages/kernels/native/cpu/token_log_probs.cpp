@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t GROUP_ROWS = 1024;  // statistics of their blocks are held: 40 bytes a block of 2,048 logits
 constexpr int64_t CHUNK_ROWS = 256;   // by VOCABULARY_BLOCK logits for each thread
 constexpr int64_t CHUNK_STRIDE = VOCABULARY_BLOCK + LANES;  // rows at multiples of 8 KB would share few cache sets
-constexpr int64_t GRADIENT_ROWS = 2048;                     // by at least VOCABULARY_BLOCK gradients dz
+constexpr int64_t GRADIENT_ROWS = 1024;                     // by at least VOCABULARY_BLOCK gradients dz
 constexpr int64_t GRADIENT_FLOATS = GRADIENT_ROWS * VOCABULARY_BLOCK;
 
 }  // namespace

@@ -9,6 +9,13 @@ function each(rows: number, dtype: "f32" | "f64" | "i32", value: (row: number) =
   return { data: list.from(Array.from({ length: rows }, (_, row) => value(row))), shape: [rows], dtype };
 }
 
+/** Each odd row equal to the one before it: ties for the largest logit, at the k-th and within top-p. */
+function inPairs(weight: Values): Values {
+  const [rows = 0, width = 0] = weight.shape;
+  for (let row = 1; row < rows; row += 2) weight.data.copyWithin(row * width, (row - 1) * width, row * width);
+  return weight;
+}
+
 // Called through the binding: the public function takes settings as numbers, not as tensors that rows can be cut from.
 export const sampleCase: OpCase = {
   stem: "sample",
@@ -25,7 +32,7 @@ export const sampleCase: OpCase = {
   ],
   inputs: ({ M = 0, C = 0, V = 0 }, random) => ({
     x: random.normal([M, C]),
-    weight: random.normal([V, C], 2 / Math.sqrt(C)),
+    weight: inPairs(random.normal([V, C], 2 / Math.sqrt(C))),
     inverseTemperatures: each(M, "f32", (m) => (m % 8 === 7 ? 0 : 1 / (0.4 + random.uniform()))),
     topK: each(M, "i32", (m) => (m % 2 === 0 ? 0 : 1 + random.integer(40))),
     topP: each(M, "f32", (m) => (m % 4 < 2 ? 1 : 0.1 + 0.89 * random.uniform())),

@@ -3,14 +3,15 @@ import { epsilon, type OpCase } from "./case.js";
 
 export const tokenLogProbsCase: OpCase = {
   stem: "token_log_probs",
-  // The vocabulary is summed in blocks of 2,048, rows in chunks of 256 and groups of 1,024. T: temperature in percent.
+  // The vocabulary is summed in blocks of 2,048, rows in chunks of 256 and groups of 1,024; the last shape crosses them in the
+  // backward too, which takes more columns at a time for fewer rows. T: temperature in percent.
   shapes: [
     { M: 1, C: 1, V: 1, T: 100 },
     { M: 3, C: 17, V: 33, T: 70 },
     { M: 7, C: 24, V: 2049, T: 100 },
     { M: 20, C: 33, V: 4100, T: 70 },
     { M: 270, C: 16, V: 300, T: 130 },
-    { M: 1030, C: 4, V: 40, T: 100 },
+    { M: 1030, C: 2, V: 2060, T: 100 },
   ],
   benchmarks: [
     { M: 512, C: 576, V: 49152, T: 100 },
