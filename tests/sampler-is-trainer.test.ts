@@ -15,8 +15,8 @@ import {
 import { describe, expect, it } from "vitest";
 import { goldenPath } from "./support/golden.js";
 
-function requests(temperature: number): GenerationRequest[] {
-  return Array.from({ length: 24 }, (_, row) => ({
+function requests(count: number, temperature: number): GenerationRequest[] {
+  return Array.from({ length: count }, (_, row) => ({
     promptIds: Int32Array.from({ length: 1 + ((row * 37) % 150) }, (_, i) => (i * 31 + row * 17) % 320),
     samples: 1 + (row % 8),
     row,
@@ -29,7 +29,8 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
   it.each(cpuPaths())("samples what the trainer computes, bit for bit, on %s", async (path) => {
     const device = openDevice({ path, threads: 2 });
     const model = await loadModel(device, goldenPath("qwen2-tiny-tied"));
-    const asked = requests(temperature);
+    // Plain code emulates the fused multiply-add: fewer tokens there.
+    const asked = requests(path === "plain" ? 7 : 48, temperature);
     const options = { seed: 7, stream: "training", drawable: 300 } as const;
     const inSmallBatches = await generate(model, asked, { ...options, maxSequences: 11, prefillTokens: 200 });
     const inOneBatch = await generate(model, asked, options);
@@ -44,7 +45,7 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
         compared += logProbs.length;
       }
     }
-    expect(compared).toBeGreaterThan(2500);
+    expect(compared).toBeGreaterThan(path === "plain" ? 500 : 5000);
     expect(inOneBatch.every(({ ids }) => ids.every((id) => id < 300))).toBe(true);
     model.scope.end();
     await device.close();

@@ -31,7 +31,7 @@ export interface ParameterLayout {
   readonly length: number;
 }
 
-export function parameterLayout(config: Qwen2Config): ParameterLayout {
+function parameterLayout(config: Qwen2Config): ParameterLayout {
   const places = new Map<string, { offset: number; shape: readonly number[]; size: number }>();
   let length = 0;
   for (const [name, shape] of parameterShapes(config)) {

@@ -2,7 +2,7 @@ import { attention, type Tensor } from "@posttrain/kernels";
 import { epsilon, type OpCase, type Reference } from "./case.js";
 
 /** Lengths of the packed sequences: one token, a block of keys and one beside it, the rest. */
-export function startsOf(M: number): Int32Array {
+function startsOf(M: number): Int32Array {
   const starts = [0];
   for (const length of [1, 64, 0, 65, 130]) {
     const last = starts[starts.length - 1] as number;

@@ -63,7 +63,7 @@ export async function runCase(
   });
 }
 
-export function asReference({ data, shape }: Values): Reference {
+function asReference({ data, shape }: Values): Reference {
   return { data: Float64Array.from(data), shape };
 }
 

@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { cpuPaths, openDevice } from "@posttrain/kernels";
 import { runSft, type SftConfig } from "@posttrain/sft";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { trainingConfig, writeTrainingRows } from "../packages/cli/src/quickstart/recipe.js";
-import { writeTinyModel } from "../packages/cli/src/quickstart/tiny-model.js";
+import { trainingConfig, writeTrainingRows } from "../src/quickstart/recipe.js";
+import { writeTinyModel } from "../src/quickstart/tiny-model.js";
 
 const untrained = "779786e9bd1f209a60db461588ee509e695297b6cf4af6df897c1c83f4c1bf8a";
 const trained = "58cbaf331280dc38d4b63a8b04c12bb5b4e3defc8bc545273b9279a0ebd2c25f";
