@@ -348,10 +348,8 @@ void multiply(const Product& p, void* scratch) {
   }
 }
 
-int multiply_parallel(const pt_context* ctx, const Product& p) {
-  if (p.rows == 0 || p.columns == 0) return 0;
-  char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * PRODUCT_SCRATCH));
-  if (!scratch) return 1;
+void multiply_parallel(const pt_context* ctx, const Product& p, void* scratch) {
+  if (p.rows == 0 || p.columns == 0) return;
   // Some four parts a thread. Parts that share columns pack the same of B, parts that share rows read, and some pack, the same of
   // A: columns are split where A is small and read in place, rows where there are many or A has to be packed.
   const int64_t wanted = 4 * ctx->threads;
@@ -376,9 +374,8 @@ int multiply_parallel(const pt_context* ctx, const Product& p) {
     part.rows = (row_part + 1) * p.rows / row_parts - row;
     part.columns = smaller(p.columns, (column_part + 1) * panels / column_parts * WIDTH) - column;
     if (p.bias) part.bias += column;
-    multiply(part, scratch + thread * PRODUCT_SCRATCH);
+    multiply(part, static_cast<char*>(scratch) + thread * PRODUCT_SCRATCH);
   });
-  return 0;
 }
 
 }  // namespace PT_NAMESPACE

@@ -38,7 +38,10 @@ constexpr int64_t PRODUCT_SCRATCH = 1280 * 1024;  // bytes that multiply() needs
 
 void multiply(const Product& product, void* scratch);
 
-// On all compute threads. Nonzero when there is no memory for scratch (the context said so).
-int multiply_parallel(const pt_context* ctx, const Product& product);
+// Scratch for multiply_parallel, taken once an op; null when there is no memory (the context said so).
+PT_INLINE void* parallel_scratch(const pt_context* ctx) { return ctx->scratch(ctx, ctx->threads * PRODUCT_SCRATCH); }
+
+// On all compute threads.
+void multiply_parallel(const pt_context* ctx, const Product& product, void* scratch);
 
 }  // namespace PT_NAMESPACE

@@ -7,8 +7,11 @@ namespace PT_NAMESPACE {
 
 int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
-  return multiply_parallel(
-      ctx, {f32(y), N, row_major(f32(x), K), transposed(f32(weight), K), M, N, K, Sum::blocks, f32(bias)});
+  void* scratch = parallel_scratch(ctx);
+  if (!scratch) return 1;
+  multiply_parallel(ctx, {f32(y), N, row_major(f32(x), K), transposed(f32(weight), K), M, N, K, Sum::blocks, f32(bias)},
+                    scratch);
+  return 0;
 }
 
 static void add_column_sums(const pt_context* ctx, float* sums, const float* x, int64_t rows, int64_t columns) {
@@ -21,13 +24,15 @@ static void add_column_sums(const pt_context* ctx, float* sums, const float* x, 
 int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy, pt_tensor x,
                     pt_tensor weight) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  void* scratch = parallel_scratch(ctx);
+  if (!scratch) return 1;
   if (dbias.data) add_column_sums(ctx, f32(dbias), f32(dy), M, N);
-  if (dx.data && multiply_parallel(ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N,
-                                         Sum::blocks, nullptr}))
-    return 1;
-  if (dweight.data && multiply_parallel(ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M,
-                                              Sum::chain, nullptr}))
-    return 1;
+  if (dx.data)
+    multiply_parallel(
+        ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N, Sum::blocks, nullptr}, scratch);
+  if (dweight.data)
+    multiply_parallel(
+        ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M, Sum::chain, nullptr}, scratch);
   return 0;
 }
 

@@ -76,7 +76,8 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
   const int64_t chunk_columns = smaller(V, GRADIENT_FLOATS / chunk_rows / VOCABULARY_BLOCK * VOCABULARY_BLOCK);
   const int64_t stride = chunk_columns + LANES;
   auto* dz = static_cast<float*>(ctx->scratch(ctx, chunk_rows * stride * sizeof(float)));
-  if (!dz) return 1;
+  void* scratch = parallel_scratch(ctx);
+  if (!dz || !scratch) return 1;
 
   for (int64_t first = 0; first < V; first += chunk_columns) {
     const int64_t columns = smaller(chunk_columns, V - first);
@@ -84,9 +85,9 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
       const int64_t rows = smaller(chunk_rows, M - begin);
       const float* part = f32(weight) + first * C;
       const float* inputs = f32(x) + begin * C;
-      if (multiply_parallel(
-              ctx, {dz, stride, row_major(inputs, C), transposed(part, C), rows, columns, C, Sum::blocks, nullptr}))
-        return 1;
+      multiply_parallel(ctx,
+                        {dz, stride, row_major(inputs, C), transposed(part, C), rows, columns, C, Sum::blocks, nullptr},
+                        scratch);
       parallel_ranges(ctx, rows, 16, [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; row++) {
           float* line = dz + row * stride;
@@ -107,12 +108,16 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
           if (here) line[target] = at_target;
         }
       });
-      if (dx.data && multiply_parallel(ctx, {f32(dx) + begin * C, C, row_major(dz, stride), row_major(part, C), rows, C,
-                                             columns, first > 0 ? Sum::more_blocks : Sum::blocks, nullptr}))
-        return 1;
-      if (dweight.data && multiply_parallel(ctx, {f32(dweight) + first * C, C, transposed(dz, stride),
-                                                  row_major(inputs, C), columns, C, rows, Sum::chain, nullptr}))
-        return 1;
+      const Sum sum = first > 0 ? Sum::more_blocks : Sum::blocks;
+      if (dx.data)
+        multiply_parallel(
+            ctx, {f32(dx) + begin * C, C, row_major(dz, stride), row_major(part, C), rows, C, columns, sum, nullptr},
+            scratch);
+      if (dweight.data)
+        multiply_parallel(ctx,
+                          {f32(dweight) + first * C, C, transposed(dz, stride), row_major(inputs, C), columns, C, rows,
+                           Sum::chain, nullptr},
+                          scratch);
     }
   }
   return 0;

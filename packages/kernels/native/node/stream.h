@@ -177,21 +177,21 @@ class Stream {
     }
     char* result = chunks_.back().data + chunk_used_;
     chunk_used_ += bytes;
+    scratch_used_ += bytes;
     return result;
   }
 
-  // One chunk as large as the largest op needed is kept for the next op.
+  // What took several chunks this time is one chunk next time: as large as the hungriest op so far needed, no larger.
   void release_scratch() {
-    int64_t total = 0;
-    for (const Chunk& chunk : chunks_) total += chunk.bytes;
-    if (total > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(total, std::memory_order_relaxed);
-    if (chunks_.size() > 1) {
-      for (const Chunk& chunk : chunks_) free(chunk.data);
-      chunks_.clear();
-      void* data = aligned_alloc(64, static_cast<size_t>(total));
-      if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), total});
-    }
+    const int64_t used = scratch_used_;
     chunk_used_ = 0;
+    scratch_used_ = 0;
+    if (used > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(used, std::memory_order_relaxed);
+    if (chunks_.size() < 2) return;
+    for (const Chunk& chunk : chunks_) free(chunk.data);
+    chunks_.clear();
+    void* data = aligned_alloc(64, static_cast<size_t>(used));
+    if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), used});
   }
 
   static constexpr int64_t kChunk = 1 << 20;
@@ -213,6 +213,7 @@ class Stream {
   std::string failure_;
   std::vector<Chunk> chunks_;
   int64_t chunk_used_ = 0;
+  int64_t scratch_used_ = 0;
 };
 
 }  // namespace posttrain
