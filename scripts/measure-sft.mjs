@@ -17,7 +17,7 @@ const device = openDevice();
 const baseline = process.memoryUsage().rss;
 const peakBefore = await probeFmaPeak(device, 1);
 const config = sftConfig.parse({
-  startedname_or_path: model,
+  model_name_or_path: model,
   data,
   output_dir: join(output, "run"),
   max_steps: Number(steps),
