@@ -81,7 +81,8 @@ inline const std::vector<Op>& op_table() {
      {__VA_ARGS__},                                          \
      [](const pt_backend* b) { return b->name != nullptr; }, \
      [](const pt_backend* b, const pt_context* ctx, const Argument* args) { return call(b->name, ctx, args); }},
-  static const std::vector<Op> table = {
+  // Never destroyed: at exit() the executor may still be at work.
+  static const std::vector<Op>& table = *new std::vector<Op>{
 #include "../abi/ops.def"
   };
 #undef OP

@@ -6,15 +6,17 @@ const how = process.argv[2];
 const device = openDevice({ threads: 2 });
 const scope: Scope = device.scope();
 
-/** One op of some seconds, and thousands behind it. */
-function fillQueue(): void {
-  const x = scope.empty([4096, 2048]);
+/** One op of some seconds at work, and thousands behind it. */
+async function fillQueue(): Promise<void> {
+  const x = scope.empty([device.path === "plain" ? 128 : 8192, 2048]);
   const w = scope.empty([8192, 2048]);
   fill(x, 1);
   fill(w, 1);
+  await device.drain();
   linear(scope, x, w);
   let y = scope.empty([4]);
   for (let i = 0; i < 3000; i++) y = scope.child((inner) => add(inner, y, y));
+  await new Promise((resolve) => setTimeout(resolve, 20));
 }
 const say = (): void => {
   process.stdout.write(`${Date.now()}`);
@@ -28,13 +30,12 @@ if (how === "worker") {
   await worker.terminate();
 } else if (how === "in-worker") {
   const { parentPort } = await import("node:worker_threads");
-  fillQueue();
+  await fillQueue();
   void device.drain();
   parentPort?.postMessage("full");
   await new Promise((resolve) => setTimeout(resolve, 60_000));
 } else {
-  fillQueue();
-  await new Promise((resolve) => setTimeout(resolve, 50)); // the long op is at work
+  await fillQueue();
   say();
   if (how === "exit") process.exit(0);
   if (how === "exit with waits") {
