@@ -94,7 +94,7 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       const weights = join(checkpoint, "model.safetensors");
       body(weights, `SHA-256 ${await sha256(weights)}`, `every answer: ${join(run, "evaluation.jsonl")}`);
       body("", "talk to it:", `npx posttrain chat --model_name_or_path ${shellQuote(checkpoint)}`);
-      body("", "fine-tune a model of your own (a Hugging Face folder) on your own conversations:");
+      body("", "fine-tune your own model (a Hugging Face folder) on your own conversations:");
       body("npx posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN");
       console.log(`\nDone in ${duration((performance.now() - started) / 1000)}.`);
     });
