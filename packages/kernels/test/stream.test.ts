@@ -30,8 +30,10 @@ beforeAll(async () => {
       return performance.now() - start;
     };
     let rounds = 1000;
-    while ((await time(rounds)) < 20) rounds *= 2;
-    roundsPerMillisecond = rounds / (await time(rounds));
+    let took = 0;
+    // The better of two: the first of them wakes threads and pages.
+    for (; took < 20; rounds *= 2) took = Math.min(await time(rounds), await time(rounds));
+    roundsPerMillisecond = rounds / 2 / took;
   });
 });
 
