@@ -1,6 +1,6 @@
 // Every op against its case file: float64 reference, finite differences, bits over cpu paths and threads, the row rule, guards.
 //
-// The mutations that were tried on the kernels, and which of these tests caught them, are listed in CONTRIBUTING.md.
+// Which faults these tests caught when they were put in by hand: README.md, "What the tests of bits catch".
 
 import { cpuPaths, type Device, openDevice } from "@posttrain/kernels";
 import { opNames } from "@posttrain/kernels/binding";
