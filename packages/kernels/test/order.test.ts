@@ -1,0 +1,483 @@
+// The order of every sum, written down a second time: what the kernels give, bit for bit, from the rules alone (ARCHITECTURE.md).
+// Tests that compare the kernels with themselves (rows, threads, paths) cannot see an order that changed everywhere at once.
+import { afterAll, describe, expect, it } from "vitest";
+import {
+  attentionBackward,
+  attentionForward,
+  linearBackward,
+  rmsNormBackward,
+  rmsNormForward,
+  tokenLogProbsBackward,
+  tokenLogProbsForward,
+} from "../src/binding.generated.js";
+import {
+  cpuPaths,
+  type Device,
+  fill,
+  linear,
+  openDevice,
+  type Scope,
+  sumSquares,
+  type Tensor,
+} from "../src/index.js";
+import { Random } from "./cases/case.js";
+import { firstDifference } from "./cases/run.js";
+import { add, blocks, byLanes, chain, div, exp, fma, mul, sqrt, sub } from "./float32.js";
+
+const sumBlock = 256;
+const keyBlock = 64;
+const vocabularyBlock = 2048;
+const round = Math.fround;
+const larger = (a: number, b: number): number => (a > b ? a : b);
+
+const devices = cpuPaths().map((path) => openDevice({ path, threads: 2 }));
+afterAll(async () => {
+  for (const device of devices) await device.close();
+});
+
+const random = new Random(42);
+const normal = (...shape: number[]): Float32Array => random.normal(shape).data as Float32Array;
+/** Element `column` of row `row`. */
+const at = (data: ArrayLike<number>, width: number, row: number, column: number): number =>
+  data[row * width + column] as number;
+
+/** Runs `body` on every path and compares what it returns, tensor by tensor, with `expected`. */
+async function expectBits(
+  expected: Readonly<Record<string, Float32Array>>,
+  body: (scope: Scope, device: Device) => Readonly<Record<string, Tensor>>,
+): Promise<void> {
+  for (const device of devices) {
+    await device.run(async (scope) => {
+      const made = body(scope, device);
+      for (const [name, values] of Object.entries(expected)) {
+        expect(values.every(Number.isFinite), `the rule for ${name}`).toBe(true);
+        const found = await (made[name] as Tensor).read();
+        const first = firstDifference(values, found);
+        expect(first, `${name} on ${device.path}: ${found[first]}, by the rule ${values[first]}`).toBe(-1);
+      }
+    });
+  }
+}
+const filled = (scope: Scope, shape: readonly number[], value: number): Tensor => {
+  const tensor = scope.empty(shape);
+  fill(tensor, value);
+  return tensor;
+};
+const matrix = (
+  rows: number,
+  columns: number,
+  element: (row: number, column: number) => number,
+): Float32Array =>
+  Float32Array.from({ length: rows * columns }, (_, i) => element(Math.floor(i / columns), i % columns));
+
+describe("linear", () => {
+  const [M, N, K] = [3, 530, 600];
+  const [x, w, bias, dy] = [normal(M, K), normal(N, K), normal(N), normal(M, N)];
+
+  it("sums along K by blocks of 256, each one chain, and adds the bias last", async () => {
+    const y = matrix(M, N, (m, n) =>
+      add(
+        blocks(
+          K,
+          sumBlock,
+          (k) => at(x, K, m, k),
+          (k) => at(w, K, n, k),
+        ),
+        bias[n] as number,
+      ),
+    );
+    await expectBits({ y }, (scope) => ({
+      y: linear(scope, scope.from(x, [M, K]), scope.from(w, [N, K]), scope.from(bias)),
+    }));
+  });
+
+  it("sums dx along N by blocks of 256; dweight and dbias are chains over tokens from the stored gradient", async () => {
+    const dx = matrix(M, K, (m, k) =>
+      blocks(
+        N,
+        sumBlock,
+        (n) => at(dy, N, m, n),
+        (n) => at(w, K, n, k),
+      ),
+    );
+    const dweight = matrix(N, K, (n, k) =>
+      chain(
+        0,
+        M,
+        (m) => at(dy, N, m, n),
+        (m) => at(x, K, m, k),
+        0.5,
+      ),
+    );
+    const dbias = Float32Array.from({ length: N }, (_, n) =>
+      [0, 1, 2].reduce((sum, m) => add(sum, at(dy, N, m, n)), 0.5),
+    );
+    await expectBits({ dx, dweight, dbias }, (scope) => {
+      const made = {
+        dx: scope.empty([M, K]),
+        dweight: filled(scope, [N, K], 0.5),
+        dbias: filled(scope, [N], 0.5),
+      };
+      linearBackward(
+        made.dx,
+        made.dweight,
+        made.dbias,
+        scope.from(dy, [M, N]),
+        scope.from(x, [M, K]),
+        scope.from(w, [N, K]),
+      );
+      return made;
+    });
+  });
+
+  it("has one chain over 300 tokens for dweight", async () => {
+    const [rows, n, k] = [300, 5, 7];
+    const [many, gradient, weight] = [normal(rows, k), normal(rows, n), normal(n, k)];
+    const dweight = matrix(n, k, (i, j) =>
+      chain(
+        0,
+        rows,
+        (m) => at(gradient, n, m, i),
+        (m) => at(many, k, m, j),
+        -2,
+      ),
+    );
+    await expectBits({ dweight }, (scope) => {
+      const made = filled(scope, [n, k], -2);
+      linearBackward(
+        null,
+        made,
+        null,
+        scope.from(gradient, [rows, n]),
+        scope.from(many, [rows, k]),
+        scope.from(weight, [n, k]),
+      );
+      return { dweight: made };
+    });
+  });
+});
+
+describe("rms_norm", () => {
+  const [M, C] = [20, 77];
+  const [x, residual, weight, dy] = [normal(M, C), normal(M, C), normal(C), normal(M, C)];
+  const sum = x.map((value, i) => add(value, residual[i] as number));
+  const s = (m: number, c: number): number => at(sum, C, m, c);
+  const rstd = Float32Array.from({ length: M }, (_, m) =>
+    div(
+      1,
+      sqrt(
+        add(
+          div(
+            byLanes(C, 0, (c, lane) => fma(s(m, c), s(m, c), lane)),
+            C,
+          ),
+          round(1e-6),
+        ),
+      ),
+    ),
+  );
+  const r = (m: number): number => rstd[m] as number;
+
+  it("sums squares in 16 lanes and the tree", async () => {
+    const y = matrix(M, C, (m, c) => mul(mul(s(m, c), r(m)), weight[c] as number));
+    await expectBits({ sum, rstd, y }, (scope) => {
+      const made = { y: scope.empty([M, C]), rstd: scope.empty([M]), sum: scope.empty([M, C]) };
+      rmsNormForward(
+        made.y,
+        made.rstd,
+        made.sum,
+        scope.from(x, [M, C]),
+        scope.from(residual, [M, C]),
+        scope.from(weight),
+        1e-6,
+      );
+      return made;
+    });
+  });
+
+  it("sums dx in lanes, dweight as a chain over tokens from the stored gradient", async () => {
+    const g = (m: number, c: number): number => mul(at(dy, C, m, c), weight[c] as number);
+    const dx = matrix(M, C, (m, c) => {
+      const t = div(
+        mul(
+          byLanes(C, 0, (i, lane) => fma(g(m, i), s(m, i), lane)),
+          r(m),
+        ),
+        C,
+      );
+      return mul(r(m), fma(-mul(s(m, c), r(m)), t, g(m, c)));
+    });
+    const dweight = Float32Array.from({ length: C }, (_, c) =>
+      chain(
+        0,
+        M,
+        (m) => at(dy, C, m, c),
+        (m) => mul(s(m, c), r(m)),
+        3,
+      ),
+    );
+    await expectBits({ dx, dweight }, (scope) => {
+      const made = { dx: scope.empty([M, C]), dweight: filled(scope, [C], 3) };
+      rmsNormBackward(
+        made.dx,
+        made.dweight,
+        scope.from(dy, [M, C]),
+        null,
+        scope.from(sum, [M, C]),
+        scope.from(weight),
+        scope.from(rstd),
+      );
+      return made;
+    });
+  });
+});
+
+// Two sequences, two query heads for each of two key-value heads.
+describe.each([16, 10])("attention with heads of %s", (D) => {
+  const [H, G] = [4, 2];
+  const starts = Int32Array.of(0, 5, 155);
+  const M = starts.at(-1) as number;
+  const scale = round(0.3);
+  const [q, k, v, dy] = [normal(M, H * D), normal(M, G * D), normal(M, G * D), normal(M, H * D)];
+  const element = (data: Float32Array, heads: number, row: number, head: number, d: number): number =>
+    data[(row * heads + head) * D + d] as number;
+  const group = (h: number): number => h / (H / G);
+  const first = (row: number): number => (row < 5 ? 0 : 5);
+  const score = (i: number, h: number, j: number): number =>
+    mul(
+      chain(
+        0,
+        D,
+        (d) => element(q, H, i, h, d),
+        (d) => element(k, G, j, Math.floor(group(h)), d),
+      ),
+      scale,
+    );
+  const y = new Float32Array(M * H * D);
+  const lse = new Float32Array(M * H);
+  for (let i = 0; i < M; i++)
+    for (let h = 0; h < H; h++) {
+      const g = Math.floor(group(h));
+      let m = Number.NEGATIVE_INFINITY;
+      let l = 0;
+      const o = new Array<number>(D).fill(0);
+      for (let block = first(i); block <= i; block += keyBlock) {
+        const keys = Math.min(keyBlock, i + 1 - block);
+        const s = Array.from({ length: keys }, (_, j) => score(i, h, block + j));
+        const here = s.reduce(larger);
+        const p = s.map((value) => exp(sub(value, here)));
+        const sum = byLanes(keys, 0, (j, lane) => add(lane, p[j] as number));
+        const both = larger(m, here);
+        const [keep, enter] = [exp(sub(m, both)), exp(sub(here, both))];
+        m = both;
+        l = fma(sum, enter, mul(l, keep));
+        for (let d = 0; d < D; d++) {
+          const part = chain(
+            0,
+            keys,
+            (j) => p[j] as number,
+            (j) => element(v, G, block + j, g, d),
+          );
+          o[d] = fma(part, enter, mul(o[d] as number, keep));
+        }
+      }
+      for (let d = 0; d < D; d++) y[(i * H + h) * D + d] = div(o[d] as number, l);
+      lse[i * H + h] = m + Math.log(l);
+    }
+
+  it("joins blocks of 64 keys in order, each from zero against its own maximum", async () => {
+    await expectBits({ y }, (scope) => {
+      const made = { y: scope.empty([M, H, D]), lse: scope.empty([M, H]) };
+      attentionForward(
+        made.y,
+        made.lse,
+        scope.from(q, [M, H, D]),
+        scope.from(k, [M, G, D]),
+        scope.from(v, [M, G, D]),
+        scope.from(starts),
+        0.3,
+      );
+      return made;
+    });
+  });
+
+  it("sums dq over keys, dk and dv over heads and queries, as chains in ascending order", async () => {
+    const p = new Map<number, number>();
+    const ds = new Map<number, number>();
+    const pair = (i: number, h: number, j: number): number => (i * H + h) * M + j;
+    for (let i = 0; i < M; i++)
+      for (let h = 0; h < H; h++) {
+        const delta = byLanes(D, 0, (d, lane) => fma(element(dy, H, i, h, d), element(y, H, i, h, d), lane));
+        for (let j = first(i); j <= i; j++) {
+          const weight = exp(sub(score(i, h, j), lse[i * H + h] as number));
+          const dp = chain(
+            0,
+            D,
+            (d) => element(dy, H, i, h, d),
+            (d) => element(v, G, j, Math.floor(group(h)), d),
+          );
+          p.set(pair(i, h, j), weight);
+          ds.set(pair(i, h, j), mul(weight, sub(dp, delta)));
+        }
+      }
+    const dq = new Float32Array(M * H * D);
+    const dk = new Float32Array(M * G * D);
+    const dv = new Float32Array(M * G * D);
+    for (let i = 0; i < M; i++)
+      for (let h = 0; h < H; h++)
+        for (let d = 0; d < D; d++)
+          dq[(i * H + h) * D + d] = mul(
+            chain(
+              first(i),
+              i + 1,
+              (j) => ds.get(pair(i, h, j)) as number,
+              (j) => element(k, G, j, Math.floor(group(h)), d),
+            ),
+            scale,
+          );
+    for (let j = 0; j < M; j++)
+      for (let g = 0; g < G; g++)
+        for (let d = 0; d < D; d++) {
+          let [sumK, sumV] = [0, 0];
+          for (let h = g * 2; h < g * 2 + 2; h++)
+            for (let i = j; i < (j < 5 ? 5 : M); i++) {
+              sumK = fma(ds.get(pair(i, h, j)) as number, element(q, H, i, h, d), sumK);
+              sumV = fma(p.get(pair(i, h, j)) as number, element(dy, H, i, h, d), sumV);
+            }
+          dk[(j * G + g) * D + d] = mul(sumK, scale);
+          dv[(j * G + g) * D + d] = sumV;
+        }
+    await expectBits({ dq, dk, dv }, (scope) => {
+      const made = { dq: scope.empty([M, H, D]), dk: scope.empty([M, G, D]), dv: scope.empty([M, G, D]) };
+      const [queries, heads] = [
+        [M, H, D],
+        [M, G, D],
+      ];
+      attentionBackward(
+        made.dq,
+        made.dk,
+        made.dv,
+        scope.from(dy, queries),
+        scope.from(y, queries),
+        scope.from(lse, [M, H]),
+        scope.from(q, queries),
+        scope.from(k, heads),
+        scope.from(v, heads),
+        scope.from(starts),
+        0.3,
+      );
+      return made;
+    });
+  });
+});
+
+describe("token_log_probs", () => {
+  const [M, C, V] = [3, 20, 4500];
+  const [x, w, dlogProb] = [normal(M, C), normal(V, C), normal(M)];
+  const targets = Int32Array.of(0, 4499, 2050);
+  const factor = round(1 / 0.7);
+  const z = matrix(M, V, (m, n) =>
+    mul(
+      chain(
+        0,
+        C,
+        (c) => at(x, C, m, c),
+        (c) => at(w, C, n, c),
+      ),
+      factor,
+    ),
+  );
+
+  it("sums blocks of 2,048 logits in lanes against their own maximum, and joins them in double", async () => {
+    const meanLogit = new Float32Array(M);
+    const logSumExp = new Float32Array(M);
+    for (let m = 0; m < M; m++) {
+      let [maximum, sum, total] = [Number.NEGATIVE_INFINITY, 0, 0];
+      for (let block = 0; block < V; block += vocabularyBlock) {
+        const columns = Math.min(vocabularyBlock, V - block);
+        const logit = (j: number): number => at(z, V, m, block + j);
+        const here = byLanes(columns, Number.NEGATIVE_INFINITY, (j, lane) => larger(logit(j), lane), larger);
+        const part = byLanes(columns, 0, (j, lane) => add(lane, exp(sub(logit(j), here))));
+        total += byLanes(columns, 0, (j, lane) => add(lane, logit(j)));
+        const both = larger(maximum, here);
+        sum = block === 0 ? part : sum * exp(sub(maximum, both)) + part * exp(sub(here, both));
+        maximum = both;
+      }
+      meanLogit[m] = total / V;
+      logSumExp[m] = maximum + Math.log(sum);
+    }
+    await expectBits({ meanLogit, logSumExp }, (scope) => {
+      const [logProb, entropy, lse, mean] = [1, 2, 3, 4].map(() => scope.empty([M])) as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+      ];
+      tokenLogProbsForward(
+        logProb,
+        entropy,
+        lse,
+        mean,
+        scope.empty([M], "i32"),
+        scope.from(x, [M, C]),
+        scope.from(w, [V, C]),
+        scope.from(targets),
+        1 / 0.7,
+      );
+      return { meanLogit: mean, logSumExp: lse };
+    });
+  });
+
+  it("sums dx over the vocabulary by blocks of 256, dweight over rows from the stored gradient", async () => {
+    const lse = Float32Array.of(5, 5.5, 6);
+    const dz = matrix(M, V, (m, n) => {
+      const rest = exp(sub(at(z, V, m, n), lse[m] as number));
+      return mul(mul(factor, dlogProb[m] as number), n === targets[m] ? sub(1, rest) : sub(0, rest));
+    });
+    const dx = matrix(M, C, (m, c) =>
+      blocks(
+        V,
+        sumBlock,
+        (n) => at(dz, V, m, n),
+        (n) => at(w, C, n, c),
+      ),
+    );
+    const dweight = matrix(V, C, (n, c) =>
+      chain(
+        0,
+        M,
+        (m) => at(dz, V, m, n),
+        (m) => at(x, C, m, c),
+        0.25,
+      ),
+    );
+    await expectBits({ dx, dweight }, (scope) => {
+      const made = { dx: scope.empty([M, C]), dweight: filled(scope, [V, C], 0.25) };
+      tokenLogProbsBackward(
+        made.dx,
+        made.dweight,
+        scope.from(dlogProb),
+        scope.from(x, [M, C]),
+        scope.from(w, [V, C]),
+        scope.from(targets),
+        scope.from(lse),
+        1 / 0.7,
+      );
+      return made;
+    });
+  });
+});
+
+it("sum_squares adds blocks of 4,096 in 16 lanes and the tree, in double", async () => {
+  const x = normal(10_000);
+  let expected = 0;
+  for (let block = 0; block < x.length; block += 4096) {
+    const count = Math.min(4096, x.length - block);
+    const term = (i: number, lane: number): number => lane + (x[block + i] as number) ** 2;
+    expected += byLanes(count, 0, term, (a, b) => a + b);
+  }
+  for (const device of devices)
+    await device.run(async (scope) => {
+      expect((await sumSquares(scope, scope.from(x)).read())[0], device.path).toBe(expected);
+    });
+});
