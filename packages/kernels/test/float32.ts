@@ -43,7 +43,7 @@ export function exp(value: number): number {
 }
 
 /** Lanes 0..15: i with i+8, then i+4, i+2, i+1. */
-export function tree(lanes: readonly number[], combine: (a: number, b: number) => number = add): number {
+function tree(lanes: readonly number[], combine: (a: number, b: number) => number = add): number {
   let row = lanes;
   for (let width = 8; width >= 1; width /= 2)
     row = Array.from({ length: width }, (_, i) => combine(row[i] as number, row[i + width] as number));
