@@ -539,6 +539,7 @@ describe("memory", () => {
     const open = small.scope();
     const total = open.empty([1], "f64");
     const x = ones([10, 1 << 20], open);
+    await small.drain();
     kernels.probeFmaForward(open.empty([1]), 20_000_000);
     kernels.sumSquaresForward(total, x);
     open.release(x);

@@ -468,6 +468,25 @@ describe("token_log_probs", () => {
   });
 });
 
+it("a fused multiply-add is rounded once, where a sum in double would be halfway between two floats", async () => {
+  const [up, down] = [1 + 2 ** -18, 1 - 2 ** -18];
+  // c + 2^-24 (1 - 2^-36): just below halfway from an odd c to the even number above it; and its mirror images.
+  const cases = [1, -1].flatMap((sign) => [
+    { c: sign * (1 + 2 ** -23), a: sign * up, expected: sign * (1 + 2 ** -23) },
+    { c: sign * (1 + 2 ** -22), a: -sign * up, expected: sign * (1 + 2 ** -22) },
+    { c: sign * (1 + 2 ** -23), a: -sign * up, expected: sign * (1 + 2 ** -23) },
+  ]);
+  const y = Float32Array.from(cases, ({ expected }) => expected);
+  for (const [i, { c, a }] of cases.entries()) expect(fma(a * 2 ** -12, down * 2 ** -12, c)).toBe(y[i]);
+  await expectBits({ y }, (scope) => {
+    const x = scope.from(Float32Array.from(cases.flatMap(({ c, a }) => [c, a * 2 ** -12])), [
+      cases.length,
+      2,
+    ]);
+    return { y: linear(scope, x, scope.from(Float32Array.of(1, down * 2 ** -12), [1, 2])) };
+  });
+});
+
 it("sum_squares adds blocks of 4,096 in 16 lanes and the tree, in double", async () => {
   const x = normal(10_000);
   let expected = 0;

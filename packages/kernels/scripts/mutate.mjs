@@ -1,0 +1,381 @@
+// `npm run test:mutations`: puts faults into a copy of native/, one after the other, builds each, and runs the tests that should see
+// it. A fault that no test sees survives, and the run fails. Arguments pick faults by a part of their name.
+//
+// The tests named with a fault are those meant to catch it; "caught by" is what did. Not part of npm test: it takes many minutes.
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const kernels = join(root, "packages/kernels");
+const work = join(kernels, "build/mutation"); // native/ and build/ side by side, as the Makefile expects
+const variant = "mutation/build/release";
+
+const ops = (name) => ["packages/kernels/test/ops.test.ts", "-t", name];
+const order = ["packages/kernels/test/order.test.ts"];
+const accumulation = ["packages/kernels/test/accumulation.test.ts"];
+const sameBits = ["tests/same-bits.test.ts"];
+const sampler = ["tests/sampler-is-trainer.test.ts"];
+const lifetime = ["packages/kernels/test/lifetime.test.ts"];
+const stream = ["packages/kernels/test/stream.test.ts"];
+
+/** name: what is wrong; file under native/; from (must occur once) and to; tests: vitest arguments, tried in order. */
+const faults = [
+  {
+    name: "attention: blocks of 32 keys instead of 64",
+    file: "cpu/attention.h",
+    from: "constexpr int64_t KEY_BLOCK = 64;",
+    to: "constexpr int64_t KEY_BLOCK = 32;",
+    tests: [order],
+  },
+  {
+    name: "attention: key blocks begin elsewhere in a batch (at the first sequence's phase)",
+    file: "cpu/attention.cpp",
+    // The first block of a sequence ends where a block of the whole batch would.
+    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock at = block(b);",
+    to: "const int64_t phase = lse_stride > 1 ? KEY_BLOCK - 24 : KEY_BLOCK;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? phase : KEY_BLOCK)) {\n    const int64_t keys = smaller(b == 0 ? phase : KEY_BLOCK, all_keys - start);\n    KeyBlock at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
+    tests: [order, sampler],
+  },
+  {
+    name: "attention: blocks counted back from the last key",
+    file: "cpu/attention.cpp",
+    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock at = block(b);",
+    to: "const int64_t lead = (all_keys - 1) % KEY_BLOCK + 1;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? lead : KEY_BLOCK)) {\n    const int64_t keys = b == 0 ? lead : KEY_BLOCK;\n    KeyBlock at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
+    tests: [["packages/kernels/test/attention.test.ts"], sameBits],
+  },
+  {
+    name: "attention: lazy rescale (a maximum that grows by less than 8 is kept)",
+    file: "cpu/attention.cpp",
+    from: "const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);",
+    to: "const f32x16 old = load(m + r), here = load(block_max);\n      alignas(64) float grown[LANES];\n      store(grown, max(old, here));\n      for (int64_t i = 0; i < n; i++) if (grown[i] < m[r + i] + 8.0f) grown[i] = m[r + i];\n      const f32x16 both = load(grown);",
+    tests: [order],
+  },
+  {
+    name: "attention: sums of the running output restarted at each block",
+    file: "cpu/attention.cpp",
+    from: "store(to + d, fma(load(block_o + j * padded + d), c, mul(load(to + d), a)));",
+    to: "store(to + d, mul(load(block_o + j * padded + d), c));",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention: lane sums kept over blocks (a missing reset)",
+    file: "cpu/attention.cpp",
+    from: "memset(o, 0, rows * padded * sizeof(float));",
+    to: "",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention: one key too many is seen",
+    file: "cpu/attention.cpp",
+    from: "visible[0] = smaller(keys, w.first + r / w.heads + 1 - start);",
+    to: "visible[0] = smaller(keys, w.first + r / w.heads + 2 - start);",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention backward: dk not multiplied by the scale",
+    file: "cpu/attention_backward.cpp",
+    from: "put_scaled(dk + start * g.k_stride, g.k_stride, dk_sum, padded, keys, size, g.scale);",
+    to: "put_scaled(dk + start * g.k_stride, g.k_stride, dk_sum, padded, keys, size, 1.0f);",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention backward: query heads in descending order",
+    file: "cpu/attention_backward.cpp",
+    from: "for (int64_t h = 0; h < g.heads; h++) {\n    for (int64_t t = b; t * KEY_BLOCK < g.tokens; t++) {",
+    to: "for (int64_t h = g.heads - 1; h >= 0; h--) {\n    for (int64_t t = b; t * KEY_BLOCK < g.tokens; t++) {",
+    tests: [order],
+  },
+  {
+    name: "products: blocks of 512 along K",
+    file: "cpu/gemm.h",
+    from: "constexpr int64_t SUM_BLOCK = 256;",
+    to: "constexpr int64_t SUM_BLOCK = 512;",
+    make: { from: "FLAT_DEPTH_BLOCK = 8192 / WIDTH", to: "FLAT_DEPTH_BLOCK = 16384 / WIDTH" },
+    tests: [order],
+  },
+  {
+    name: "products: few rows in shorter blocks than many",
+    file: "cpu/gemm.cpp",
+    from: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;",
+    to: "const int64_t chain = tile.from_c ? block.depth : p.rows <= 4 ? SUM_BLOCK / 2 : SUM_BLOCK;",
+    tests: [ops("linear"), sampler],
+  },
+  {
+    name: "products: two accumulators along K, added at the end",
+    file: "cpu/gemm.cpp",
+    from: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;",
+    to: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK / 2;",
+    tests: [order],
+  },
+  {
+    name: "products: a gradient in two chains (a tree over tokens)",
+    file: "cpu/gemm.cpp",
+    from: "tile.from_c = p.sum == Sum::chain;",
+    to: "tile.from_c = false;",
+    tests: [accumulation, sameBits],
+  },
+  {
+    name: "products: the inner dimension split over threads by rows of tokens",
+    file: "cpu/linear.cpp",
+    from: "for (int64_t row = 0; row < rows; row++)\n      for (int64_t c = begin; c < end; c++) sums[c] += x[row * columns + c];",
+    to: "for (int64_t c = begin; c < end; c++) {\n      float part[2] = {0, 0};\n      for (int64_t row = 0; row < rows; row++) part[row >= rows / ctx->threads] += x[row * columns + c];\n      sums[c] += part[0] + part[1];\n    }",
+    tests: [ops("linear"), accumulation],
+  },
+  {
+    name: "products: the last column of a panel dropped",
+    file: "cpu/gemm.cpp",
+    from: "tile.columns = smaller(WIDTH, block.columns - j);",
+    to: "tile.columns = smaller(WIDTH, block.columns - j - (block.columns - j < WIDTH ? 1 : 0));",
+    tests: [ops("linear")],
+  },
+  {
+    name: "products: the bias added to every block",
+    file: "cpu/gemm.cpp",
+    from: "tile.bias = p.bias && last ? p.bias + column : nullptr;",
+    to: "tile.bias = p.bias ? p.bias + column : nullptr;",
+    tests: [ops("linear")],
+  },
+  {
+    name: "fma: product and sum rounded apart on AVX2",
+    file: "cpu/simd.h",
+    from: "return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};",
+    to: "return {_mm256_add_ps(_mm256_mul_ps(x.a, y.a), z.a), _mm256_add_ps(_mm256_mul_ps(x.b, y.b), z.b)};",
+    tests: [ops("rms_norm")],
+  },
+  {
+    name: "fma: emulation without rounding to odd on plain",
+    file: "cpu/simd.h",
+    from: "const long_lanes odd = bits + (step & inexact & even);",
+    to: "const long_lanes odd = bits + (step & inexact & even & 0);",
+    tests: [order],
+  },
+  {
+    name: "the tree of simd.h as a chain",
+    file: "cpu/simd.h",
+    from: "PT_INLINE float reduce_add(f32x16 a) {\n  float x[LANES];\n  store(x, a);\n  for (int width = 8; width > 0; width /= 2)\n    for (int i = 0; i < width; i++) x[i] = x[i] + x[i + width];\n  return x[0];",
+    to: "PT_INLINE float reduce_add(f32x16 a) {\n  float x[LANES];\n  store(x, a);\n  for (int i = 1; i < LANES; i++) x[0] = x[0] + x[i];\n  return x[0];",
+    tests: [order],
+  },
+  {
+    name: "rms_norm backward: dweight over tokens in reverse",
+    file: "cpu/rms_norm.cpp",
+    from: "for (int64_t m = 0; m < tokens; m++) {",
+    to: "for (int64_t m = tokens - 1; m >= 0; m--) {",
+    tests: [order, sameBits],
+  },
+  {
+    name: "rms_norm backward: the sign of the mean's term",
+    file: "cpu/rms_norm.cpp",
+    from: "fma(negate(normal), t, g)",
+    to: "fma(normal, t, g)",
+    tests: [ops("rms_norm")],
+  },
+  {
+    name: "swiglu backward: dgate and dup exchanged",
+    file: "cpu/swiglu.cpp",
+    from: "store_first(f32(dup) + i, mul(d, mul(g, s)), n);",
+    to: "store_first(f32(dup) + i, mul(d, mul(u, s)), n);",
+    tests: [ops("swiglu")],
+  },
+  {
+    name: "rope backward: turned the wrong way",
+    file: "cpu/rope.cpp",
+    from: "fma(a, cosine, BACK ? bs : negate(bs))",
+    to: "fma(a, cosine, BACK ? negate(bs) : negate(bs))",
+    tests: [ops("rope")],
+  },
+  {
+    name: "embedding backward: the last column of a range forgotten",
+    file: "cpu/rows.h",
+    from: "for (int64_t c = begin; c < end; c++) to[c] += from[c];",
+    to: "for (int64_t c = begin; c < end - (end < columns); c++) to[c] += from[c];",
+    tests: [ops("embedding")],
+  },
+  {
+    name: "gather_rows backward: dx not cleared",
+    file: "cpu/gather_rows.cpp",
+    from: "memset(to + begin, 0, (end - begin) * sizeof(float));",
+    to: "(void)to, (void)begin, (void)end;",
+    tests: [ops("gather_rows")],
+  },
+  {
+    name: "token_log_probs: vocabulary blocks that depend on the number of rows",
+    file: "cpu/token_log_probs.cpp",
+    from: "const int64_t first = block * VOCABULARY_BLOCK, columns = smaller(VOCABULARY_BLOCK, V - first);\n      float* logits",
+    to: "const int64_t cut = M > 1 ? 0 : LANES, first = block * VOCABULARY_BLOCK - (block > 0 ? cut : 0);\n      const int64_t columns = smaller(VOCABULARY_BLOCK * (block + 1) - cut, V) - first;\n      float* logits",
+    tests: [ops("token_log_probs"), sampler],
+  },
+  {
+    name: "token_log_probs: blocks of 1,024 words",
+    file: "cpu/token_log_probs.h",
+    from: "constexpr int64_t VOCABULARY_BLOCK = 2048;",
+    to: "constexpr int64_t VOCABULARY_BLOCK = 1024;",
+    tests: [order],
+  },
+  {
+    name: "token_log_probs: dx restarted at each chunk of the vocabulary",
+    file: "cpu/token_log_probs.cpp",
+    from: "const Sum sum = first > 0 ? Sum::more_blocks : Sum::blocks;",
+    to: "const Sum sum = Sum::blocks;",
+    tests: [ops("token_log_probs")],
+  },
+  {
+    name: "sample: another temperature's rounding than token_log_probs",
+    file: "cpu/sample.cpp",
+    from: "for (int64_t i = 0; i < count; i++) z[i] = z[i] * f.inverse_temperature;",
+    to: "for (int64_t i = 0; i < count; i++) z[i] = z[i] / f.inverse_temperature;",
+    tests: [ops("sample")],
+  },
+  {
+    name: "adamw: decay after the step",
+    file: "cpu/adamw.cpp",
+    from: "store_first(to, sub(p, div(mul(splat(step), mean), divisor)), n);",
+    to: "store_first(to, mul(sub(load_first(to, n), div(mul(splat(step), mean), divisor)), splat(keep)), n);",
+    tests: [ops("adamw")],
+  },
+  {
+    name: "sum_squares: blocks that depend on the threads",
+    file: "cpu/sum_squares.cpp",
+    from: "const int64_t n = elements(x), blocks = ceil_div(n, SUM_BLOCK);",
+    to: "const int64_t SUM_BLOCK = 2048 * (1 + ctx->threads), n = elements(x), blocks = ceil_div(n, SUM_BLOCK);",
+    tests: [ops("sum_squares"), order],
+  },
+  {
+    name: "arena: memory goes back while queued ops use it",
+    file: "node/addon.cpp",
+    from: "device->stream->wait_idle();\n    device->arena.trim();",
+    to: "device->arena.trim();",
+    tests: [["packages/kernels/test/errors.test.ts", "-t", "memory"]],
+  },
+  {
+    name: "arena: the block of a view freed with the tensor it came from",
+    file: "node/addon.cpp",
+    from: "if (--storage->views > 0) return;",
+    to: "if (--storage->views > 1) return;",
+    tests: [lifetime],
+  },
+  {
+    name: "stream: an error forgotten by the next op",
+    file: "node/stream.h",
+    from: "} else if (error.empty()) {",
+    to: "} else {",
+    tests: [["packages/kernels/test/errors.test.ts", "-t", "sticks|first error"]],
+  },
+  {
+    name: "stream: last in, first out",
+    file: "node/stream.h",
+    from: "task = std::move(tasks_.front());\n    tasks_.pop_front();",
+    to: "task = std::move(tasks_.back());\n    tasks_.pop_back();",
+    tests: [stream],
+  },
+  {
+    name: "threads: an index taken twice",
+    file: "node/threads.h",
+    from: "const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);",
+    to: "const int64_t i = next_.load(std::memory_order_relaxed);\n      next_.store(i + 1, std::memory_order_relaxed);",
+    tests: [["packages/kernels/test/accumulation.test.ts"], ops("linear"), sameBits],
+    // A race: the tests of sums see it when it happens.
+    repeat: 5,
+  },
+];
+
+function run(command, args, env = {}) {
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    timeout: 300_000,
+    maxBuffer: 1 << 28,
+  });
+  return { ok: status === 0, output: `${stdout}${stderr}` };
+}
+
+/** A copy of native/ and its release build; dependency files point into the copy, so that make builds what a fault touches. */
+function prepare() {
+  const built = run("make", ["-C", join(kernels, "native"), "-j2"]);
+  if (!built.ok) throw new Error(built.output);
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(join(work, "build"), { recursive: true });
+  cpSync(join(kernels, "native"), join(work, "native"), { recursive: true, preserveTimestamps: true });
+  cpSync(join(kernels, "build/release"), join(work, "build/release"), {
+    recursive: true,
+    preserveTimestamps: true,
+  });
+  for (const path of readdirSync(join(work, "build/release"), { recursive: true, encoding: "utf8" })) {
+    if (!path.endsWith(".d")) continue;
+    const file = join(work, "build/release", path);
+    const text = readFileSync(file, "utf8");
+    writeFileSync(file, text.replaceAll(`${kernels}/native`, `${work}/native`));
+  }
+}
+
+const build = () =>
+  run("make", [
+    "-C",
+    join(work, "native"),
+    "-j2",
+    `HEADERS=${join(root, "node_modules/node-api-headers/include")}`,
+    "WARNINGS=-w",
+  ]);
+
+/** The name of the first failed test, or undefined when all passed. A runner that died counts. */
+function failure(tests, repeat = 1) {
+  for (let i = 0; i < repeat; i++) {
+    for (const args of tests) {
+      const { ok, output } = run(
+        process.execPath,
+        [
+          "node_modules/vitest/vitest.mjs",
+          "run",
+          "--bail",
+          "1",
+          "--no-color",
+          "--reporter",
+          "default",
+          ...args,
+        ],
+        { POSTTRAIN_NATIVE_VARIANT: variant, NO_COLOR: "1" },
+      );
+      if (ok) continue;
+      return /^ FAIL {2}(.*)$/m.exec(output)?.[1]?.trim() ?? `${args.join(" ")}: the runner died`;
+    }
+  }
+  return undefined;
+}
+
+function change(file, from, to) {
+  const text = readFileSync(file, "utf8");
+  const parts = text.split(from);
+  if (parts.length !== 2) throw new Error(`${relative(work, file)}: ${parts.length - 1} places for\n${from}`);
+  writeFileSync(file, parts.join(to));
+  return () => writeFileSync(file, text);
+}
+
+prepare();
+const wanted = process.argv.slice(2);
+const chosen = faults.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const results = [];
+const clean = [...new Set(chosen.flatMap(({ tests }) => tests.map((args) => JSON.stringify(args))))];
+if (!process.argv.includes("--no-control")) {
+  const broken = clean.map((args) => failure([JSON.parse(args)])).find((name) => name !== undefined);
+  if (broken !== undefined) throw new Error(`without any fault: ${broken}`);
+  console.log(`all tests pass without a fault (${clean.length} runs)`);
+}
+for (const { name, file, from, to, make, tests, repeat } of chosen) {
+  const path = join(work, "native", file);
+  const undo = [change(path, from, to)];
+  if (make !== undefined) undo.push(change(join(work, "native/cpu/gemm.cpp"), make.from, make.to));
+  const built = build();
+  const caught = built.ok ? failure(tests, repeat) : `the compiler:\n${built.output.slice(-1500)}`;
+  results.push({ name, caught });
+  console.log(
+    `${caught === undefined ? "SURVIVED" : "caught  "}  ${name}${caught === undefined ? "" : `\n            ${caught}`}`,
+  );
+  for (const restore of undo.reverse()) restore();
+  if (!existsSync(path)) throw new Error(path);
+}
+rmSync(work, { recursive: true, force: true });
+const survived = results.filter(({ caught }) => caught === undefined).length;
+console.log(`\n${results.length - survived} caught, ${survived} survived`);
+process.exitCode = survived === 0 ? 0 : 1;
