@@ -1,0 +1,1 @@
+export { type Outcome, outcomes, type Verdict } from "./verdict.js";
