@@ -16,6 +16,9 @@ export interface InstructionRequest {
 
 export type Strictness = "strict" | "loose";
 
+/** Evidence quotes responses and parameters, which may be of any length. */
+const MAX_EVIDENCE = 500;
+
 /** What one instruction of the list came to. */
 export interface InstructionResult {
   readonly id: string;
@@ -66,10 +69,14 @@ async function checkOne(
 ): Promise<InstructionResult> {
   try {
     const finding = await firstFollowed(variants, id, kwargs);
-    return { id, outcome: finding.followed ? "pass" : "fail", evidence: finding.evidence };
+    return {
+      id,
+      outcome: finding.followed ? "pass" : "fail",
+      evidence: finding.evidence.slice(0, MAX_EVIDENCE),
+    };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { id, outcome: "infrastructure-error", evidence: error.message };
+    return { id, outcome: "infrastructure-error", evidence: error.message.slice(0, MAX_EVIDENCE) };
   }
 }
 

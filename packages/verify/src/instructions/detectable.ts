@@ -168,9 +168,13 @@ function withoutFence(text: string): string {
 
 /** Python's parser also takes NaN and the infinities. */
 export function isPythonJson(text: string): boolean {
-  return (
-    isJson(text) ||
-    isJson(text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/gs, (part) => (part[0] === '"' ? part : "0")))
+  return isJson(text) || (/NaN|Infinity/.test(text) && isJson(withoutPythonNumbers(text)));
+}
+
+/** NaN and the infinities outside strings become 0. */
+function withoutPythonNumbers(text: string): string {
+  return text.replace(/"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|-?Infinity|NaN/gs, (part) =>
+    part.startsWith('"') ? part : "0",
   );
 }
 

@@ -45,5 +45,5 @@ export const commonWords = list(`
   simple small solve someone something sometimes soon specific start stay step still stop such support take
   tell than thanks that their them then therefore think through time to today together too total try turn
   type understand understanding until up upon us use using various very want was watch we well were what
-  where whether which who whole whose why will with within without work would write year yes you your
+  where whether which whole whose why will with within without work would write year yes you your
 `);

@@ -10,13 +10,6 @@
 import { abbreviations, commonWords, sentenceStarters } from "./punkt-english.js";
 import { SPACE, strip } from "./python-text.js";
 
-interface Token {
-  readonly text: string;
-  /** Lower case; any number is `NUMBER`. */
-  readonly type: string;
-}
-
-const NUMBER = "#";
 /** Punctuation that ends a word whatever follows. The full stop is not among it: it may be part of the word. */
 const NON_WORD = "[)\";}\\]*:@'({\\[!?‘’“”«»]";
 const tokenPattern = new RegExp(
@@ -24,16 +17,23 @@ const tokenPattern = new RegExp(
     `[^\\s("\`{[:;&#*@)}\\]\\-,]\\S*?(?=$|${NON_WORD}|--|\\.\\.|,(?=$|${NON_WORD}|--|\\.\\.))|\\S`,
   "gu",
 );
+const firstTokenPattern = new RegExp(tokenPattern.source, "u");
 const candidatePattern = new RegExp(`[.?!](?=${NON_WORD}|$)`, "gu");
 const closersPattern = new RegExp(`["')\\]}‘’“”«»]+?(?:[${SPACE}]+|(?=--)|$)`, "myu");
+const wideStop = /[。！？｡।॥؟۔]/;
 const wordPattern = new RegExp(`[^${SPACE}]+`, "gu");
 
 export function splitSentences(text: string): string[] {
-  return sentenceSpans(text)
-    .map(({ start, end }) => text.slice(start, end))
-    .flatMap(splitAtWideStops)
-    .map(strip)
-    .filter((sentence) => sentence !== "");
+  const hasWideStops = wideStop.test(text);
+  const sentences: string[] = [];
+  for (const { start, end } of sentenceSpans(text)) {
+    const sentence = text.slice(start, end);
+    for (const part of hasWideStops ? splitAtWideStops(sentence) : [sentence]) {
+      const stripped = strip(part);
+      if (stripped !== "") sentences.push(stripped);
+    }
+  }
+  return sentences;
 }
 
 export function countSentences(text: string): number {
@@ -46,27 +46,34 @@ interface Span {
 }
 
 function sentenceSpans(text: string): Span[] {
+  const words = [...text.matchAll(wordPattern)].map(({ 0: run, index }) => ({ run, index }));
   const spans: Span[] = [];
   let start = 0;
-  const cut = (end: number, next: number) => {
+  for (const [index, word] of words.entries()) {
+    const following = words[index + 1];
+    const length = candidateEnd(word.run, following !== undefined);
+    if (length === undefined) continue;
+    const end = word.index + length;
+    const isInside = length < word.run.length;
+    const next = isInside ? end : following!.index;
+    const edges = [words[index - 1]?.index ?? 0, word.index, end, next] as const;
+    const after = isInside ? word.run.charAt(length) : following!.run;
+    if (!breaks(word.run.slice(0, length), after, () => index === 0 || isAtLineEdge(text, edges))) continue;
     const closed = next + closersLength(text, next);
     spans.push({ start, end: closed > next ? closed : end });
     start = closed;
-  };
-  const words = [...text.matchAll(wordPattern)];
-  for (const [index, word] of words.entries()) {
-    const end = lastCandidate(word[0], index + 1 < words.length);
-    if (end === undefined) continue;
-    const inside = end < word[0].length;
-    const after = inside ? word[0].charAt(end) : words[index + 1]![0];
-    const wordEnd = word.index + end;
-    const next = inside ? wordEnd : words[index + 1]!.index;
-    const gapBefore = text.slice(index > 0 ? words[index - 1]!.index : 0, word.index);
-    const atLineEdge = index === 0 || gapBefore.includes("\n") || text.slice(wordEnd, next).includes("\n");
-    if (breaks(word[0].slice(0, end), after, atLineEdge)) cut(wordEnd, next);
   }
   spans.push({ start, end: text.length });
   return spans;
+}
+
+/** Where the last mark in this word ends that may end a sentence, if there is one. */
+function candidateEnd(word: string, hasFollowing: boolean): number | undefined {
+  let end: number | undefined;
+  for (const { index } of word.matchAll(candidatePattern)) {
+    if (index + 1 < word.length || hasFollowing) end = index + 1;
+  }
+  return end;
 }
 
 /** Closing punctuation, with the space after it, that belongs to the sentence before. */
@@ -75,60 +82,64 @@ function closersLength(text: string, at: number): number {
   return closersPattern.exec(text)?.[0].length ?? 0;
 }
 
-/** Where the last mark that may end a sentence ends in this word, if there is one. */
-function lastCandidate(word: string, hasNext: boolean): number | undefined {
-  let last: number | undefined;
-  for (const { index } of word.matchAll(candidatePattern)) {
-    if (index + 1 < word.length || hasNext) last = index + 1;
-  }
-  return last;
+function isAtLineEdge(
+  text: string,
+  [previous, start, end, next]: readonly [number, number, number, number],
+): boolean {
+  return text.slice(previous, start).includes("\n") || text.slice(end, next).includes("\n");
 }
 
-/** Whether a sentence ends within `word` or between it and what comes after. */
-function breaks(word: string, after: string, atLineEdge: boolean): boolean {
-  const all = [...tokens(word), ...tokens(after)];
-  return all.some(
-    (token, index) => index + 1 < all.length && endsSentence(token, all[index + 1]!, atLineEdge),
+/** Whether a sentence ends within `word` or between it and the word after. */
+function breaks(word: string, after: string, atLineEdge: () => boolean): boolean {
+  const tokens = word.match(tokenPattern)!;
+  tokens.push(after.match(firstTokenPattern)![0]);
+  return tokens.some(
+    (token, at) => at + 1 < tokens.length && endsSentence(token, tokens[at + 1]!, atLineEdge),
   );
 }
 
-function tokens(text: string): Token[] {
-  return [...text.matchAll(tokenPattern)].map(([part]) => ({
-    text: part,
-    type: /^-?[.,]?\d[\d,.-]*\.?$/.test(part) ? NUMBER : part.toLowerCase(),
-  }));
-}
-
-function endsSentence(token: Token, next: Token, atLineEdge: boolean): boolean {
-  if (token.text === "?" || token.text === "!") return true;
-  if (!token.text.endsWith(".")) return false;
-  if (/^\p{L}\.$/u.test(token.text)) {
-    return !isAbbreviation(token.text) && !isMiddle(next) && (atLineEdge || !continuesName(next));
+function endsSentence(token: string, next: string, atLineEdge: () => boolean): boolean {
+  if (token === "?" || token === "!") return true;
+  if (!token.endsWith(".")) return false;
+  if (isInitial(token)) {
+    if (isAbbreviation(token) || isMiddle(next) || isInitial(next)) return false;
+    return atLineEdge() || !isName(next);
   }
-  if (/^\.\.+$/.test(token.text) || isAbbreviation(token.text)) return startsSentence(next);
-  if (token.type === NUMBER) return !isMiddle(next);
-  return true;
+  if (isEllipsis(token) || isAbbreviation(token)) return startsSentence(next);
+  return !isNumber(token) || !isMiddle(next);
 }
 
-function isAbbreviation(text: string): boolean {
-  const type = text.slice(0, -1).toLowerCase();
+function isInitial(token: string): boolean {
+  return /^\p{L}\.$/u.test(token);
+}
+
+function isEllipsis(token: string): boolean {
+  return /^\.\.+$/.test(token);
+}
+
+function isNumber(token: string): boolean {
+  return /^-?[.,]?\d[\d,.-]*$/.test(token);
+}
+
+function isAbbreviation(token: string): boolean {
+  const type = token.slice(0, -1).toLowerCase();
   return abbreviations.has(type) || abbreviations.has(type.slice(type.lastIndexOf("-") + 1));
 }
 
-/** After an abbreviation: a capitalised word that would otherwise be small. */
-function startsSentence(next: Token): boolean {
-  const type = next.type.replace(/(?<=.)\.$/, "");
-  return /^\p{Lu}/u.test(next.text) && (commonWords.has(type) || sentenceStarters.has(type));
-}
-
-/** After an initial: a name goes on ("J. Bach"), unless the capitalised word is an everyday one ("A. The"). */
-function continuesName(next: Token): boolean {
-  return /^\p{Lu}/u.test(next.text) && !startsSentence(next);
-}
-
 /** Small letters and inner punctuation are the middle of a sentence. */
-function isMiddle(next: Token): boolean {
-  return /^[;:,.!?]$/.test(next.text) || /^\p{Ll}/u.test(next.text);
+function isMiddle(next: string): boolean {
+  return /^[;:,.!?]$|^\p{Ll}/u.test(next);
+}
+
+/** After an abbreviation: a capitalised word that would otherwise be small. */
+function startsSentence(next: string): boolean {
+  const word = next.replace(/(?<=.)\.$/, "").toLowerCase();
+  return /^\p{Lu}/u.test(next) && (commonWords.has(word) || sentenceStarters.has(word));
+}
+
+/** After an initial: "J. Bach", but not "A. The". */
+function isName(next: string): boolean {
+  return /^\p{Lu}/u.test(next) && !startsSentence(next);
 }
 
 /** Full stops that no space need follow: ideographic and full-width, danda, Arabic and Urdu. */

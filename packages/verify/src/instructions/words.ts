@@ -13,9 +13,7 @@ export function countWords(text: string): number {
 }
 
 export function countCapitalWords(text: string): number {
-  let count = 0;
-  for (const sentence of splitSentences(text)) count += treebankTokens(sentence).filter(isUpper).length;
-  return count;
+  return treebankTokens(splitSentences(text).map(withoutFullStop).join("\n")).filter(isUpper).length;
 }
 
 /** What always stands alone, wherever it meets a word. */
@@ -43,9 +41,9 @@ const CONTRACTIONS = [
   /(?<= )('t)(is|was)\b/gi,
 ];
 
-/** The Penn Treebank tokens of one sentence. */
-function treebankTokens(sentence: string): string[] {
-  let spaced = withoutFullStop(sentence)
+/** The Penn Treebank tokens of sentences whose last full stops stand alone. */
+function treebankTokens(sentences: string): string[] {
+  let spaced = sentences
     .replace(OPENING_QUOTE, "' ")
     .replace(SEPARATORS, " $& ")
     .replace(COMMA_OR_COLON, " $& ");
