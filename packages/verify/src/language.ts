@@ -8,6 +8,8 @@
 
 /** More than this says no more about the language, and bounds the time. */
 const MAX_CHARACTERS = 10_000;
+/** eld reads no further; a longer text is asked about piece by piece. */
+const PIECE = 1_000;
 
 /** eld is sure of these two even when the text is in Nepali, which it does not know. */
 const LIKE_NEPALI = ["hi", "mr"];
@@ -16,11 +18,21 @@ type Detector = (text: string) => string | undefined;
 
 let loading: Promise<Detector> | undefined;
 
-/** The ISO 639-1 code of the text's language; undefined where nothing in it tells (digits, punctuation). */
+/**
+ * The ISO 639-1 code of the language of most of the text; undefined where nothing in it tells (digits,
+ * punctuation).
+ */
 export async function detectLanguage(text: string): Promise<string | undefined> {
   loading ??= loadDetector();
   const detect = await loading;
-  return detect(text.slice(0, MAX_CHARACTERS));
+  const characters = new Map<string, number>();
+  for (let start = 0; start < Math.min(text.length, MAX_CHARACTERS); start += PIECE) {
+    const piece = text.slice(start, start + PIECE);
+    const language = detect(piece);
+    if (language !== undefined) characters.set(language, (characters.get(language) ?? 0) + piece.length);
+  }
+  const most = Math.max(...characters.values());
+  return [...characters.keys()].find((language) => characters.get(language) === most);
 }
 
 async function loadDetector(): Promise<Detector> {

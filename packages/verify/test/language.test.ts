@@ -28,9 +28,11 @@ test.each(["", "  \n", "12345 67.8 %", "?!...", "🙂🙂"])("nothing tells the 
   expect(await detectLanguage(text)).toBeUndefined();
 });
 
-test("only the first 10,000 characters count", async () => {
-  const english = "The lighthouse shines over the sea. ".repeat(300);
-  expect(await detectLanguage(`${english}${"Der Leuchtturm leuchtet über das Meer. ".repeat(3000)}`)).toBe(
-    "en",
-  );
+const ENGLISH = "The lighthouse shines over the sea. ";
+const GERMAN = "Der Leuchtturm leuchtet über das Meer. ";
+
+test("the language of most of the text, of its first 10,000 characters", async () => {
+  expect(await detectLanguage(ENGLISH.repeat(40) + GERMAN.repeat(120))).toBe("de");
+  expect(await detectLanguage(ENGLISH.repeat(120) + GERMAN.repeat(40))).toBe("en");
+  expect(await detectLanguage(ENGLISH.repeat(300) + GERMAN.repeat(3000))).toBe("en");
 });

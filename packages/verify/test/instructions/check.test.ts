@@ -41,6 +41,14 @@ test.each(["", " \n\t", "\u3000"])("an empty response follows nothing: %j", asyn
   }
 });
 
+test("a response in which nothing tells the language is in any language", async () => {
+  expect(await outcomeOf("12 + 30 = 42", "language:response_language", { language: "fr" }, "strict")).toBe(
+    "pass",
+  );
+  // A letter is needed for the case.
+  expect(await outcomeOf("12 + 30 = 42", "change_case:english_capital", {}, "strict")).toBe("fail");
+});
+
 test("a variant that is empty follows nothing either", async () => {
   // Without its only line nothing is left, which would have fewer than two words.
   expect(await outcomeOf("one two three", ...words(2), "loose")).toBe("fail");

@@ -73,9 +73,8 @@ const UNREGISTERED: Readonly<Record<string, string>> = {
   RephraseParagraph: "detectable_content:rephrase_paragraph",
 };
 
-/** What Google's own unit tests assert. A response here is graded as it is. */
-async function unitTests(): Promise<Comparison[]> {
-  const suite = "ifeval_unit_tests";
+/** Single checks: what Google's own unit tests assert, and its evaluator's verdicts on generated responses. */
+async function singleChecks(suite: "ifeval_unit_tests" | "generated_verdicts"): Promise<Comparison[]> {
   const rows = await records<{
     id: number;
     instruction_id: string;
@@ -142,7 +141,8 @@ async function documentedRows(heading: string): Promise<string[][]> {
 test("at least 99 % of the verdicts of every suite agree, and the page says which do not", async () => {
   const comparisons = [
     ...(await gradedResponses()),
-    ...(await unitTests()),
+    ...(await singleChecks("ifeval_unit_tests")),
+    ...(await singleChecks("generated_verdicts")),
     ...(await utilTests()),
     ...(await openInstructTests()),
   ];

@@ -26,6 +26,7 @@ test.each([
   ["DON’T", 2],
   ["IT'S THE U.S.A.", 4],
   ["I'LL SAY: 'HELLO' (WORLD)", 5],
+  ["STATE='READONLY'", 2],
   ["CANNOT GONNA", 4],
   ["A,B C:D 10,000KM", 5],
   ["A/B AND/OR R&D", 4],
