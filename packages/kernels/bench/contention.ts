@@ -84,7 +84,9 @@ async function enqueueing(device: Device): Promise<number> {
 const device = openDevice();
 const cores = availableParallelism();
 process.stdout.write(`${device.path}, ${device.threads} threads, ${cores} cores; mean milliseconds an op\n`);
-process.stdout.write(`enqueueing an op that does next to nothing: ${(await enqueueing(device)).toFixed(2)} microseconds\n`);
+process.stdout.write(
+  `enqueueing an op that does next to nothing: ${(await enqueueing(device)).toFixed(2)} microseconds\n`,
+);
 await device.run(async (scope) => {
   const works = [
     sum(scope, "add, 16 elements", 1, 16, 2000),
