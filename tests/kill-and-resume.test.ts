@@ -3,52 +3,33 @@
 // Seen red with: the optimizer's moments not restored, the shuffling of a resumed epoch begun anew, metrics not cut, a torn checkpoint taken as
 // newest, rename before sync left out of the transaction (manifest first).
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cpuPaths, uniform } from "@posttrain/kernels";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { startPosttrain } from "./support/command-line.js";
-import { goldenPath } from "./support/golden.js";
+import { sftArgs, testFolder, writeTokenRows } from "./support/tiny-run.js";
 
 const kills = Number(process.env["POSTTRAIN_TEST_KILLS"] ?? 10);
 const seed = 1;
 const steps = 60;
 
-const folder = mkdtempSync(join(tmpdir(), "posttrain-kill-"));
-const rows = join(folder, "rows.jsonl");
-const heldOut = join(folder, "held-out.jsonl");
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-beforeAll(() => {
-  const row = (r: number): string => {
-    const ids = Array.from({ length: 5 + ((r * 37) % 60) }, (_, i) => (i * i * 7 + r * 31 + 5) % 320);
-    return `${JSON.stringify({ input_ids: ids, completion_mask: ids.map((_, i) => (i > 2 ? 1 : 0)) })}\n`;
-  };
-  writeFileSync(rows, Array.from({ length: 50 }, (_, r) => row(r)).join(""));
-  writeFileSync(heldOut, Array.from({ length: 5 }, (_, r) => row(1000 + r)).join(""));
-});
-
-const args = (run: string): string[] => [
-  "sft",
-  "--model_name_or_path",
-  goldenPath("qwen2-tiny-tied"),
-  ...["--data", rows, "--eval_data", heldOut, "--eval_steps", "7", "--output_dir", run],
-  ...[
-    "--max_steps",
-    String(steps),
-    "--save_steps",
-    "2",
-    "--save_total_limit",
-    "3",
-    "--learning_rate",
-    "1e-3",
-  ],
-  ...["--weight_decay", "0.1", "--warmup_steps", "5", "--lr_scheduler_type", "cosine", "--seed", "7"],
-  ...["--per_device_train_batch_size", "3", "--gradient_accumulation_steps", "2"],
-];
+const folder = testFolder();
+const rows = writeTokenRows(join(folder, "rows.jsonl"), 50);
+const heldOut = writeTokenRows(join(folder, "held-out.jsonl"), 5, 1000);
+const args = (run: string): string[] =>
+  sftArgs(run, rows, {
+    eval_data: heldOut,
+    eval_steps: 7,
+    max_steps: steps,
+    save_steps: 2,
+    save_total_limit: 3,
+    weight_decay: 0.1,
+    warmup_steps: 5,
+    lr_scheduler_type: "cosine",
+    gradient_accumulation_steps: 2,
+  });
 
 test(`a run killed ${kills} times ends with the undisturbed run's bits`, {
   timeout: 60_000 + kills * 10_000,
