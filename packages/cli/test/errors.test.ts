@@ -205,7 +205,10 @@ describe("an output", () => {
     mkdirSync(at("used"));
     writeFileSync(at("used", "note"), "mine");
     const args = ["--model_name_or_path", model, "--data", rows, "--output_dir", at("used")];
-    refused(await posttrain(["sft", ...args]), [/used is not empty: it holds note/, /Give a new or an empty folder/]);
+    refused(await posttrain(["sft", ...args]), [
+      /used is not empty: it holds note/,
+      /Give a new or an empty folder/,
+    ]);
     expect(readdirSync(at("used"))).toEqual(["note"]);
   });
 

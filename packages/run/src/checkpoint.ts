@@ -51,7 +51,7 @@ export interface NewCheckpoint extends Pick<Manifest, "step" | "identity" | "acc
 }
 
 const checkpointName = /^checkpoint-(\d+)$/;
-const leftoverName = /^checkpoint-\d+\.(?:partial|trash)-[0-9a-f]+/;
+const leftoverName = /\.(?:partial|trash)-[0-9a-f]{12}$/;
 
 /** Writes checkpoint-<step> into `runDir`, in place of one with that name. Throws UserError `disk_full`, `cannot_write`; earlier checkpoints are untouched. */
 export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint): Promise<Checkpoint> {
@@ -144,7 +144,7 @@ export async function pruneCheckpoints(runDir: string, keep: number): Promise<vo
   }
 }
 
-/** Deletes what killed processes left of unfinished checkpoints. */
+/** Deletes what killed processes left: unfinished files and checkpoints, unfinished deletions. */
 export async function sweepLeftovers(runDir: string): Promise<void> {
   for (const name of await readdir(runDir)) {
     if (leftoverName.test(name)) await rm(join(runDir, name), { recursive: true, force: true });
