@@ -3,65 +3,44 @@ import { beforeAll, expect, test } from "vitest";
 import { checkInstructions, detectLanguage, findKind, instructionKinds } from "../../src/index.js";
 import { seededRandom } from "../support/random.js";
 
-const MEGABYTE = 1_000_000;
-const repeated = (text: string) => text.repeat(Math.ceil(MEGABYTE / text.length));
-
-const responses: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    ..."ab AZ\n\t.?!,;:*-_'\"`[](){}<>#&/\\1०é中。🙂\u0301\ud800\u200d",
-    ...[
-      "a\n",
-      "\n\n",
-      "* \n",
-      "*\n",
-      "- a\n",
-      "<<",
-      ">>",
-      "<<a",
-      "***",
-      "***\n",
-      "****** ",
-      "``` ",
-      "a. ",
-      "A. ",
-      "1. ",
-    ],
-    ...[
-      "'' ",
-      "'s ",
-      "can",
-      "cannot ",
-      "wan",
-      "d'",
-      " '",
-      ". . ",
-      "..",
-      '."',
-      ".)",
-      "?!",
-      "--",
-      "a-",
-      "U.S. ",
-      "Mr. Smith ",
-    ],
-    ...[
-      "Section 1 ",
-      "Section ",
-      "P. ",
-      "p.s",
-      '{"a":',
-      "[1,",
-      '"\\',
-      "NaN ",
-      "-Infinity,",
-      " \u00a0",
-      "।",
-      "İ",
-      "ﬁ",
-      "AaAa ",
-    ],
-  ].map((text) => [JSON.stringify(text), repeated(text)]),
-);
+/** What the checks look for, a million characters of each: beginnings without an end, ends without a beginning. */
+const fragments = [
+  ..."aA\n ?.*-_'\"`[]{<>1,:é中。🙂\u0301\ud800",
+  ...[
+    "a\n",
+    "\n\n",
+    "* \n",
+    "*\n",
+    "- a\n",
+    "<<",
+    ">>",
+    "<<a",
+    "***\n",
+    "****** ",
+    "``` ",
+    "a. ",
+    "A. ",
+    "1. ",
+    "a, ",
+  ],
+  ...[
+    "'' ",
+    "'s ",
+    "cannot ",
+    "d'",
+    " '",
+    ". . ",
+    '."',
+    "?!",
+    "--",
+    "U.S. ",
+    "Mr. Smith ",
+    "Section 1 ",
+    "P. ",
+  ],
+  ...['{"a":', "[1,", '"\\', "NaN ", " \u00a0", "।", "İ", "AaAa "],
+];
+const responses = new Map(fragments.map((text) => [text, text.repeat(Math.ceil(1_000_000 / text.length))]));
 
 beforeAll(async () => {
   await detectLanguage("The table of languages loads once, and is no part of the time of a check.");
@@ -78,15 +57,17 @@ test.each(instructionKinds.map((kind) => [kind.id, kind] as const))(
   "%s: a megabyte of anything in under a second",
   async (id, kind) => {
     const kwargs = kind.generate(seededRandom(1), "Write about the sea.");
-    for (const [text, response] of Object.entries(responses)) {
+    for (const [text, response] of responses) {
       const milliseconds = await millisecondsOf(async () => {
         const verdict = await checkInstructions(response, [{ id, kwargs }], "strict");
-        expect(["pass", "fail"], text).toContain(verdict.outcome);
-        expect(verdict.evidence.length, text).toBeLessThan(1000);
+        expect(["pass", "fail"], JSON.stringify(text)).toContain(verdict.outcome);
+        expect(verdict.evidence.length, JSON.stringify(text)).toBeLessThan(1000);
       });
-      expect(milliseconds, text).toBeLessThan(1000);
+      expect(milliseconds, JSON.stringify(text)).toBeLessThan(1000);
     }
   },
+  // Sixty megabytes, on a machine that may be busy.
+  120_000,
 );
 
 test.each([

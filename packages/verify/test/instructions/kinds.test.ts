@@ -52,8 +52,33 @@ const numbered = (count: number, item: (number: number) => string, between: stri
 const enough = (relation: string, count: number) => (relation === "at least" ? count : count - 1);
 const wrong = (relation: string, count: number) => (relation === "at least" ? count - 1 : count);
 
-// biome-ignore lint/suspicious/noExplicitAny: the parameters of 25 kinds, as data has them.
-type Kwargs = any;
+/** The parameters of all kinds; each has some of them. */
+interface Kwargs {
+  readonly keywords: readonly string[];
+  readonly keyword: string;
+  readonly frequency: number;
+  readonly relation: string;
+  readonly forbidden_words: readonly string[];
+  readonly letter: string;
+  readonly let_frequency: number;
+  readonly let_relation: string;
+  readonly language: string;
+  readonly num_sentences: number;
+  readonly num_words: number;
+  readonly num_paragraphs: number;
+  readonly nth_paragraph: number;
+  readonly first_word: string;
+  readonly num_placeholders: number;
+  readonly postscript_marker: string;
+  readonly num_bullets: number;
+  readonly num_highlights: number;
+  readonly section_spliter: string;
+  readonly num_sections: number;
+  readonly end_phrase: string;
+  readonly capital_frequency: number;
+  readonly capital_relation: string;
+}
+
 interface Maker {
   readonly follow: (kwargs: Kwargs) => string;
   readonly breach: (kwargs: Kwargs) => string;
@@ -77,7 +102,7 @@ const makers: Readonly<Record<string, Maker>> = {
   },
   "keywords:forbidden_words": {
     follow: (k) => `${SENTENCE} x${k.forbidden_words[0]}x.`,
-    breach: (k) => `${SENTENCE} (${k.forbidden_words[1].toUpperCase()}).`,
+    breach: (k) => `${SENTENCE} (${k.forbidden_words[1]!.toUpperCase()}).`,
   },
   "keywords:letter_frequency": {
     follow: (k) => `12 ${copies(enough(k.let_relation, k.let_frequency), k.letter.toUpperCase())}`,
@@ -181,7 +206,7 @@ test.each(instructionKinds.map((kind) => [kind.id, kind] as const))(
   "%s: what follows passes, what does not fails",
   async (id, kind) => {
     for (let seed = 1; seed <= 60; seed++) {
-      const kwargs = kind.generate(seededRandom(seed), PROMPT);
+      const kwargs = kind.generate(seededRandom(seed), PROMPT) as unknown as Kwargs;
       const { follow, breach } = makers[id]!;
       for (const strictness of ["strict", "loose"] as const) {
         const followed = await checkInstructions(follow(kwargs), [{ id, kwargs }], strictness);
