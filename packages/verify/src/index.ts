@@ -6,8 +6,8 @@ export {
   type Strictness,
 } from "./instructions/check.js";
 export type {
-  BoundInstruction,
   CheckedKind,
+  Checker,
   Finding,
   InstructionKind,
   Random,

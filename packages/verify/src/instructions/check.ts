@@ -89,10 +89,10 @@ async function firstFollowed(variants: readonly string[], id: string, kwargs: un
       `There is no instruction kind "${id}". Kinds are named as in IFEval, such as "keywords:existence", or as in open-instruct's if_functions, such as "verify_keywords".`,
     );
   }
-  const instruction = kind.bind(kwargs);
+  const check = kind.checker(kwargs);
   let onWhole: Finding | undefined;
   for (const variant of variants) {
-    const finding = await instruction.check(variant);
+    const finding = await check(variant);
     if (finding.followed) return finding;
     onWhole ??= finding;
   }

@@ -11,17 +11,15 @@ export interface Finding {
 /** Numbers in [0, 1), the same again for the same seed: every draw of a generated instruction comes from it. */
 export type Random = () => number;
 
-/** A kind with its parameters filled in. */
-export interface BoundInstruction {
-  check(response: string): Finding | Promise<Finding>;
-}
+/** A check with its parameters filled in. */
+export type Checker = (response: string) => Finding | Promise<Finding>;
 
 /** A kind that can be checked. */
 export interface CheckedKind {
   readonly id: string;
   readonly kwargs: z.ZodObject;
   /** Throws UserError `bad_kwargs` or `bad_pattern`. */
-  bind(kwargs: unknown): BoundInstruction;
+  checker(kwargs: unknown): Checker;
 }
 
 /** A kind that data builders can also ask for. */
@@ -32,8 +30,6 @@ export interface InstructionKind extends CheckedKind {
   generate(random: Random, prompt: string): Record<string, unknown>;
 }
 
-type Checker = (response: string) => Finding | Promise<Finding>;
-
 export function defineCheck<Schema extends z.ZodObject>(spec: {
   readonly id: string;
   readonly kwargs: Schema;
@@ -43,7 +39,7 @@ export function defineCheck<Schema extends z.ZodObject>(spec: {
   return {
     id: spec.id,
     kwargs: spec.kwargs,
-    bind: (kwargs) => ({ check: spec.checker(parseKwargs(spec.id, spec.kwargs, kwargs)) }),
+    checker: (kwargs) => spec.checker(parseKwargs(spec.id, spec.kwargs, kwargs)),
   };
 }
 

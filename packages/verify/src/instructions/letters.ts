@@ -56,7 +56,7 @@ export const responseLanguage = defineInstruction({
   checker:
     ({ language }) =>
     (response) =>
-      checkLanguage(response, language.toLowerCase().slice(0, 2)),
+      checkLanguage(response, language),
   describe: ({ language }) =>
     `Write the whole answer in ${LANGUAGES[language] ?? language} and in no other language.`,
   generate: (random) => ({ language: drawOne(random, Object.keys(LANGUAGES)) }),
@@ -65,8 +65,9 @@ export const responseLanguage = defineInstruction({
 /** A text in which nothing tells a language passes, as in the reference. */
 export async function checkLanguage(response: string, wanted: string): Promise<Finding> {
   const language = await detectLanguage(response);
+  const code = wanted.toLowerCase().replace(/-.*/, "");
   return {
-    followed: language === undefined || language === wanted,
+    followed: language === undefined || language === code,
     evidence: `language ${language ?? "not to be told"}, asked for ${wanted}`,
   };
 }

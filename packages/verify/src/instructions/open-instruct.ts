@@ -281,7 +281,7 @@ const functions: readonly CheckedKind[] = [
 
 export const openInstructFunctions: readonly CheckedKind[] = functions.map((kind) => ({
   ...kind,
-  bind: (kwargs) => kind.bind(withUpperN(kwargs)),
+  checker: (kwargs) => kind.checker(withUpperN(kwargs)),
 }));
 
 /** The repository's own tests write the number small. */

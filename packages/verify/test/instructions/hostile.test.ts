@@ -5,40 +5,11 @@ import { seededRandom } from "../support/random.js";
 
 /** What the checks look for, a million characters of each: beginnings without an end, ends without a beginning. */
 const fragments = [
-  ..."aA\n ?.*-_'\"`[]{<>1,:é中。🙂\u0301\ud800",
-  ...[
-    "a\n",
-    "\n\n",
-    "* \n",
-    "*\n",
-    "- a\n",
-    "<<",
-    ">>",
-    "<<a",
-    "***\n",
-    "****** ",
-    "``` ",
-    "a. ",
-    "A. ",
-    "1. ",
-    "a, ",
-  ],
-  ...[
-    "'' ",
-    "'s ",
-    "cannot ",
-    "d'",
-    " '",
-    ". . ",
-    '."',
-    "?!",
-    "--",
-    "U.S. ",
-    "Mr. Smith ",
-    "Section 1 ",
-    "P. ",
-  ],
-  ...['{"a":', "[1,", '"\\', "NaN ", " \u00a0", "।", "İ", "AaAa "],
+  ..."aA\n ?.*-_'\"`[]{<>1,:。🙂\ud800",
+  ..."a\n|\n\n|* \n|*\n|- a\n|<<|>>|****** |``` |a. |A. |1. |'' |'s |cannot |d'| '|. . |.\"|--|U.S. |Mr. Smith ".split(
+    "|",
+  ),
+  ...'Section 1 |p.s|{"a":|[1,|"\\|NaN | \u00a0|।|İ|AaAa '.split("|"),
 ];
 const responses = new Map(fragments.map((text) => [text, text.repeat(Math.ceil(1_000_000 / text.length))]));
 
