@@ -49,8 +49,18 @@ export function widthOf(stream: NodeJS.WriteStream): number {
   return stream.isTTY ? Math.min(stream.columns || 80, 100) : 80;
 }
 
-/** Breaks text at spaces. A word that is too long stays whole. */
+/** Breaks text at spaces; a line that begins with spaces goes on below them. A word that is too long stays whole. */
 export function wrap(text: string, width: number): string {
+  return text
+    .split("\n")
+    .map((line) => {
+      const margin = /^ */.exec(line)![0];
+      return wrapLine(line.slice(margin.length), width - margin.length).replaceAll(/^/gm, margin);
+    })
+    .join("\n");
+}
+
+function wrapLine(text: string, width: number): string {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

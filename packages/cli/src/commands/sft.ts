@@ -2,9 +2,9 @@
 import type { SftCounts } from "@posttrain/data";
 import { runSft, type SftConfig, type SftMetrics, type SftResult, sftConfig } from "@posttrain/sft";
 import { defineCommand } from "../command.js";
-import { count, duration, plural, shellQuote, widthOf, wrap } from "../format.js";
-import { valueText } from "../options.js";
-import { createProgress } from "../progress.js";
+import { count, duration, plural, shellQuote } from "../format.js";
+import { createOutput, type Line } from "../output.js";
+import { configLines } from "../resolved-config.js";
 import { describeModel, withDevice } from "../with-model.js";
 
 export const command = defineCommand({
@@ -22,26 +22,28 @@ export const command = defineCommand({
   notes:
     'A row is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, or tokens: ' +
     '{"input_ids": [...]} with "labels" (-100: not trained) or "completion_mask". The run folder gets config.json, metrics.jsonl ' +
-    "and, at the end, checkpoint-<step>, a Hugging Face folder.",
-  run: async (config, machine) => {
-    printTable(configLines(config));
+    'and, at the end, checkpoint-<step>, a Hugging Face folder. --json prints {"checkpoint"} with the metrics of the last step, ' +
+    "--quiet the checkpoint's path.",
+  run: async (config, context) => {
+    const output = createOutput(context, process.stdout);
+    output.table(configLines(sftConfig, config, context.sources));
     let started = performance.now();
-    const progress = createProgress(process.stdout);
+    const progress = output.progress();
     const stopped = (): void => {
       progress.end();
       console.error(`Stopped. ${config.output_dir} may hold metrics of the steps so far, but no checkpoint.`);
     };
     process.prependListener("SIGINT", stopped);
     try {
-      const result = await withDevice(machine, (device) =>
+      const result = await withDevice(context, (device) =>
         runSft(config, device, {
           onStart: ({ model, counts, totalSteps }) => {
-            printTable([
+            output.table([
               ["model", describeModel(model)],
               ...dataLines(config, counts),
               stepLine(config, counts, totalSteps),
             ]);
-            console.log("");
+            output.print("");
             started = performance.now();
             progress.show(() => `step 1/${totalSteps} ...`);
           },
@@ -52,33 +54,14 @@ export const command = defineCommand({
           },
         }),
       );
-      printTable(resultLines(config, result, (performance.now() - started) / 1000));
+      output.table(resultLines(config, result, (performance.now() - started) / 1000));
+      const { checkpoint, last } = result;
+      output.result({ quiet: checkpoint, json: { checkpoint, ...last } });
     } finally {
       process.off("SIGINT", stopped);
     }
   },
 });
-
-/** Holds a name and its value together where a line is broken. */
-const glue = "\u00a0";
-
-type Line = readonly [label: string, text: string];
-
-/** What was said on the command line, then what was not. */
-function configLines(config: SftConfig): readonly Line[] {
-  const shape = sftConfig.shape;
-  const isDefault = (name: string): boolean => {
-    const field = shape[name as keyof typeof shape];
-    return field.safeParse(undefined).data === config[name as keyof SftConfig];
-  };
-  const show = (names: readonly string[]): string =>
-    names.map((name) => `${name}${glue}${valueText(config[name as keyof SftConfig])}`).join(", ");
-  const names = Object.keys(config);
-  return [
-    ["config", show(names.filter((name) => !isDefault(name)))],
-    ["defaults", show(names.filter(isDefault))],
-  ];
-}
 
 function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly Line[] {
   const lines: Line[] = [
@@ -139,16 +122,4 @@ function resultLines(config: SftConfig, { checkpoint, last }: SftResult, seconds
     ["next", `npx posttrain chat ${model}`],
     ["", `npx posttrain score ${model} --data ${data} --loss_on ${config.loss_on}`],
   ];
-}
-
-/** Labels on the left, text beside them; commands stay on one line, for pasting. */
-function printTable(lines: readonly Line[]): void {
-  const column = 12;
-  for (const [label, text] of lines) {
-    const width = text.startsWith("npx ") ? Number.POSITIVE_INFINITY : widthOf(process.stdout) - column;
-    const wrapped = wrap(text, width)
-      .replaceAll("\n", `\n${" ".repeat(column)}`)
-      .replaceAll(glue, " ");
-    console.log((label.padEnd(column) + wrapped).trimEnd());
-  }
 }
