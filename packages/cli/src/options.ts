@@ -38,6 +38,7 @@ export interface OptionHelp {
 interface Property {
   readonly type?: string;
   readonly enum?: readonly string[];
+  readonly const?: unknown;
   readonly items?: Property;
   readonly anyOf?: readonly Property[];
   readonly description?: string;
@@ -54,7 +55,18 @@ function propertiesOf(schema: z.ZodObject): {
   required: readonly string[];
 } {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: "input" });
-  return { properties: new Map(Object.entries(properties as Record<string, Property>)), required };
+  const named = Object.entries(properties).map(
+    ([name, property]) => [name, normal(property as Written)] as const,
+  );
+  return { properties: new Map(named), required };
+}
+
+type Written = Omit<Property, "type"> & { readonly type?: string | readonly string[] };
+
+/** A union of bare types is written as a list of them. */
+function normal({ type, ...rest }: Written): Property {
+  if (Array.isArray(type)) return { ...rest, anyOf: type.map((one: string) => ({ type: one })) };
+  return type === undefined ? rest : { ...rest, type: type as string };
 }
 
 export function optionHelp(schema: z.ZodObject): readonly OptionHelp[] {
@@ -229,6 +241,7 @@ function shown({ value, source }: Setting): string {
 }
 
 function expectation(property: Property): string {
+  if (property.const !== undefined) return String(property.const);
   if (property.anyOf) return property.anyOf.map(expectation).join(", or ");
   if (property.enum) return `one of ${property.enum.join(", ")}`;
   if (property.type === "array") return `a list, each ${expectation(property.items ?? {})}`;

@@ -1,6 +1,6 @@
 // What a command prints and where. Talk is for the person who waits: --quiet leaves it out, --json sends it to standard error, so that
 // standard output has the result alone.
-import { widthOf, wrap } from "./format.js";
+import { glue, widthOf, wrap, wrapCommand } from "./format.js";
 import { createProgress, type Progress } from "./progress.js";
 
 /** Text beside a label; a label of "" goes on with the line before. */
@@ -13,15 +13,12 @@ export interface Output {
   say(text: string): void;
   /** Talk that keeps its lines. */
   print(text: string): void;
-  /** Talk as a table: labels on the left, text beside them; commands stay on one line, for pasting. */
+  /** Talk as a table: labels on the left, text beside them; commands can be pasted. */
   table(lines: readonly Line[]): void;
   progress(): Progress;
   /** The result in the form that was asked for; where neither was, talk has said it. */
   result(forms: { readonly quiet?: string; readonly json: object }): void;
 }
-
-/** Holds a name and its value together where a line is broken. */
-export const glue = "\u00a0";
 
 const labelColumns = 12;
 
@@ -43,10 +40,10 @@ export function createOutput(
     print,
     table(lines) {
       for (const [label, text] of lines) {
-        const width = text.startsWith("npx ") ? Number.POSITIVE_INFINITY : widthOf(stream) - labelColumns;
-        const wrapped = wrap(text, width)
-          .replaceAll("\n", `\n${" ".repeat(labelColumns)}`)
-          .replaceAll(glue, " ");
+        const width = widthOf(stream) - labelColumns;
+        const isCommand = text.startsWith("npx ");
+        const broken = !isCommand ? wrap(text, width) : stream.isTTY ? wrapCommand(text, width) : text;
+        const wrapped = broken.replaceAll("\n", `\n${" ".repeat(labelColumns)}`).replaceAll(glue, " ");
         print((label.padEnd(labelColumns) + wrapped).trimEnd());
       }
     },

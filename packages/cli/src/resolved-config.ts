@@ -1,7 +1,8 @@
 // The config that a command runs with, for its head: what was said and where, then the defaults.
 import type { z } from "zod";
+import { glue } from "./format.js";
 import { valueText } from "./options.js";
-import { glue, type Line } from "./output.js";
+import type { Line } from "./output.js";
 import type { Source, Sources } from "./settings.js";
 
 /** In the order of the schema; a value from a file has its line: "learning_rate 1e-5 (line 12)". */

@@ -11,7 +11,7 @@ export const command = defineCommand({
   options: sftConfig,
   examples: [
     [
-      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output_dir runs/mine --max_steps 50",
+      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl \\\n--output_dir runs/mine --max_steps 50",
       "fifty steps on what npm start has made",
     ],
     [
