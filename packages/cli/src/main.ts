@@ -37,7 +37,7 @@ const commands: Readonly<Record<string, Entry>> = {
 const exitCodeText =
   `Exit codes: ${exitCodes.done} done; ${exitCodes.mistake} a mistake in flags, files or rows; ` +
   `${exitCodes.machine} this machine cannot do it (memory, cpu path, kernels not built); ` +
-  `${exitCodes.bug} a bug of posttrain; ${exitCodes.interrupted} stopped with Ctrl-C.`;
+  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM.`;
 
 /** Runs one command line. Throws what goes wrong. */
 async function main(args: readonly string[]): Promise<void> {

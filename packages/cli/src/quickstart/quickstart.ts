@@ -70,7 +70,7 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       const losses: number[] = [];
       let progress: TrainingProgress | undefined;
       const { checkpoint } = await runSft(trainingConfig({ model, data, outputDir: sft, seed }), device, {
-        onStart: ({ counts, totalSteps }) => {
+        onStart: ({ data: { counts }, totalSteps }) => {
           body(`${count(counts.tokens)} tokens, each seen once, in ${count(totalSteps)} steps`, "");
           progress = trainingProgress(totalSteps, output);
         },
