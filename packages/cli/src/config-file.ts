@@ -4,6 +4,8 @@ import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { UserError } from "@posttrain/data";
 import {
+  Composer,
+  type CST,
   type Document,
   isAlias,
   isMap,
@@ -12,7 +14,7 @@ import {
   LineCounter,
   type Node,
   type Pair,
-  parseAllDocuments,
+  Parser,
   type Scalar,
 } from "yaml";
 import type { Setting } from "./settings.js";
@@ -30,7 +32,9 @@ export interface Problem {
 }
 
 /** A config has a few dozen lines; a file of this size is something else, often a data file. */
-const mostBytes = 1 << 20;
+const mostBytes = 1 << 18;
+
+const mostLevels = 16;
 
 /** UserError `bad_config`: a file that cannot be read, or that is no mapping of options. */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
@@ -88,21 +92,22 @@ function decode(bytes: Buffer, path: string): string {
 }
 
 function parse(text: string, path: string, lineCounter: LineCounter): Document {
-  let documents: readonly Document[];
-  try {
-    // failsafe: every scalar is text. Repeated keys are found below, with both of their lines.
-    const parsed = parseAllDocuments(text, {
-      schema: "failsafe",
-      lineCounter,
-      prettyErrors: false,
-      uniqueKeys: false,
-      logLevel: "silent",
-    });
-    documents = "empty" in parsed ? [] : parsed;
-  } catch (cause) {
-    // The parser is recursive: ten thousand open brackets exhaust its stack.
-    throw refuse(path, `is no YAML that can be read: ${(cause as Error).message}.`, cause);
+  const tokens = [...new Parser(lineCounter.addNewLine).parse(text)];
+  if (tokens.some((token) => isDeep(token))) {
+    throw refuse(
+      path,
+      `is nested more than ${mostLevels} levels deep, expected options at the left margin. ${shape}`,
+    );
   }
+  // failsafe: every scalar is text. Repeated keys are found below, with both of their lines.
+  const composer = new Composer({
+    schema: "failsafe",
+    lineCounter,
+    prettyErrors: false,
+    uniqueKeys: false,
+    logLevel: "silent",
+  });
+  const documents: readonly Document[] = [...composer.compose(tokens)];
   const faults = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
   if (faults.length > 0) {
     const sentences = faults.map(({ code, message, pos }) => {
@@ -124,6 +129,24 @@ function parse(text: string, path: string, lineCounter: LineCounter): Document {
   const [only] = documents;
   if (only === undefined) throw refuse(path, `is empty. ${shape}`);
   return only;
+}
+
+/**
+ * Whether a document is nested so deeply that the composer, which is recursive, could exhaust the stack: near its end V8 ends the
+ * process instead of throwing.
+ */
+function isDeep(token: CST.Token): boolean {
+  let level: readonly CST.Token[] = [token];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > mostLevels) return true;
+    level = level
+      .flatMap((parent): (CST.Token | null | undefined)[] => {
+        if (parent.type === "document") return [parent.value];
+        return "items" in parent ? parent.items.flatMap(({ key, value }) => [key, value]) : [];
+      })
+      .filter((child) => child !== null && child !== undefined);
+  }
+  return false;
 }
 
 /** Words for the faults that people meet. */

@@ -67,10 +67,12 @@ it.each<[text: string | Buffer, says: string]>([
   ["a: b: c\n", "line 1, column 4: a colon in a value: put the value in quotes."],
   ["a: !!int 3\n", "line 1, column 4: a tag (a word that begins with !)"],
   ['a: "x\n', "line 2, column 1: something is missing here"],
-  ["[".repeat(50_000), "is not the YAML of a config"],
+  ["[".repeat(50_000), "is nested more than 16 levels deep"],
+  ["? ".repeat(100_000), "is nested more than 16 levels deep"],
+  [`a: ${"{b: ".repeat(50_000)}`, "is nested more than 16 levels deep"],
   [Buffer.from("a: 1\nb: \xff\n", "latin1"), "has bytes on line 2 that are not UTF-8"],
   [Buffer.from("\ufeffa: 1\n", "utf16le"), "is UTF-16"],
-  ["a: 1\n".repeat(300_000), "has 1500000 bytes: that is no config"],
+  ["a: 1\n".repeat(60_000), "has 300000 bytes: that is no config"],
 ])("refuses a file, case %#", (text, says) => {
   const refusal = (): unknown => read(text);
   expect(refusal).toThrow(UserError);
