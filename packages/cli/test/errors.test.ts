@@ -35,8 +35,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function refused({ code, out, err }: Outcome, says: readonly (string | RegExp)[]): void {
-  // Talk before the mistake stands on lines of its own; the mistake is the last line.
-  const paragraph = err.trimEnd().split("\n").at(-1) ?? "";
+  // Talk before the mistake stands on lines of its own; the mistake is the last line, with indented ones where it has several parts.
+  const paragraph = /[^\n]*(\n +[^\n]*)*$/.exec(err.trimEnd())![0];
   for (const part of says) expect(paragraph).toMatch(part);
   expect(err).not.toMatch(/^\s+at /m);
   expect(out).not.toMatch(/^\{/m);
