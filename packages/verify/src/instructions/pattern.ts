@@ -32,9 +32,15 @@ export function compilePattern(
 /** A whole word or phrase: no word character on either side where the reference puts `\b`. */
 export function compileWholeWord(source: string): Pattern {
   const anywhere = compilePattern(source, { ignoreCase: true });
-  const whole = compilePattern(source, { ignoreCase: true, before: WORD_BOUNDARY, after: WORD_BOUNDARY });
-  // Boundaries are slow to look for at every place of a long text, and most texts have no place to look at.
-  return { count: (text) => (anywhere.count(text) === 0 ? 0 : whole.count(text)) };
+  let whole: Pattern | undefined;
+  return {
+    count(text) {
+      // Boundaries cost 10 ms to compile and are slow to look for; most texts do not have the word at all.
+      if (anywhere.count(text) === 0) return 0;
+      whole ??= compilePattern(source, { ignoreCase: true, before: WORD_BOUNDARY, after: WORD_BOUNDARY });
+      return whole.count(text);
+    },
+  };
 }
 
 function toRegExp(source: string, options: { ignoreCase: boolean; before?: string; after?: string }): RegExp {
