@@ -202,6 +202,6 @@ export const title = defineInstruction({
 function hasTitle(line: string): boolean {
   const open = line.indexOf("<<");
   const close = line.lastIndexOf(">>");
-  if (open < 0 || close < open + 3) return false;
+  if (open < 0 || close < open) return false;
   return !isBlank(line.slice(open, close).replace(/^<+/, "").replace(/^>+$/, ""));
 }
