@@ -3,7 +3,7 @@
  * (division by zero, overflow, a cap, infinity) throws `noValue`, and so agrees with nothing.
  *
  * Conventions: roots and rational powers of negative numbers are real where a real root exists ((-8)^(1/3) = -2);
- * otherwise principal values. `log` is natural unless a base is written; `lg` is base 10. A function that is not known,
+ * otherwise principal values. `log` without a base is base 10 (`lg` in the tree), `ln` natural. A function that is not known,
  * a limit, an integral and a sum with letters in its bounds are black boxes: their value is a number drawn from a hash
  * of what goes in, so that equal arguments give equal values and others, but for one in 2^60, do not.
  */
@@ -30,8 +30,8 @@ export const newBudget = (): Budget => ({ steps: MAX_STEPS });
 /** Values of variables by name; those that are missing are drawn from the seed. */
 export interface Point {
   readonly seed: bigint;
-  /** Integers of 61 bits for exact evaluation, or small fractions of the given sign for floating point. */
-  readonly range: "integers" | "positive" | "negative" | "signed";
+  /** Integers of 61 bits or (under factorials) below 100 for exact evaluation; fractions for floating point. */
+  readonly range: "integers" | "counting" | "positive" | "negative" | "signed";
   readonly values: Map<string, Rational>;
 }
 
@@ -51,6 +51,7 @@ export function hash(text: string, seed = 0xcbf29ce484222325n): bigint {
 function draw(point: Point, key: string): Rational {
   const h = hash(key, point.seed);
   if (point.range === "integers") return exact.rational((h >> 3n) + 2n);
+  if (point.range === "counting") return exact.rational(3n + (h % 97n));
   // Between 1/8 and 32, on a fine grid.
   const octave = Number(h & 7n) - 3;
   const mantissa = (1n << 40n) + ((h >> 8n) & ((1n << 40n) - 1n));
@@ -241,7 +242,7 @@ function valueKey(node: Node, point: Point, budget: Budget): string {
   }
   if (node.kind === "matrix") return node.rows.map((row) => row.map((cell) => valueKey(cell, point, budget)).join(",")).join("|");
   try {
-    if (point.range === "integers") {
+    if (point.range === "integers" || point.range === "counting") {
       const value = exactValue(node, point, budget);
       return `${value.n}/${value.d}`;
     }
@@ -459,7 +460,6 @@ function apply(
     case "exp":
       return big.expComplex(a);
     case "ln":
-    case "log":
       return log(a);
     case "lg":
       return big.divComplex(log(a), big.lnComplex(big.complexFrom(exact.rational(10n))));

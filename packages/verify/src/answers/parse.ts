@@ -72,7 +72,7 @@ export function parseAnswer(text: string, options: ParseOptions = {}): Node {
   const source = toAscii(text)
     .replace(/\{\s*,\s*\}/g, ",\\!")
     .replace(/([0-9])\s*,\s*\\!\s*(?=[0-9]{3}(?![0-9]))/g, "$1")
-    .replace(/\\!|\\;|\\:|\\ /g, " ");
+    .replace(/(?<!\\)\\[!;: ]/g, " ");
   const parser = new Parser(tokenize(source), options);
   return parser.whole();
 }
@@ -337,7 +337,12 @@ class Parser {
         const colon = this.#symbol(":");
         this.#at++;
         const bottom = this.#unary();
-        left = this.#make({ kind: "quotient", top: flush(), bottom, ...(colon ? { colon } : {}) });
+        const top = flush();
+        if (colon && top.kind === "apply" && top.name === "ratio") left = this.#make({ ...top, args: [...top.args, bottom] });
+        else if (colon && top.kind === "quotient" && top.colon === true) {
+          // 1:2:3 compares three things.
+          left = this.#make({ kind: "apply", name: "ratio", args: [top.top, top.bottom, bottom] });
+        } else left = this.#make({ kind: "quotient", top, bottom, ...(colon ? { colon } : {}) });
         factors.splice(0, factors.length, left);
       } else if (this.#command("bmod") || this.#command("mod") || this.#letters("mod")) {
         this.#at++;
@@ -827,7 +832,7 @@ class Parser {
       const args = this.#functionArguments();
       let node: Node;
       if (name === "log" && base !== undefined) node = this.#make({ kind: "apply", name: "logBase", args: [base, ...args] });
-      else if (name === "log" || name === "lg") node = this.#make({ kind: "apply", name: name === "lg" ? "lg" : "log", args });
+      else if (name === "log") node = this.#make({ kind: "apply", name: "lg", args });
       else if (base !== undefined) node = this.#make({ kind: "apply", name: `call:${name}_`, args: [base, ...args] });
       else node = this.#make({ kind: "apply", name, args });
       if (exponent === undefined) return node;

@@ -11,6 +11,8 @@ import { canonicalText, type Node, walk } from "./syntax.js";
 
 /** Exact points: a different rational function of degree d survives one with chance d / 2^61. */
 const EXACT_POINTS = 2;
+/** Points below 100 for factorials of letters. */
+const COUNTING_POINTS = 6;
 /** Floating points that must agree, of so many that may be tried. */
 const FLOAT_POINTS = 4;
 const FLOAT_TRIES = 14;
@@ -58,8 +60,9 @@ export function equalScalars(a: Node, b: Node, budget: Budget): boolean {
   const seed = seedOf(a, b);
   const constant = freeVariables(a).size === 0 && freeVariables(b).size === 0;
   if (!constant && !(isRationalFunction(a) && isRationalFunction(b))) return equalApproximately(a, b, seed, constant, budget);
-  for (let k = 0; k < EXACT_POINTS; k++) {
-    const point = newPoint(seed + BigInt(k), "integers");
+  const counting = !constant && (counts(a) || counts(b));
+  for (let k = 0; k < (counting ? COUNTING_POINTS : EXACT_POINTS); k++) {
+    const point = newPoint(seed + BigInt(k), counting ? "counting" : "integers");
     const [x, y] = [exactly(a, point, budget), exactly(b, point, budget)];
     if (x === "none" || y === "none") return false;
     if (x === "inexact" || y === "inexact") return equalApproximately(a, b, seed, constant, budget);
@@ -77,6 +80,14 @@ function isRationalFunction(node: Node): boolean {
     if (part.kind === "power" && part.exponent.kind === "number" && part.exponent.value.d !== 1n) return false;
   }
   return true;
+}
+
+/** A factorial or binomial of letters has exact values at small whole numbers only. */
+function counts(node: Node): boolean {
+  for (const part of walk(node)) {
+    if (part.kind === "apply" && /^(?:factorial|binomial)$/.test(part.name) && freeVariables(part).size > 0) return true;
+  }
+  return false;
 }
 
 /** 0/0 equals not even itself; an overflow that is written the same way twice does. */

@@ -235,6 +235,9 @@ export function tokenize(source: string): Token[] {
     }
     let end = start + 1;
     while (LETTER.test(text[end] ?? "")) end++;
+    // \quadx is \quad and x: nobody defined \quadx.
+    const glued = /^(?:qquad|quad|cdot|times|pi|pm|cup|cap)(?=[a-zA-Z])/.exec(text.slice(start + 1, end));
+    if (glued !== null && !/^(?:pitchfork|cupdot|capdot)/.test(text.slice(start + 1, end))) end = start + 1 + glued[0].length;
     const name = text.slice(start + 1, end);
     if (IGNORED.test(name)) {
       spaced ||= /quad|space/.test(name);
@@ -281,11 +284,8 @@ function numberEnd(text: string, start: number, joinCommas: boolean): number {
       end = next;
       break;
     }
-    if (joinCommas && head === 1 && text[start] === "0" && end === start + 1 && /^,[0-9]+(?![0-9,])/.test(text.slice(end, end + 40))) {
-      end++;
-      while (DIGIT.test(text[end] ?? "")) end++;
-      return end;
-    }
+    // 0,125 has no thousands: a decimal comma.
+    if (joinCommas && text[start] === "0" && end === start + 1 && /^,[0-9]{3}(?![0-9,])/.test(text.slice(end, end + 5))) return end + 4;
   }
   if (text[end] === "." && DIGIT.test(text[end + 1] ?? "")) {
     end++;
