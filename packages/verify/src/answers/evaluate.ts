@@ -9,7 +9,7 @@
  */
 import * as big from "./bigfloat.js";
 import type { Complex } from "./bigfloat.js";
-import { MAX_FACTORIAL, MAX_STEPS, MAX_TERMS, NoValue, noValue } from "./limits.js";
+import { MAX_FACTORIAL, MAX_STEPS, MAX_TERMS, NoValue, noValue, overBudget } from "./limits.js";
 import * as exact from "./rational.js";
 import type { Rational } from "./rational.js";
 import { canonicalText, type Node, walk } from "./syntax.js";
@@ -81,7 +81,7 @@ export function freeVariables(node: Node): Set<string> {
 }
 
 const step = (budget: Budget): void => {
-  if (--budget.steps < 0) throw noValue;
+  if (--budget.steps < 0) throw overBudget;
 };
 
 // Exact ---------------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ export const MAX_FACTORIAL = 2_000;
 export const MAX_TERMS = 400;
 
 /** Work of one comparison, in operations of the evaluators. */
-export const MAX_STEPS = 40_000;
+export const MAX_STEPS = 60_000;
 
 /** The text is not mathematics that this parser reads, or passes a cap. Never leaves the package. */
 export class Unreadable extends Error {
@@ -41,3 +41,10 @@ export class NoValue extends Error {
 }
 
 export const noValue = new NoValue("no value");
+
+/** A comparison spends more than MAX_STEPS: the verdict is `timeout`. */
+export class OverBudget extends Error {
+  override readonly name = "OverBudget";
+}
+
+export const overBudget = new OverBudget("over budget");

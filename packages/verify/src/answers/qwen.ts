@@ -207,6 +207,8 @@ const sameUpToSign = (a: Node, b: Node, budget: Budget): boolean =>
 
 /** What SymPy does there: symbolic equality, numbers to 1e-4, matrices to three decimals. */
 function sameSymbols(prediction: string, gold: string, budget: Budget): boolean {
+  // SymPy's LaTeX knows no commas, not even those of 10{,}000.
+  if (prediction.includes(",") || gold.includes(",")) return false;
   const [a, b] = [tryParse(prediction), tryParse(gold)];
   if (a === undefined || b === undefined) return false;
   const [p, g] = [matrixOf(a), matrixOf(b)];
