@@ -143,7 +143,9 @@ function lnReal(a: Real): Real {
   if (a.m <= 0n) throw noValue;
   const top = magnitude(a);
   const y: Real = { m: a.m, e: a.e - top };
-  const guess = Math.log(Number(y.m >> BigInt(Math.max(0, bitLength(y.m) - 60))) / 2 ** Math.min(60, bitLength(y.m)));
+  const guess = Math.log(
+    Number(y.m >> BigInt(Math.max(0, bitLength(y.m) - 60))) / 2 ** Math.min(60, bitLength(y.m)),
+  );
   let l = realNumber(guess);
   for (let i = 0; i < 3; i++) {
     const exponential = expReal(l);
@@ -217,7 +219,8 @@ export const COMPLEX_ONE: Complex = complex(REAL_ONE);
 export const isReal = (a: Complex): boolean => a.im.m === 0n;
 export const isZero = (a: Complex): boolean => a.re.m === 0n && a.im.m === 0n;
 
-export const addComplex = (a: Complex, b: Complex): Complex => complex(addReal(a.re, b.re), addReal(a.im, b.im));
+export const addComplex = (a: Complex, b: Complex): Complex =>
+  complex(addReal(a.re, b.re), addReal(a.im, b.im));
 export const negateComplex = (a: Complex): Complex => complex(negateReal(a.re), negateReal(a.im));
 
 export function mulComplex(a: Complex, b: Complex): Complex {

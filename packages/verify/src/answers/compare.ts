@@ -4,13 +4,23 @@
  */
 import { agree, toDouble } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
-import { isName, tryParse } from "./parse.js";
 import { chineseNumber, englishNumber } from "./number-words.js";
+import { isName, tryParse } from "./parse.js";
 import { divide, rational, toNumber } from "./rational.js";
 import { realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";
 import { canonicalText, type Node, type Relation, walk } from "./syntax.js";
-import { choiceOf, comparableText, parseJson, sameJson, sameMoment, samePlainNumber, tokenF1, truthOf, undress } from "./text-answers.js";
+import {
+  choiceOf,
+  comparableText,
+  parseJson,
+  sameJson,
+  sameMoment,
+  samePlainNumber,
+  tokenF1,
+  truthOf,
+  undress,
+} from "./text-answers.js";
 import { difference, matrixOf, spellOutSigns } from "./trees.js";
 import { splitUnit } from "./units.js";
 
@@ -35,7 +45,12 @@ export interface Comparison {
 
 const verdict = (isEqual: boolean, by: string): Comparison => ({ equal: isEqual, by });
 
-export function compareAnswers(gold: string, prediction: string, options: CompareOptions, budget: Budget): Comparison {
+export function compareAnswers(
+  gold: string,
+  prediction: string,
+  options: CompareOptions,
+  budget: Budget,
+): Comparison {
   const kind = options.kind ?? "auto";
   if (kind === "json") return compareJson(gold, prediction, options);
   const [g, p] = [undress(gold), undress(prediction)];
@@ -52,7 +67,10 @@ export function compareAnswers(gold: string, prediction: string, options: Compar
   if (truth !== undefined) return verdict(truthOf(p) === truth, "truth");
   if (/\d\s*[:h]\s*\d\d|[a-z]{3}/i.test(g)) {
     const moment = sameMoment(g, p);
-    if (moment !== undefined) return moment || !/[:h]/.test(g) ? verdict(moment, "date or time") : verdict(comparableText(g) === comparableText(p), "text");
+    if (moment !== undefined)
+      return moment || !/[:h]/.test(g)
+        ? verdict(moment, "date or time")
+        : verdict(comparableText(g) === comparableText(p), "text");
   }
   const goldMath = readMeasured(g);
   if (goldMath === undefined) {
@@ -64,11 +82,24 @@ export function compareAnswers(gold: string, prediction: string, options: Compar
     const asWords = words();
     return asWords.equal ? asWords : { equal: false, by: "text", unreadable: true };
   }
-  if (!sameLabels(goldMath, mathematics)) return words();
-  const context: Context = { options, budget, scale: conversion(goldMath, mathematics) };
-  if (context.scale === "different") return verdict(false, "units");
-  const isEqual = same(goldMath.node, mathematics.node, context);
-  return verdict(isEqual, "value");
+  const asRead = compareMeasured(goldMath, mathematics, options, budget);
+  if (asRead.equal || (goldMath.unit === undefined) === (mathematics.unit === undefined)) return asRead;
+  // Beside a unit that is written as one, a lone letter is one: 5\text{ m} and 5 m.
+  const [again, other] =
+    goldMath.unit === undefined ? [readMeasured(g, true), mathematics] : [goldMath, readMeasured(p, true)];
+  if (again?.unit === undefined || other?.unit === undefined) return asRead;
+  return compareMeasured(again, other, options, budget);
+}
+
+function compareMeasured(
+  gold: Mathematics,
+  prediction: Mathematics,
+  options: CompareOptions,
+  budget: Budget,
+): Comparison {
+  const scale = conversion(gold, prediction);
+  if (scale === "different") return verdict(false, "units");
+  return verdict(same(gold.node, prediction.node, { options, budget, scale }), "value");
 }
 
 /** Two identical texts are equal unless what they say has no value, 0/0. */
@@ -108,14 +139,15 @@ interface Mathematics {
   readonly label?: string;
 }
 
-function readMeasured(text: string): Mathematics | undefined {
+function readMeasured(text: string, letters = false): Mathematics | undefined {
   const inWords = englishNumber(text);
   if (inWords !== undefined) return { node: { kind: "number", value: rational(inWords), decimal: false } };
   const chinese = chineseNumber(text);
   if (chinese !== undefined) return { node: { kind: "number", value: chinese, decimal: false } };
-  const { body, unit, label } = splitUnit(text);
+  const { body, unit, label } = splitUnit(text, letters);
   const node = readMathematics(body);
-  if (node !== undefined) return { node, ...(unit === undefined ? {} : { unit }), ...(label === undefined ? {} : { label }) };
+  if (node !== undefined)
+    return { node, ...(unit === undefined ? {} : { unit }), ...(label === undefined ? {} : { label }) };
   const whole = body === text ? undefined : readMathematics(text);
   return whole === undefined ? undefined : { node: whole };
 }
@@ -139,13 +171,17 @@ function isProse(text: string): boolean {
   );
 }
 
-const sameLabels = (gold: Mathematics, prediction: Mathematics): boolean =>
-  gold.label === undefined || prediction.label === undefined || gold.label === prediction.label;
+/** What a number counts or measures; a degree and a percent sign are units as well. */
+const kindOf = ({ node, unit, label }: Mathematics): string | undefined =>
+  unit?.kind ??
+  label ??
+  (node.kind === "degrees" ? "angle" : node.kind === "percent" ? "percent" : undefined);
 
 /** The factor from the prediction's unit to the reference's; 1 where one side names none. */
 function conversion(gold: Mathematics, prediction: Mathematics): "different" | { n: bigint; d: bigint } {
+  const [a, b] = [kindOf(gold), kindOf(prediction)];
+  if (a !== undefined && b !== undefined && a !== b) return "different";
   if (gold.unit === undefined || prediction.unit === undefined) return { n: 1n, d: 1n };
-  if (gold.unit.kind !== prediction.unit.kind) return "different";
   return divide(prediction.unit.scale, gold.unit.scale);
 }
 
@@ -154,7 +190,8 @@ function conversion(gold: Mathematics, prediction: Mathematics): "different" | {
 interface Context {
   readonly options: CompareOptions;
   readonly budget: Budget;
-  readonly scale: "different" | { readonly n: bigint; readonly d: bigint };
+  /** From the prediction's unit to the reference's. */
+  readonly scale: { readonly n: bigint; readonly d: bigint };
 }
 
 /** Word for word: what is written as adjacent letters or in \text. */
@@ -163,7 +200,8 @@ function spelling(node: Node): string | undefined {
   return undefined;
 }
 
-const isCollection = (node: Node): boolean => ["list", "set", "bracket", "setOperation", "namedSet"].includes(node.kind);
+const isCollection = (node: Node): boolean =>
+  ["list", "set", "bracket", "setOperation", "namedSet"].includes(node.kind);
 const isEquation = (node: Node): node is Extract<Node, { kind: "relation" }> =>
   node.kind === "relation" && node.operators.every((operator) => operator === "=" || operator === "in");
 
@@ -186,16 +224,20 @@ function same(goldIn: Node, predictionIn: Node, context: Context): boolean {
     const sameName = canonicalText(named.name) === canonicalText(assigned.name);
     if (sameName && same(named.value, assigned.value, context)) return true;
   } else if (assigned !== undefined && gold.kind !== "relation") return same(gold, assigned.value, context);
-  else if (named !== undefined && prediction.kind !== "relation") return same(named.value, prediction, context);
+  else if (named !== undefined && prediction.kind !== "relation")
+    return same(named.value, prediction, context);
 
-  if (gold.kind === "relation" || prediction.kind === "relation") return sameRelations(gold, prediction, context);
+  if (gold.kind === "relation" || prediction.kind === "relation")
+    return sameRelations(gold, prediction, context);
   if (isCollection(gold) || isCollection(prediction)) return sameCollections(gold, prediction, context);
   const [goldMatrix, matrix] = [matrixOf(gold), matrixOf(prediction)];
   if (goldMatrix !== undefined || matrix !== undefined) {
     return (
       goldMatrix !== undefined &&
       goldMatrix.length === matrix?.length &&
-      goldMatrix.every((row, i) => row.length === matrix[i]?.length && sameInOrder(row, matrix[i] ?? [], context))
+      goldMatrix.every(
+        (row, i) => row.length === matrix[i]?.length && sameInOrder(row, matrix[i] ?? [], context),
+      )
     );
   }
   return sameValues(gold, prediction, context);
@@ -205,7 +247,10 @@ function sameValues(gold: Node, prediction: Node, context: Context): boolean {
   if (gold.kind === "based" || prediction.kind === "based") return sameBased(gold, prediction);
   // A percent sign is a unit: without one on both sides it may be left out or worked out.
   if ((gold.kind === "percent") !== (prediction.kind === "percent")) {
-    const [g, p] = [gold.kind === "percent" ? gold.of : gold, prediction.kind === "percent" ? prediction.of : prediction];
+    const [g, p] = [
+      gold.kind === "percent" ? gold.of : gold,
+      prediction.kind === "percent" ? prediction.of : prediction,
+    ];
     if (sameScaled(g, p, context)) return true;
   }
   const ratio = (node: Node): boolean => node.kind === "apply" && node.name === "ratio";
@@ -216,39 +261,60 @@ function sameValues(gold: Node, prediction: Node, context: Context): boolean {
 function sameScaled(gold: Node, prediction: Node, context: Context): boolean {
   const { scale, budget, options } = context;
   const converted: Node =
-    scale === "different" || (scale.n === 1n && scale.d === 1n)
+    scale.n === 1n && scale.d === 1n
       ? prediction
       : { kind: "product", factors: [{ kind: "number", value: scale, decimal: false }, prediction] };
   if (equalScalars(gold, converted, budget)) return true;
   return options.tolerance !== undefined && isNear(gold, converted, options.tolerance, budget);
 }
 
-function isNear(gold: Node, prediction: Node, tolerance: NonNullable<CompareOptions["tolerance"]>, budget: Budget): boolean {
+function isNear(
+  gold: Node,
+  prediction: Node,
+  tolerance: NonNullable<CompareOptions["tolerance"]>,
+  budget: Budget,
+): boolean {
   const [a, b] = [gold, prediction].map((node) => {
     if (freeVariables(node).size > 0 || infinityOf(node) !== undefined) return Number.NaN;
     const exact = exactly(node, newPoint(1n, "integers"), budget);
     if (typeof exact === "object") return toNumber(exact);
     const value = approximately(node, newPoint(1n, "positive"), budget);
-    return value !== undefined && agree(value.value, { re: value.value.re, im: { m: 0n, e: 0 } }) ? toDouble(value.value.re) : Number.NaN;
+    return value !== undefined && agree(value.value, { re: value.value.re, im: { m: 0n, e: 0 } })
+      ? toDouble(value.value.re)
+      : Number.NaN;
   });
   const distance = Math.abs((a ?? Number.NaN) - (b ?? Number.NaN));
   // NaN is near nothing; an infinite distance neither.
-  return distance <= Math.max(tolerance.absolute ?? 0, (tolerance.relative ?? 0) * Math.abs(a ?? 0)) && Number.isFinite(distance);
+  return (
+    distance <= Math.max(tolerance.absolute ?? 0, (tolerance.relative ?? 0) * Math.abs(a ?? 0)) &&
+    Number.isFinite(distance)
+  );
 }
 
 /** 1010_2: the base may be left out, but not changed. */
 function sameBased(gold: Node, prediction: Node): boolean {
-  if (gold.kind === "based" && prediction.kind === "based") return gold.base === prediction.base && samePlainNumber(gold.digits, prediction.digits);
+  if (gold.kind === "based" && prediction.kind === "based")
+    return gold.base === prediction.base && samePlainNumber(gold.digits, prediction.digits);
   const [based, plain] = gold.kind === "based" ? [gold, prediction] : [prediction, gold];
-  return based.kind === "based" && plain.kind === "number" && plain.value.d === 1n && samePlainNumber(based.digits, `${plain.value.n}`);
+  return (
+    based.kind === "based" &&
+    plain.kind === "number" &&
+    plain.value.d === 1n &&
+    samePlainNumber(based.digits, `${plain.value.n}`)
+  );
 }
 
 /** 1:2:3 is 2:4:6. */
 function sameRatios(gold: Node, prediction: Node, { budget }: Context): boolean {
-  if (gold.kind !== "apply" || prediction.kind !== "apply" || gold.args.length !== prediction.args.length) return false;
+  if (gold.kind !== "apply" || prediction.kind !== "apply" || gold.args.length !== prediction.args.length)
+    return false;
   const [g, p] = [gold.args[0] as Node, prediction.args[0] as Node];
   return gold.args.every((part, i) =>
-    equalScalars({ kind: "product", factors: [part, p] }, { kind: "product", factors: [prediction.args[i] as Node, g] }, budget),
+    equalScalars(
+      { kind: "product", factors: [part, p] },
+      { kind: "product", factors: [prediction.args[i] as Node, g] },
+      budget,
+    ),
   );
 }
 
@@ -258,7 +324,9 @@ const sameInOrder = (a: readonly Node[], b: readonly Node[], context: Context): 
   a.length === b.length && a.every((item, i) => sameItem(item, b[i] as Node, context));
 
 const sameItem = (a: Node, b: Node, context: Context): boolean =>
-  infinityOf(a) !== undefined || infinityOf(b) !== undefined ? infinityOf(a) === infinityOf(b) : same(a, b, context);
+  infinityOf(a) !== undefined || infinityOf(b) !== undefined
+    ? infinityOf(a) === infinityOf(b)
+    : same(a, b, context);
 
 function sameInAnyOrder(gold: readonly Node[], prediction: readonly Node[], context: Context): boolean {
   if (gold.length !== prediction.length) return false;
@@ -294,11 +362,17 @@ function sameCollections(gold: Node, prediction: Node, context: Context): boolea
     if (a.shape === "tuple" || b.shape === "tuple") return false;
     return sameElements(a.items, b.items, context) && a.items.length === b.items.length;
   }
+  // Square brackets of two are an interval, and 0, 1 is none.
+  const interval = (node: Node): boolean =>
+    node.kind === "bracket" && node.items.length === 2 && !(node.open === "(" && node.close === ")");
+  if (interval(gold) || interval(prediction)) return false;
   if (a.shape === "tuple" || context.options.ordered === true) return sameInOrder(a.items, b.items, context);
   return sameInAnyOrder(a.items, b.items, context);
 }
 
-function itemsOf(node: Node): { readonly shape: "list" | "set" | "tuple"; readonly items: readonly Node[] } | undefined {
+function itemsOf(
+  node: Node,
+): { readonly shape: "list" | "set" | "tuple"; readonly items: readonly Node[] } | undefined {
   switch (node.kind) {
     case "list":
       return { shape: "list", items: node.items };
@@ -316,7 +390,8 @@ function itemsOf(node: Node): { readonly shape: "list" | "set" | "tuple"; readon
 
 /** As sets of reals; `intervals`: two pairs with other brackets, which only infinite ends excuse. */
 function sameAsSets(gold: Node, prediction: Node, context: Context, intervals: boolean): boolean {
-  const infinite = (node: Node): boolean => node.kind === "bracket" && node.items.some((item) => infinityOf(item) !== undefined);
+  const infinite = (node: Node): boolean =>
+    node.kind === "bracket" && node.items.some((item) => infinityOf(item) !== undefined);
   if (intervals && !(infinite(gold) && infinite(prediction))) return false;
   const asSet = (node: Node): Node => (node.kind === "list" ? { kind: "set", items: node.items } : node);
   const [a, b] = [realSet(asSet(gold), context.budget), realSet(asSet(prediction), context.budget)];
@@ -330,7 +405,8 @@ function sameAsSets(gold: Node, prediction: Node, context: Context, intervals: b
 /** Sets of other things: the same operations on the same sets. */
 function sameTrees(gold: Node, prediction: Node, context: Context): boolean {
   if (gold.kind === "namedSet" && prediction.kind === "namedSet") return gold.name === prediction.name;
-  if (gold.kind !== "setOperation" || prediction.kind !== "setOperation" || gold.name !== prediction.name) return false;
+  if (gold.kind !== "setOperation" || prediction.kind !== "setOperation" || gold.name !== prediction.name)
+    return false;
   return gold.name === "minus"
     ? sameInOrder(gold.items, prediction.items, context)
     : sameInAnyOrder(gold.items, prediction.items, context);
@@ -379,16 +455,24 @@ interface Part {
 
 function sameRelation(gold: Part, prediction: Part, context: Context): boolean {
   const sides = (a: Node, b: Node): boolean => sameItem(a, b, context);
-  if (gold.operator === prediction.operator && sides(gold.left, prediction.left) && sides(gold.right, prediction.right)) return true;
+  if (
+    gold.operator === prediction.operator &&
+    sides(gold.left, prediction.left) &&
+    sides(gold.right, prediction.right)
+  )
+    return true;
   if (gold.operator === "in" || prediction.operator === "in") return false;
   const flipped = prediction.operator === FLIPPED[gold.operator];
   if (flipped && sides(gold.left, prediction.right) && sides(gold.right, prediction.left)) return true;
   const parts = [gold.left, gold.right, prediction.left, prediction.right];
   if (parts.some((part) => isCollection(part) || infinityOf(part) !== undefined)) return false;
-  const ratio = constantRatio(difference(gold.left, gold.right), difference(prediction.left, prediction.right), context.budget);
+  const ratio = constantRatio(
+    difference(gold.left, gold.right),
+    difference(prediction.left, prediction.right),
+    context.budget,
+  );
   if (ratio === undefined) return false;
   const symmetric = gold.operator === "=" || gold.operator === "!=";
   if (symmetric) return prediction.operator === gold.operator;
   return ratio > 0 ? prediction.operator === gold.operator : flipped;
 }
-

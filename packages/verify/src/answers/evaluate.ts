@@ -7,11 +7,12 @@
  * a limit, an integral and a sum with letters in its bounds are black boxes: their value is a number drawn from a hash
  * of what goes in, so that equal arguments give equal values and others, but for one in 2^60, do not.
  */
-import * as big from "./bigfloat.js";
+
 import type { Complex } from "./bigfloat.js";
+import * as big from "./bigfloat.js";
 import { MAX_FACTORIAL, MAX_STEPS, MAX_TERMS, NoValue, noValue, overBudget } from "./limits.js";
-import * as exact from "./rational.js";
 import type { Rational } from "./rational.js";
+import * as exact from "./rational.js";
 import { canonicalText, type Node, walk } from "./syntax.js";
 
 /** Thrown by the exact evaluator where a value is not rational. */
@@ -229,7 +230,8 @@ function integers(values: readonly Rational[], name: "gcd" | "lcm"): Rational {
 // Black boxes -----------------------------------------------------------------------------------------------------------
 
 const isBlackBox = (name: string): boolean =>
-  name.startsWith("call:") || /^(?:sum|prod|int|iint|oint|lim|det|tr|rank|dim|deg|arg|Arg|Re|Im|sgn|bigcup|bigcap)$/.test(name);
+  name.startsWith("call:") ||
+  /^(?:sum|prod|int|iint|oint|lim|det|tr|rank|dim|deg|arg|Arg|Re|Im|sgn|bigcup|bigcap)$/.test(name);
 
 function blackBoxKey(name: string, args: readonly Node[], point: Point, budget: Budget): string {
   return `${name}(${args.map((arg) => valueKey(arg, point, budget)).join(";")})`;
@@ -238,9 +240,12 @@ function blackBoxKey(name: string, args: readonly Node[], point: Point, budget: 
 /** A value as text; what is no number (a matrix, a bound `k = 1`) by its parts. */
 function valueKey(node: Node, point: Point, budget: Budget): string {
   if (node.kind === "relation") {
-    return node.sides.map((side, i) => `${node.operators[i - 1] ?? ""}${valueKey(side, point, budget)}`).join("");
+    return node.sides
+      .map((side, i) => `${node.operators[i - 1] ?? ""}${valueKey(side, point, budget)}`)
+      .join("");
   }
-  if (node.kind === "matrix") return node.rows.map((row) => row.map((cell) => valueKey(cell, point, budget)).join(",")).join("|");
+  if (node.kind === "matrix")
+    return node.rows.map((row) => row.map((cell) => valueKey(cell, point, budget)).join(",")).join("|");
   try {
     if (point.range === "integers" || point.range === "counting") {
       const value = exactValue(node, point, budget);
@@ -256,14 +261,21 @@ function valueKey(node: Node, point: Point, budget: Budget): string {
 /** Points for `\sum_{k=low}^{high}` where both bounds are integers and few, else undefined. */
 function bounded(args: readonly Node[], point: Point, budget: Budget): Point[] | undefined {
   const [low, high] = args;
-  if (low?.kind !== "relation" || low.operators.length !== 1 || low.operators[0] !== "=" || high === undefined) return undefined;
+  if (
+    low?.kind !== "relation" ||
+    low.operators.length !== 1 ||
+    low.operators[0] !== "=" ||
+    high === undefined
+  )
+    return undefined;
   const [index, from] = low.sides;
   if (index?.kind !== "variable" && !(index?.kind === "constant" && index.name === "i")) return undefined;
   if (from === undefined || freeVariables(from).size > 0 || freeVariables(high).size > 0) return undefined;
   try {
     const start = exactValue(from, point, budget);
     const end = exactValue(high, point, budget);
-    if (start.d !== 1n || end.d !== 1n || end.n - start.n >= BigInt(MAX_TERMS) || index.kind === "constant") return undefined;
+    if (start.d !== 1n || end.d !== 1n || end.n - start.n >= BigInt(MAX_TERMS) || index.kind === "constant")
+      return undefined;
     const points: Point[] = [];
     for (let k = start.n; k <= end.n; k++) {
       const values = new Map(point.values);
@@ -409,7 +421,10 @@ function apply(
   if (first === undefined) throw noValue;
   const degrees = first.kind === "degrees" && /^(?:sin|cos|tan|cot|sec|csc)$/.test(name);
   const a = degrees
-    ? big.divComplex(big.mulComplex(value(first), big.fromReal(big.PI)), big.complexFrom(exact.rational(180n)))
+    ? big.divComplex(
+        big.mulComplex(value(first), big.fromReal(big.PI)),
+        big.complexFrom(exact.rational(180n)),
+      )
     : value(first);
   const realOnly = (): Complex => {
     if (!big.isReal(a)) throw noValue;

@@ -5,7 +5,6 @@
  */
 import { LANGUAGES } from "./languages.js";
 import { MAX_RESPONSE_LENGTH } from "./limits.js";
-import { boxedContents } from "./math-verify-latex.js";
 import { closingBrace, toAscii } from "./tokens.js";
 
 export type ExtractionRule = "box" | "tag" | "hashes" | "phrase" | "formula" | "choice" | "number" | "whole";
@@ -36,7 +35,10 @@ export function extractAnswer(response: string, options: ExtractionOptions = {})
   if (options.extraction !== "lenient") {
     return { found: false, reason: "no \\boxed{}, <answer>, #### or phrase that announces an answer" };
   }
-  const lenient = options.expect === "letter" ? (lastLetter(text) ?? lastFormula(text)) : (lastFormula(text) ?? lastNumber(text) ?? lastLetter(text));
+  const lenient =
+    options.expect === "letter"
+      ? (lastLetter(text) ?? lastFormula(text))
+      : (lastFormula(text) ?? lastNumber(text) ?? lastLetter(text));
   return lenient ?? { found: false, reason: "no answer in any form" };
 }
 
@@ -49,12 +51,41 @@ function lastBox(text: string): Extraction | undefined {
   if (text[open] !== "{") {
     // \boxed 5
     const bare = /^[^\s$\\{}]{1,100}/.exec(text.slice(open, open + 101))?.[0];
-    return bare === undefined ? { found: false, reason: "an empty box" } : found(bare.replace(/[.,;]$/, ""), "box");
+    return bare === undefined
+      ? { found: false, reason: "an empty box" }
+      : found(bare.replace(/[.,;]$/, ""), "box");
   }
   const close = closingBrace(text, open);
   if (close < 0) return { found: false, reason: "the last box does not close" };
-  const content = boxedContents(text.slice(0, close + 1).slice(-20_000), "last").trim();
-  return content === "" ? { found: false, reason: "an empty box" } : found(content, "box");
+  const contents = [text.slice(open + 1, close).trim()];
+  for (let later = start; contents.length < 20; ) {
+    const before = precedingBox(text, later);
+    if (before === undefined) break;
+    contents.unshift(before.content);
+    later = before.start;
+  }
+  const content = contents.join(", ");
+  return contents.every((part) => part === "")
+    ? { found: false, reason: "an empty box" }
+    : found(content, "box");
+}
+
+/** The box before another one with nothing but a comma, "and" or "or" between them: together they are the answer. */
+function precedingBox(
+  text: string,
+  later: number,
+): { readonly start: number; readonly content: string } | undefined {
+  const start = later === 0 ? -1 : text.lastIndexOf("\\boxed{", later - 1);
+  if (start < 0 || later - start > 4_000) return undefined;
+  const close = closingBrace(text, start + 6);
+  if (close < 0 || close >= later) return undefined;
+  const between = text
+    .slice(close + 1, later)
+    .replace(/\\text\s*\{([^{}]*)\}/g, "$1")
+    .replace(/\\[()[\],;: ]|\\q?quad|[$\s]/g, "");
+  return /^(?:,|;|,?and|,?or|、|和|或)$/.test(between)
+    ? { start, content: text.slice(start + 7, close).trim() }
+    : undefined;
 }
 
 function tagged(text: string): Extraction | undefined {
@@ -69,12 +100,27 @@ function tagged(text: string): Extraction | undefined {
 function hashed(text: string): Extraction | undefined {
   const at = text.lastIndexOf("####");
   if (at < 0) return undefined;
-  const line = text.slice(at + 4).split("\n", 1)[0]?.trim() ?? "";
+  const line =
+    text
+      .slice(at + 4)
+      .split("\n", 1)[0]
+      ?.trim() ?? "";
   return line === "" ? undefined : found(line, "hashes");
 }
 
-const VERBS = "is|are|was|equals|est|ist|lautet|es|è|é|jest|är|это|равен|равно|adalah|là|是|为|為|等于|は|है|হলো|হল|คือ|ni";
-const ANSWER_WORDS = [...new Set(Object.values(LANGUAGES).map((language) => language.answer)), "solution", "answers", "答え", "答", "정답", "جواب", "الجواب", "الإجابة"]
+const VERBS =
+  "is|are|was|equals|est|ist|lautet|es|è|é|jest|är|это|равен|равно|adalah|là|是|为|為|等于|は|है|হলো|হল|คือ|ni";
+const ANSWER_WORDS = [
+  ...new Set(Object.values(LANGUAGES).map((language) => language.answer)),
+  "solution",
+  "answers",
+  "答え",
+  "答",
+  "정답",
+  "جواب",
+  "الجواب",
+  "الإجابة",
+]
   .sort((a, b) => b.length - a.length)
   .join("|");
 /** "the final answer is", "Answer:", "答案是", "la réponse est", "Antwort:"; a few words may stand between word and verb. */
@@ -93,7 +139,9 @@ function announced(text: string): Extraction | undefined {
 /** Up to the end of the line or sentence, without the Markdown and the verb that lead to it. */
 function firstStatement(source: string): string {
   let text = source.slice(0, 4_000).replace(/^[\s*:：]+/, "");
-  const formula = /^(?:\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\[([^]+?)\\\]|\\\(([^]+?)\\\))(?:\s*%)?/.exec(text);
+  const formula = /^(?:\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\[([\s\S]+?)\\\]|\\\(([\s\S]+?)\\\))(?:\s*%)?/.exec(
+    text,
+  );
   if (formula !== null) {
     const joined = /^\s*(?:,|and|or|和|或)\s*\$[^$\n]+\$/.exec(text.slice(formula[0].length));
     return joined === null ? formula[0] : `${formula[0]}${joined[0]}`.replaceAll("$", " ");
@@ -101,18 +149,27 @@ function firstStatement(source: string): string {
   text = text.split("\n", 1)[0] ?? "";
   const end = /[.!?](?=\s|$|\*)|[。！？]/.exec(text);
   if (end !== null) text = text.slice(0, end.index);
-  return text.replace(/\*+/g, "").trim();
+  return text
+    .replace(/\*+/g, "")
+    .replace(/(?:です|である|입니다|이다)\s*$/, "")
+    .trim();
 }
 
 function lastFormula(text: string): Extraction | undefined {
-  const formulas = [...text.matchAll(/\$\$([^$]{1,4000})\$\$|\$([^$\n]{1,4000})\$|\\\[([^[\]]{1,4000})\\\]|\\\(([^\n]{1,1000}?)\\\)/g)];
+  const formulas = [
+    ...text.matchAll(
+      /\$\$([^$]{1,4000})\$\$|\$([^$\n]{1,4000})\$|\\\[([^[\]]{1,4000})\\\]|\\\(([^\n]{1,1000}?)\\\)/g,
+    ),
+  ];
   const last = formulas.at(-1);
   const content = (last?.[1] ?? last?.[2] ?? last?.[3] ?? last?.[4])?.trim();
   return content === undefined || content === "" ? undefined : found(content, "formula");
 }
 
 function lastNumber(text: string): Extraction | undefined {
-  const numbers = toAscii(text.slice(-20_000)).match(/-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*\/\s*\d+)?%?|-?\.\d+/g);
+  const numbers = toAscii(text.slice(-20_000)).match(
+    /-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*\/\s*\d+)?%?|-?\.\d+/g,
+  );
   const last = numbers?.at(-1);
   return last === undefined ? undefined : found(last, "number");
 }

@@ -25,7 +25,8 @@ const braceRoots = (text: string): string => text.replace(/\\sqrt([^{])/g, "\\sq
 export function slashToFraction(text: string, allowRoots = false): string {
   const parts = text.split("/");
   if (parts.length !== 2) return text;
-  const whole = (part: string): boolean => /^-?(?:0|[1-9]\d*)$/.test(part) || (allowRoots && part.includes("sqrt"));
+  const whole = (part: string): boolean =>
+    /^-?(?:0|[1-9]\d*)$/.test(part) || (allowRoots && part.includes("sqrt"));
   return parts.every(whole) ? `\\frac{${parts[0]}}{${parts[1]}}` : text;
 }
 

@@ -18,7 +18,13 @@ export interface Language {
 const LATIN = [..."ABCDEFGHIJ"];
 const CYRILLIC = [..."АБВГДЕ"];
 
-const language = (answer: string, and: string, or: string, marks = ".,: ", letters: readonly string[] = LATIN): Language => {
+const language = (
+  answer: string,
+  and: string,
+  or: string,
+  marks = ".,: ",
+  letters: readonly string[] = LATIN,
+): Language => {
   const [fullStop = ".", comma = ",", colon = ":", space = ""] = [...marks];
   return { answer, and, or, fullStop, comma, colon, space, letters };
 };

@@ -4,11 +4,12 @@
  * huggingface/lighteval extractive_match_utils.py (MIT), as scanners whose cost is bounded instead of backtracking regular
  * expressions.
  */
-import { type Node, walk } from "./syntax.js";
+
 import { ENGLISH, type Language } from "./languages.js";
 import { lastEquation, normaliseLatex } from "./math-verify-latex.js";
 import { tryParse } from "./parse.js";
 import { parseDecimal } from "./rational.js";
+import { type Node, walk } from "./syntax.js";
 
 export type ExtractKind = "latex" | "expr" | "letters";
 
@@ -38,7 +39,11 @@ const CURRENCY = /[$€£¥₹₽₪₩₫฿₡₢₣₤₥₦₧₨₭₮₯�
 const PERCENT = /\s*(?:\\?%|[Pp]ercentage|[Pp]ercent|[Pp]ct)/y;
 
 type Payload =
-  | { readonly kind: "latex"; readonly parts: readonly { readonly text: string; readonly percent: boolean }[]; readonly boxed: "all" | "last" }
+  | {
+      readonly kind: "latex";
+      readonly parts: readonly { readonly text: string; readonly percent: boolean }[];
+      readonly boxed: "all" | "last";
+    }
   | { readonly kind: "number"; readonly text: string; readonly percent: boolean }
   | { readonly kind: "expression"; readonly text: string }
   | { readonly kind: "letter"; readonly text: string };
@@ -78,12 +83,23 @@ function priorities(text: string, options: ExtractOptions): (() => Match[])[] {
   const letters = kinds.includes("letters");
   const phrase = /final answer/gi;
   const answer = new RegExp(language.answer, "giu");
-  const colon = (at: number): number | undefined => (text[at] === language.colon || text[at] === ":" ? at + 1 : undefined);
+  const colon = (at: number): number | undefined =>
+    text[at] === language.colon || text[at] === ":" ? at + 1 : undefined;
 
   const finalIs = (hope: boolean) => (): Match[] => [
-    ...(latex ? anchored(text, phrase, (at) => (hope ? isHope(text, at, environment) : isLater(text, at, environment, true))) : []),
-    ...(expr ? anchored(text, phrase, (at) => (hope ? isHope(text, at, expression) : isLater(text, at, expression, false))) : []),
-    ...(letters ? anchored(text, phrase, (at) => (hope ? isHope(text, at, letter) : isLater(text, at, letter, true))) : []),
+    ...(latex
+      ? anchored(text, phrase, (at) =>
+          hope ? isHope(text, at, environment) : isLater(text, at, environment, true),
+        )
+      : []),
+    ...(expr
+      ? anchored(text, phrase, (at) =>
+          hope ? isHope(text, at, expression) : isLater(text, at, expression, false),
+        )
+      : []),
+    ...(letters
+      ? anchored(text, phrase, (at) => (hope ? isHope(text, at, letter) : isLater(text, at, letter, true)))
+      : []),
   ];
   const boxes = (): Match[] => (latex ? boxMatches(text, environment) : []);
   const afterAnswer = (needsColon: boolean, which: "all" | "letters" | "mathematics") => (): Match[] => {
@@ -96,7 +112,9 @@ function priorities(text: string, options: ExtractOptions): (() => Match[])[] {
     return [
       ...(letters && which !== "mathematics" ? run((at) => within(text, at, 50, letter, false)) : []),
       ...(latex && which !== "letters" ? run((at) => within(text, at, 50, environment, true)) : []),
-      ...(expr && which !== "letters" ? run((at) => afterEquals(text, at, expression) ?? notEquation(text, at, expression)) : []),
+      ...(expr && which !== "letters"
+        ? run((at) => afterEquals(text, at, expression) ?? notEquation(text, at, expression))
+        : []),
     ];
   };
   const everywhere = (): Match[] => [
@@ -146,7 +164,13 @@ function scan(text: string, matcher: Matcher): Match[] {
 }
 
 /** The first match that starts within `reach` characters; `lines`: newlines may be crossed. */
-function within(text: string, from: number, reach: number, matcher: Matcher, lines: boolean): Match | undefined {
+function within(
+  text: string,
+  from: number,
+  reach: number,
+  matcher: Matcher,
+  lines: boolean,
+): Match | undefined {
   for (let at = from; at <= Math.min(from + reach, text.length); at++) {
     const match = matcher(at);
     if (match !== undefined) return match;
@@ -204,7 +228,11 @@ const notFollowedByEquals = (text: string, match: Match): boolean => {
 /** Behind the last `=` within 100 characters of the line. */
 function afterEquals(text: string, from: number, matcher: Matcher): Match | undefined {
   const line = text.slice(from, from + 101).split("\n", 1)[0] ?? "";
-  for (let equals = line.lastIndexOf("="); equals >= 0; equals = equals === 0 ? -1 : line.lastIndexOf("=", equals - 1)) {
+  for (
+    let equals = line.lastIndexOf("=");
+    equals >= 0;
+    equals = equals === 0 ? -1 : line.lastIndexOf("=", equals - 1)
+  ) {
     let start = from + equals + 1;
     while (/\s/.test(text[start] ?? "")) start++;
     for (let begin = start; begin > from + equals; begin--) {
@@ -297,13 +325,13 @@ function closing(text: string, from: number, mark: string, lines: boolean): Span
 
 function boxMatches(text: string, environment: Matcher): Match[] {
   const holdsBox = (match: Match | undefined): boolean =>
-    match?.payload.kind === "latex" && /\\boxed\{[^]+\}/.test(match.payload.parts[0]?.text ?? "");
+    match?.payload.kind === "latex" && /\\boxed\{[\s\S]+\}/.test(match.payload.parts[0]?.text ?? "");
   const matches = scan(text, (at) => {
     const match = environment(at);
     if (match === undefined || !holdsBox(match) || match.payload.kind !== "latex") return undefined;
     // Joined environments count here only as far as they hold boxes, too.
     const parts = match.payload.parts;
-    const boxed = parts.findIndex((part) => !/\\boxed\{[^]+\}/.test(part.text));
+    const boxed = parts.findIndex((part) => !/\\boxed\{[\s\S]+\}/.test(part.text));
     return boxed < 0 ? match : { ...match, payload: { ...match.payload, parts: parts.slice(0, boxed) } };
   });
   const first = text.indexOf("\\boxed{");
@@ -370,7 +398,10 @@ function expressionAt(text: string, { language, suite }: ExtractOptions): Expres
     }
     return undefined;
   };
-  const thousands = suite === "lighteval" ? "-?\\d{1,3}(?:[ ,]\\d{3})+(?:\\.\\d+)?" : "(?<!\\d)-?[1-9]\\d{0,2}(?:[ ,]\\d{3})+(?:\\.\\d+)?";
+  const thousands =
+    suite === "lighteval"
+      ? "-?\\d{1,3}(?:[ ,]\\d{3})+(?:\\.\\d+)?"
+      : "(?<!\\d)-?[1-9]\\d{0,2}(?:[ ,]\\d{3})+(?:\\.\\d+)?";
   const before = suite === "lighteval" ? "" : "(?<!\\d)";
   const numberPattern = new RegExp(
     `(${thousands}|${before}-?\\d+[.,]\\d+|${before}\\.\\d+|${before}-?\\d+)(\\s*(?:%|[Pp]ercentage|[Pp]ercent|[Pp]ct))?`,
@@ -410,8 +441,17 @@ function letterAt(text: string, { language, choices }: ExtractOptions): Matcher 
           let end = begin + form.length;
           if (text.startsWith("**", end)) end += 2;
           const next = text[end];
-          if (next === undefined || stops.includes(next) || language.space === "" || next === language.space) {
-            return { start: at, end: end + (next === undefined ? 0 : 1), payload: { kind: "letter", text: letter } };
+          if (
+            next === undefined ||
+            stops.includes(next) ||
+            language.space === "" ||
+            next === language.space
+          ) {
+            return {
+              start: at,
+              end: end + (next === undefined ? 0 : 1),
+              payload: { kind: "letter", text: letter },
+            };
           }
         }
       }
@@ -457,9 +497,14 @@ function read(payload: Payload, options: ExtractOptions): { node?: Node; as: str
         const node = parseLatex(text, options);
         return node === undefined ? undefined : percentOf(node, payload.parts[i]?.percent ?? false);
       });
-      const as = texts.length > 1 && nodes.every((node) => node !== undefined) ? texts.join(" and ") : (texts[0] ?? "");
+      const as =
+        texts.length > 1 && nodes.every((node) => node !== undefined)
+          ? texts.join(" and ")
+          : (texts[0] ?? "");
       if (nodes.length > 1 && nodes.every((node) => node !== undefined)) {
-        const items = (nodes as Node[]).flatMap((node) => (node.kind === "list" || node.kind === "set" ? node.items : [node]));
+        const items = (nodes as Node[]).flatMap((node) =>
+          node.kind === "list" || node.kind === "set" ? node.items : [node],
+        );
         return { node: { kind: "list", items }, as };
       }
       const [first] = nodes;
@@ -485,7 +530,7 @@ function hasForeignWords(node: Node): boolean {
 
 /** Numbers and operators alone: what Python's expression parser would read. */
 function isPlain(node: Node): boolean {
-  for (const part of walk(node)) if (["variable", "letters", "word", "list", "bracket"].includes(part.kind)) return false;
+  for (const part of walk(node))
+    if (["variable", "letters", "word", "list", "bracket"].includes(part.kind)) return false;
   return true;
 }
-

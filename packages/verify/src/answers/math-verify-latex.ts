@@ -5,7 +5,6 @@
 import { closingBrace } from "./tokens.js";
 import { MATH_VERIFY_UNITS } from "./unit-words.js";
 
-
 /** The list is of regular expressions there, so that `.` in it is any character. */
 const UNITS = new RegExp(`([0-9]|\\}|\\s)\\s*(?:${MATH_VERIFY_UNITS.join("|")})(?:s|es)?\\s*$`);
 const UNIT_WITH_POWER = /\\(?:text|mbox)\{.*?\}(?:\^\d|\{\^\d\})?$/;
@@ -83,7 +82,10 @@ export function normaliseLatex(source: string, boxed: "all" | "last"): string {
     .replace(/\\m?(?:left|right)(?=\\?[{}|()[\]]|\\(?:l|r|v))/g, "")
     .replace(/\(([a-zA-Z0-9+\-*/\\ ]+?)\)_\{([a-zA-Z0-9+\-*/\\ ]+?)\}/g, "\\frac{($1)!}{(($1)-($2))!}")
     .replace(/\\mathrm\{th\}|\\!\s*|\\text\s*\{\s*\}|\\\$|\$|(?<!\\)["']|\\displaystyle/g, "");
-  text = text.replace(ANY_REPLACEMENT, (...groups) => REPLACEMENTS[groups.slice(1).findIndex((group) => group !== undefined)]?.[1] ?? "");
+  text = text.replace(
+    ANY_REPLACEMENT,
+    (...groups) => REPLACEMENTS[groups.slice(1).findIndex((group) => group !== undefined)]?.[1] ?? "",
+  );
   text = text.replace(/[\n\t]/g, " ");
   if (!text.includes("matrix")) text = text.replace(/\\\\(?=[a-zA-Z])/g, "\\");
   const unitless = text.replace(UNIT_WITH_POWER, "").trim();
@@ -107,4 +109,3 @@ export function lastEquation(text: string): string {
   const parts = text.split(/(?<![\\<!>])=/);
   return parts.length > 2 ? (parts.at(-1) ?? text) : text;
 }
-

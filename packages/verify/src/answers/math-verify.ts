@@ -5,8 +5,8 @@
  */
 import { agree, toDouble } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
-import { type Extracted, type ExtractKind, extract } from "./math-verify-extract.js";
 import { ENGLISH, type Language } from "./languages.js";
+import { type Extracted, type ExtractKind, extract } from "./math-verify-extract.js";
 import { isName } from "./parse.js";
 import { compare, equal, type Rational, rational, roundToPlaces, toNumber } from "./rational.js";
 import { type Piece, realSet, samePieces } from "./realsets.js";
@@ -40,7 +40,12 @@ export interface MathVerifyResult {
 }
 
 /** Extracts both answers, as its `parse` does, and compares them, as its `verify`. */
-export function mathVerify(gold: string, prediction: string, options: MathVerifyOptions, budget: Budget): MathVerifyResult {
+export function mathVerify(
+  gold: string,
+  prediction: string,
+  options: MathVerifyOptions,
+  budget: Budget,
+): MathVerifyResult {
   const settings = {
     kinds: options.kinds ?? ["latex", "expr"],
     suite: options.suite ?? "math-verify",
@@ -59,7 +64,8 @@ export function mathVerify(gold: string, prediction: string, options: MathVerify
 
 function compareExtracted(gold: Extracted, prediction: Extracted, context: Context): boolean {
   if (gold.letter !== undefined || prediction.letter !== undefined) return gold.letter === prediction.letter;
-  if (gold.node !== undefined && prediction.node !== undefined && same(gold.node, prediction.node, context)) return true;
+  if (gold.node !== undefined && prediction.node !== undefined && same(gold.node, prediction.node, context))
+    return true;
   const [a, b] = [gold.text?.trim() ?? "", prediction.text?.trim() ?? ""];
   return a !== "" && a === b;
 }
@@ -76,7 +82,9 @@ const isEquation = (node: Node): boolean =>
 const lastSide = (node: Node): Node => (node.kind === "relation" ? (node.sides.at(-1) as Node) : node);
 
 const asAssignment = (node: Node): Node =>
-  node.kind === "relation" ? { kind: "relation", operators: ["="], sides: [node.sides[0] as Node, lastSide(node)] } : node;
+  node.kind === "relation"
+    ? { kind: "relation", operators: ["="], sides: [node.sides[0] as Node, lastSide(node)] }
+    : node;
 
 function same(goldIn: Node, predictionIn: Node, context: Context): boolean {
   let gold = spellOutSigns(withoutBases(goldIn));
@@ -110,7 +118,11 @@ const withoutBases = (node: Node): Node =>
 
 /** zoo and nan equal nothing. */
 function hasNoValue(node: Node, { budget }: Context): boolean {
-  return node.kind === "quotient" && freeVariables(node).size === 0 && exactly(node, newPoint(1n, "integers"), budget) === "none";
+  return (
+    node.kind === "quotient" &&
+    freeVariables(node).size === 0 &&
+    exactly(node, newPoint(1n, "integers"), budget) === "none"
+  );
 }
 
 function renamed(prediction: Node, gold: Node): Node {
@@ -131,7 +143,9 @@ function atomic(node: Node): { percent: boolean; decimal: boolean; value: Node }
   const percent = node.kind === "percent";
   const inner = withoutSign(percent ? node.of : node);
   if (inner.kind === "number") return { percent, decimal: inner.decimal, value: percent ? node.of : node };
-  const fraction = inner.kind === "quotient" && [inner.top, inner.bottom].every((part) => withoutSign(part).kind === "number");
+  const fraction =
+    inner.kind === "quotient" &&
+    [inner.top, inner.bottom].every((part) => withoutSign(part).kind === "number");
   return fraction ? { percent, decimal: false, value: percent ? node.of : node } : undefined;
 }
 
@@ -155,7 +169,7 @@ function sameValues(gold: Node, prediction: Node, context: Context): boolean {
       const rounded = sameRounded(gold, prediction, context);
       if (rounded !== undefined) return rounded;
     } else if (a !== undefined && b !== undefined) {
-      const [x, y] = [valueOf(a.value, budget), valueOf(b.value, budget)];
+      const [x, y] = [exactOf(a.value, budget), exactOf(b.value, budget)];
       if (x !== undefined && y !== undefined && x.d === 1n && y.d === 1n && equal(x, y)) return true;
     }
   }
@@ -163,7 +177,7 @@ function sameValues(gold: Node, prediction: Node, context: Context): boolean {
   return sameToFifteenDigits(gold, prediction, context);
 }
 
-function valueOf(node: Node, budget: Budget): Rational | undefined {
+function exactOf(node: Node, budget: Budget): Rational | undefined {
   const value = exactly(node, newPoint(1n, "integers"), budget);
   return typeof value === "object" ? value : undefined;
 }
@@ -171,7 +185,7 @@ function valueOf(node: Node, budget: Budget): Rational | undefined {
 /** Both rounded to the places that count; undefined where one is no constant. */
 function sameRounded(a: Node, b: Node, { budget, places }: Context): boolean | undefined {
   if (freeVariables(a).size > 0 || freeVariables(b).size > 0) return undefined;
-  const [x, y] = [valueOf(a, budget), valueOf(b, budget)];
+  const [x, y] = [exactOf(a, budget), exactOf(b, budget)];
   if (x !== undefined && y !== undefined) {
     // SymPy's whole numbers do not equal its floats: against 1000, 999.9999999 is not rounded.
     if (x.d === 1n || y.d === 1n) return equal(x, y);
@@ -190,7 +204,13 @@ function sameRounded(a: Node, b: Node, { budget, places }: Context): boolean | u
 
 /** (a - b) evaluated to 15 digits is 0: for constants, `2 * 3.14159265358979` is `2 pi`. */
 function sameToFifteenDigits(a: Node, b: Node, { budget }: Context): boolean {
-  if (freeVariables(a).size > 0 || freeVariables(b).size > 0 || atomic(a) !== undefined || atomic(b) !== undefined) return false;
+  if (
+    freeVariables(a).size > 0 ||
+    freeVariables(b).size > 0 ||
+    atomic(a) !== undefined ||
+    atomic(b) !== undefined
+  )
+    return false;
   const [x, y] = [a, b].map((node) => approximately(node, newPoint(1n, "positive"), budget));
   return x !== undefined && y !== undefined && agree(x.value, y.value, 50);
 }
@@ -229,11 +249,13 @@ function sameSymbols(a: Node, b: Node): boolean {
 function isInterval(node: Node, { budget }: Context): boolean {
   if (node.kind !== "bracket" || node.items.length !== 2) return false;
   const [low, high] = node.items as [Node, Node];
-  if ([low, high].some((item) => ["bracket", "set", "list", "relation", "setOperation"].includes(item.kind))) return false;
+  if ([low, high].some((item) => ["bracket", "set", "list", "relation", "setOperation"].includes(item.kind)))
+    return false;
   const [infinityLow, infinityHigh] = [infinityOf(low), infinityOf(high)];
-  if (infinityLow !== undefined || infinityHigh !== undefined) return infinityLow !== 1 && infinityHigh !== -1;
+  if (infinityLow !== undefined || infinityHigh !== undefined)
+    return infinityLow !== 1 && infinityHigh !== -1;
   if (freeVariables(low).size > 0 || freeVariables(high).size > 0) return true;
-  const [x, y] = [valueOf(low, budget), valueOf(high, budget)];
+  const [x, y] = [exactOf(low, budget), exactOf(high, budget)];
   const open = node.open === "(" && node.close === ")";
   if (x !== undefined && y !== undefined) {
     const order = compare(x, y);
@@ -243,8 +265,10 @@ function isInterval(node: Node, { budget }: Context): boolean {
   return p === undefined || q === undefined || toDouble(p.value.re) < toDouble(q.value.re);
 }
 
-const isCollection = (node: Node): boolean => ["list", "set", "bracket", "setOperation", "namedSet"].includes(node.kind);
-const isSetLike = (node: Node): boolean => ["set", "bracket", "setOperation", "namedSet", "list"].includes(node.kind);
+const isCollection = (node: Node): boolean =>
+  ["list", "set", "bracket", "setOperation", "namedSet"].includes(node.kind);
+const isSetLike = (node: Node): boolean =>
+  ["set", "bracket", "setOperation", "namedSet", "list"].includes(node.kind);
 
 /** As a set of reals: lists count as finite sets. */
 function pieces(node: Node, { budget }: Context): Piece[] | undefined {
@@ -258,7 +282,9 @@ function sameSets(gold: Node, prediction: Node, context: Context): boolean {
 }
 
 const sameEnds = (x: Node, y: Node, context: Context): boolean =>
-  infinityOf(x) !== undefined || infinityOf(y) !== undefined ? infinityOf(x) === infinityOf(y) : same(x, y, context);
+  infinityOf(x) !== undefined || infinityOf(y) !== undefined
+    ? infinityOf(x) === infinityOf(y)
+    : same(x, y, context);
 
 interface Items {
   readonly shape: "set" | "tuple" | "interval" | "other";
@@ -340,7 +366,13 @@ function sameRelations(
 ): boolean {
   if (goldOperators.length !== operators.length) return false;
   return goldOperators.every((operator, i) =>
-    sameRelation(operator, goldSides.slice(i, i + 2), operators[i] as Relation, sides.slice(i, i + 2), context),
+    sameRelation(
+      operator,
+      goldSides.slice(i, i + 2),
+      operators[i] as Relation,
+      sides.slice(i, i + 2),
+      context,
+    ),
   );
 }
 
@@ -351,15 +383,23 @@ function sameRelation(
   [left, right]: readonly Node[],
   context: Context,
 ): boolean {
-  if (goldLeft === undefined || goldRight === undefined || left === undefined || right === undefined) return false;
+  if (goldLeft === undefined || goldRight === undefined || left === undefined || right === undefined)
+    return false;
   const equation = (one: Relation): boolean => one === "=" || one === "in";
   const alike = goldOperator === operator || (equation(goldOperator) && equation(operator));
   if (alike && sameSide(goldLeft, left, context) && sameSide(goldRight, right, context)) return true;
-  if (operator === FLIPPED[goldOperator] && sameSide(goldLeft, right, context) && sameSide(goldRight, left, context)) return true;
-  if ([goldLeft, goldRight, left, right].some((side) => isCollection(side) || infinityOf(side) !== undefined)) return false;
+  if (
+    operator === FLIPPED[goldOperator] &&
+    sameSide(goldLeft, right, context) &&
+    sameSide(goldRight, left, context)
+  )
+    return true;
+  if ([goldLeft, goldRight, left, right].some((side) => isCollection(side) || infinityOf(side) !== undefined))
+    return false;
   const [a, b] = [difference(goldLeft, goldRight), difference(left, right)];
   if (alike && equalScalars(a, b, context.budget)) return true;
-  if (operator === FLIPPED[goldOperator] && equalScalars(a, { kind: "negative", of: b }, context.budget)) return true;
+  if (operator === FLIPPED[goldOperator] && equalScalars(a, { kind: "negative", of: b }, context.budget))
+    return true;
   // Two equations are solved and their solutions compared: linear ones agree when they are multiples. With names on
   // the left alone, x = 5 and 2x = 10 stay apart.
   const solvable = equation(goldOperator) && equation(operator) && freeVariables(a).size > 1;

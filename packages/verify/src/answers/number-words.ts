@@ -9,7 +9,9 @@ const SMALL = new Map(
     .split(" ")
     .map((word, value) => [word, value]),
 );
-const TENS = new Map("twenty thirty forty fifty sixty seventy eighty ninety".split(" ").map((word, i) => [word, 20 + 10 * i]));
+const TENS = new Map(
+  "twenty thirty forty fifty sixty seventy eighty ninety".split(" ").map((word, i) => [word, 20 + 10 * i]),
+);
 const SCALES = new Map([
   ["thousand", 1_000n],
   ["million", 1_000_000n],
@@ -19,7 +21,11 @@ const SCALES = new Map([
 
 /** The value of a text that is one English number in words and nothing else. */
 export function englishNumber(text: string): bigint | undefined {
-  const words = text.toLowerCase().trim().split(/[\s-]+/).filter((word) => word !== "and");
+  const words = text
+    .toLowerCase()
+    .trim()
+    .split(/[\s-]+/)
+    .filter((word) => word !== "and");
   if (words.length === 0 || words.length > 40) return undefined;
   const sign = words[0] === "minus" || words[0] === "negative" ? -1n : 1n;
   if (sign < 0n) words.shift();
@@ -41,20 +47,22 @@ export function englishNumber(text: string): bigint | undefined {
 }
 
 const DIGITS = new Map(
-  [..."〇一二三四五六七八九"].map((char, value): [string, number] => [char, value]).concat([
-    ["零", 0],
-    ["两", 2],
-    ["兩", 2],
-    ["壹", 1],
-    ["贰", 2],
-    ["叁", 3],
-    ["肆", 4],
-    ["伍", 5],
-    ["陆", 6],
-    ["柒", 7],
-    ["捌", 8],
-    ["玖", 9],
-  ]),
+  [..."〇一二三四五六七八九"]
+    .map((char, value): [string, number] => [char, value])
+    .concat([
+      ["零", 0],
+      ["两", 2],
+      ["兩", 2],
+      ["壹", 1],
+      ["贰", 2],
+      ["叁", 3],
+      ["肆", 4],
+      ["伍", 5],
+      ["陆", 6],
+      ["柒", 7],
+      ["捌", 8],
+      ["玖", 9],
+    ]),
 );
 const UNITS = new Map([
   ["十", 10n],
@@ -74,7 +82,8 @@ const GROUPS = new Map([
 function chineseInteger(text: string): bigint | undefined {
   if (text === "" || text.length > 40) return undefined;
   // Digits one after another, 二〇二四.
-  if ([...text].every((char) => DIGITS.has(char))) return BigInt([...text].map((char) => DIGITS.get(char)).join(""));
+  if ([...text].every((char) => DIGITS.has(char)))
+    return BigInt([...text].map((char) => DIGITS.get(char)).join(""));
   let total = 0n;
   let group = 0n;
   let digit: bigint | undefined;

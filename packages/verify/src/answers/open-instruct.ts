@@ -11,7 +11,8 @@ import { normaliseText, tokenF1 } from "./text-answers.js";
 
 export type AnswerScorer = (response: string, label: string | readonly string[]) => number;
 
-const bounded = (text: string): string => (text.length > MAX_RESPONSE_LENGTH ? text.slice(-MAX_RESPONSE_LENGTH) : text);
+const bounded = (text: string): string =>
+  text.length > MAX_RESPONSE_LENGTH ? text.slice(-MAX_RESPONSE_LENGTH) : text;
 
 /** What comes after the thinking, without the answer's tags. */
 function withoutThinking(response: string): string {
@@ -19,7 +20,8 @@ function withoutThinking(response: string): string {
   return text.replaceAll("<answer>", "").replaceAll("</answer>", "").trim();
 }
 
-const only = (label: string | readonly string[]): string => (typeof label === "string" ? label : (label[0] ?? ""));
+const only = (label: string | readonly string[]): string =>
+  typeof label === "string" ? label : (label[0] ?? "");
 const score = (pass: boolean): number => (pass ? 1 : 0);
 
 function gsm8k(response: string, label: string | readonly string[]): number {
@@ -43,20 +45,22 @@ const SUBSTITUTIONS: readonly (readonly [string, string])[] = [
 ];
 /** Appendix D of Lewkowycz et al. 2022. */
 const REMOVED = [
-  ..."square ways integers dollars mph inches ft hours km units \\ldots sue points feet minutes digits cents degrees cm gm pounds".split(" "),
+  ..."square ways integers dollars mph inches ft hours km units \\ldots sue points feet minutes digits cents degrees cm gm pounds".split(
+    " ",
+  ),
   ..."meters meals edges students childrentickets multiples \\text{s} \\text{.}".split(" "),
   "\\text{\ns}",
   "\\text{}^2",
   "\\text{}^3",
   "\\text{\n}",
-  ..."\\text{} \\mathrm{th} ^\\circ ^{\\circ} \\; ,\\! {,} \" \\dots".split(" "),
+  ...'\\text{} \\mathrm{th} ^\\circ ^{\\circ} \\; ,\\! {,} " \\dots'.split(" "),
 ];
 
 function minervaNormal(source: string): string {
   let text = source.split("=").at(-1) ?? "";
   for (const [from, to] of SUBSTITUTIONS) text = text.replaceAll(from, to);
   for (const word of REMOVED) text = text.replaceAll(word, "");
-  const formula = /\$([^]*?)\$/.exec(text);
+  const formula = /\$([\s\S]*?)\$/.exec(text);
   if (formula !== null) text = `$${formula[1]}$`;
   text = text
     .replace(/\\text\{(.*?)\}/g, "$1")
@@ -71,7 +75,9 @@ function minervaNormal(source: string): string {
 }
 
 function minervaAnswer(response: string): string | undefined {
-  const match = /Final Answer: The final answer is(.*?). I hope it is correct./.exec(`${response}I hope it is correct.`);
+  const match = /Final Answer: The final answer is(.*?). I hope it is correct./.exec(
+    `${response}I hope it is correct.`,
+  );
   return match === null ? undefined : minervaNormal((match[1] ?? "").trim());
 }
 
@@ -89,7 +95,9 @@ function isEquivalent(answer: string, label: string): boolean {
 
 function math(source: string, label: string | readonly string[]): number {
   const response = bounded(source);
-  const answers = [hendrycksExtract(response), minervaAnswer(response)].filter((answer) => answer !== undefined);
+  const answers = [hendrycksExtract(response), minervaAnswer(response)].filter(
+    (answer) => answer !== undefined,
+  );
   if (answers.length === 0) {
     const dollars = [...response.matchAll(/\$/g)].map((match) => match.index);
     const [from, to] = dollars.slice(-2);

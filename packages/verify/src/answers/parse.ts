@@ -54,7 +54,8 @@ const BRACKETS: Readonly<Record<string, string>> = {
   mid: "|",
 };
 
-const DECORATIONS = /^(?:vec|overrightarrow|overline|bar|hat|widehat|tilde|widetilde|underline|dot|ddot|mathcal|mathscr|mathfrak|overarc|wideparen)$/;
+const DECORATIONS =
+  /^(?:vec|overrightarrow|overline|bar|hat|widehat|tilde|widetilde|underline|dot|ddot|mathcal|mathscr|mathfrak|overarc|wideparen)$/;
 const MATRICES = /^(?:[pbvBV]?matrix\*?|smallmatrix|array)$/;
 const ALIGNMENTS = /^(?:align|aligned|gather|gathered|equation|split|multline)\*?$/;
 const SETS = /^(?:R|C|Q|Z|N|reals|Reals|emptyset|varnothing)$/;
@@ -96,7 +97,8 @@ function numberNode(text: string): Node {
   const shift = Number(exponent);
   if (Math.abs(shift) > 4000) throw new Unreadable(`the exponent ${exponent}`);
   const scale = 10n ** BigInt(Math.abs(shift));
-  const scaled: Rational = shift >= 0 ? rational(value.n * scale, value.d) : rational(value.n, value.d * scale);
+  const scaled: Rational =
+    shift >= 0 ? rational(value.n * scale, value.d) : rational(value.n, value.d * scale);
   return { kind: "number", value: scaled, decimal: true };
 }
 
@@ -118,7 +120,8 @@ class Parser {
     while (this.#symbol(".") && this.#tokens.length > 1) this.#at++;
     const node = this.#list(() => false);
     while (this.#symbol(".") || this.#symbol("?") || this.#command("\\")) this.#at++;
-    if (this.#at < this.#tokens.length) throw new Unreadable(`${JSON.stringify(this.#peek()?.text)} in this place`);
+    if (this.#at < this.#tokens.length)
+      throw new Unreadable(`${JSON.stringify(this.#peek()?.text)} in this place`);
     return node;
   }
 
@@ -167,9 +170,14 @@ class Parser {
     if (token.type === "symbol" && token.text === ",") return ",";
     if (token.type === "symbol" && token.text === ";") return ";";
     if (token.type === "command" && token.text === "\\" && this.#matrix === 0) return ",";
-    if (token.type === "command" && (token.text === "wedge" || token.text === "land" || token.text === "lor")) return ",";
+    if (token.type === "command" && (token.text === "wedge" || token.text === "land" || token.text === "lor"))
+      return ",";
     if (token.type === "letters" && /^(?:and|or)$/i.test(token.text)) return ",";
-    if (token.type === "word" && /^\s*,?\s*(?:and|or|和|或|與|与|и|или|et|ou|und|oder|y|o)\s*,?\s*$/i.test(token.text)) return ",";
+    if (
+      token.type === "word" &&
+      /^\s*,?\s*(?:and|or|和|或|與|与|и|или|et|ou|und|oder|y|o)\s*,?\s*$/i.test(token.text)
+    )
+      return ",";
     return undefined;
   }
 
@@ -183,7 +191,9 @@ class Parser {
       // a=1,b=2; a=3,b=4: a list of tuples
       const items = groups.map(
         (group): Node =>
-          group.length === 1 ? (group[0] as Node) : this.#make({ kind: "bracket", open: "(", close: ")", items: group }),
+          group.length === 1
+            ? (group[0] as Node)
+            : this.#make({ kind: "bracket", open: "(", close: ")", items: group }),
       );
       return this.#make({ kind: "list", items });
     }
@@ -210,7 +220,10 @@ class Parser {
       const before = this.#at;
       groups.at(-1)?.push(this.#relation());
       // Items may follow one another without a mark only where the next is a bracket: (1,2)(3,4) never gets here.
-      if (this.#at === before || (this.#separator() === undefined && this.#at < this.#tokens.length && !stop())) {
+      if (
+        this.#at === before ||
+        (this.#separator() === undefined && this.#at < this.#tokens.length && !stop())
+      ) {
         if (this.#command("ldots") || this.#command("dots")) continue;
         break;
       }
@@ -281,7 +294,11 @@ class Parser {
   #union(): Node {
     let left = this.#intersection();
     for (;;) {
-      const name = this.#command("cup") ? "union" : this.#command("setminus") || this.#command("backslash") ? "minus" : undefined;
+      const name = this.#command("cup")
+        ? "union"
+        : this.#command("setminus") || this.#command("backslash")
+          ? "minus"
+          : undefined;
       const minus = name === undefined && this.#symbol("-") && isSet(left);
       if (name === undefined && !minus) return left;
       this.#at++;
@@ -311,11 +328,17 @@ class Parser {
         if (this.#symbol("+")) {
           this.#at++;
           const right = this.#product();
-          left = this.#make({ kind: "sum", terms: left.kind === "sum" ? [...left.terms, right] : [left, right] });
+          left = this.#make({
+            kind: "sum",
+            terms: left.kind === "sum" ? [...left.terms, right] : [left, right],
+          });
         } else if (this.#symbol("-") && !isSet(left)) {
           this.#at++;
           const right: Node = this.#make({ kind: "negative", of: this.#product() });
-          left = this.#make({ kind: "sum", terms: left.kind === "sum" ? [...left.terms, right] : [left, right] });
+          left = this.#make({
+            kind: "sum",
+            terms: left.kind === "sum" ? [...left.terms, right] : [left, right],
+          });
         } else if (this.#command("pm") || this.#command("mp")) {
           const minusFirst = this.#command("mp");
           this.#at++;
@@ -328,7 +351,8 @@ class Parser {
   #product(): Node {
     let left = this.#unary();
     const factors: Node[] = [left];
-    const flush = (): Node => (factors.length === 1 ? (factors[0] as Node) : this.#make({ kind: "product", factors: [...factors] }));
+    const flush = (): Node =>
+      factors.length === 1 ? (factors[0] as Node) : this.#make({ kind: "product", factors: [...factors] });
     for (;;) {
       if (this.#symbol("*") || this.#command("cdot") || this.#command("times") || this.#command("ast")) {
         this.#at++;
@@ -338,7 +362,8 @@ class Parser {
         this.#at++;
         const bottom = this.#unary();
         const top = flush();
-        if (colon && top.kind === "apply" && top.name === "ratio") left = this.#make({ ...top, args: [...top.args, bottom] });
+        if (colon && top.kind === "apply" && top.name === "ratio")
+          left = this.#make({ ...top, args: [...top.args, bottom] });
         else if (colon && top.kind === "quotient" && top.colon === true) {
           // 1:2:3 compares three things.
           left = this.#make({ kind: "apply", name: "ratio", args: [top.top, top.bottom, bottom] });
@@ -371,7 +396,8 @@ class Parser {
     if (whole?.kind !== "number" || whole.decimal || whole.value.d !== 1n) return undefined;
     const start = this.#at;
     const isFraction = (node: Node): boolean =>
-      node.kind === "quotient" && [node.top, node.bottom].every((part) => part.kind === "number" && part.value.d === 1n);
+      node.kind === "quotient" &&
+      [node.top, node.bottom].every((part) => part.kind === "number" && part.value.d === 1n);
     const token = this.#peek();
     if (token?.type === "command" && /^[dtc]?frac$/.test(token.text)) {
       const fraction = this.#power();
@@ -407,7 +433,10 @@ class Parser {
         if (token.text === "{" || token.text === "lbrace") return false;
         if (BRACKETS[token.text] !== undefined) {
           const bracket = BRACKETS[token.text] ?? "";
-          return ["(", "[", "floor", "ceil"].includes(bracket) || (bracket === "|" && this.#bars === 0 && token.text !== "mid");
+          return (
+            ["(", "[", "floor", "ceil"].includes(bracket) ||
+            (bracket === "|" && this.#bars === 0 && token.text !== "mid")
+          );
         }
         return (
           RELATIONS[token.text] === undefined &&
@@ -416,7 +445,12 @@ class Parser {
           )
         );
       case "symbol":
-        return token.text === "(" || token.text === "{" || token.text === "[" || (token.text === "|" && this.#bars === 0);
+        return (
+          token.text === "(" ||
+          token.text === "{" ||
+          token.text === "[" ||
+          (token.text === "|" && this.#bars === 0)
+        );
     }
   }
 
@@ -488,7 +522,11 @@ class Parser {
       this.#at++;
       return true;
     }
-    if (this.#symbol("{") && (this.#command("circ", 1) || this.#command("degree", 1)) && this.#symbol("}", 2)) {
+    if (
+      this.#symbol("{") &&
+      (this.#command("circ", 1) || this.#command("degree", 1)) &&
+      this.#symbol("}", 2)
+    ) {
       this.#at += 3;
       return true;
     }
@@ -509,7 +547,8 @@ class Parser {
     const text = nameOf(script);
     if (base.kind === "number" && script.kind === "number" && base.value.d === 1n && base.value.n >= 0n) {
       const radix = Number(script.value.n);
-      if (script.value.d === 1n && radix >= 2 && radix <= 36) return this.#make({ kind: "based", digits: `${base.value.n}`, base: radix });
+      if (script.value.d === 1n && radix >= 2 && radix <= 36)
+        return this.#make({ kind: "based", digits: `${base.value.n}`, base: radix });
     }
     if (base.kind === "variable") return this.#make({ kind: "variable", name: `${base.name}_${text}` });
     if (base.kind === "letters") {
@@ -548,7 +587,8 @@ class Parser {
       }
       if (token.type === "number" || token.type === "letters") {
         const first = token.text[0] ?? "";
-        if (token.text.length > 1) this.#tokens[this.#at] = { ...token, text: token.text.slice(1), spaced: false };
+        if (token.text.length > 1)
+          this.#tokens[this.#at] = { ...token, text: token.text.slice(1), spaced: false };
         else this.#at++;
         return token.type === "number" ? this.#make(numberNode(first)) : this.#letter(first);
       }
@@ -589,10 +629,14 @@ class Parser {
   /** 0.1\overline{6}, 0.\dot{3}. */
   #repeating(token: Token): Node | undefined {
     const next = this.#peek();
-    if (!token.text.includes(".") || next?.type !== "command" || !/^(?:overline|dot|bar)$/.test(next.text)) return undefined;
+    if (!token.text.includes(".") || next?.type !== "command" || !/^(?:overline|dot|bar)$/.test(next.text))
+      return undefined;
     const start = this.#at;
     this.#at++;
-    const period = this.#symbol("{") && this.#peek(1)?.type === "number" && this.#symbol("}", 2) ? this.#peek(1)?.text : undefined;
+    const period =
+      this.#symbol("{") && this.#peek(1)?.type === "number" && this.#symbol("}", 2)
+        ? this.#peek(1)?.text
+        : undefined;
     if (period === undefined || !/^[0-9]+$/.test(period)) {
       this.#at = start;
       return undefined;
@@ -610,7 +654,8 @@ class Parser {
     if (text.length > 1) {
       const lower = text.toLowerCase();
       if (lower === "pi") return this.#make({ kind: "constant", name: "pi" });
-      if (lower === "inf" || lower === "infinity" || lower === "infty") return this.#make({ kind: "constant", name: "infinity" });
+      if (lower === "inf" || lower === "infinity" || lower === "infty")
+        return this.#make({ kind: "constant", name: "infinity" });
       if (FUNCTIONS.has(text) && this.#startsArgument()) return this.#function(text);
       if (FUNCTIONS.has(lower) && this.#startsArgument()) return this.#function(lower);
       if (text.length > 64) throw new Unreadable("a word of more than 64 letters");
@@ -645,13 +690,17 @@ class Parser {
   }
 
   #word(raw: string): Node {
-    const text = raw.replace(/\\[a-zA-Z]+|[{}$\\]/g, " ").replace(/\s+/g, " ").trim();
+    const text = raw
+      .replace(/\\[a-zA-Z]+|[{}$\\]/g, " ")
+      .replace(/\s+/g, " ")
+      .trim();
     if (text === "") {
       if (this.#startsFactor()) return this.#power();
       throw new Unreadable("empty text");
     }
     if (FUNCTIONS.has(text) && this.#startsArgument()) return this.#function(text);
-    if (/^[a-zA-Z]$/.test(text)) return this.#fold ? this.#make({ kind: "variable", name: text.toLowerCase() }) : this.#letter(text);
+    if (/^[a-zA-Z]$/.test(text))
+      return this.#fold ? this.#make({ kind: "variable", name: text.toLowerCase() }) : this.#letter(text);
     if (/^[0-9]+(?:\.[0-9]+)?$/.test(text)) return this.#make(numberNode(text));
     return this.#make({ kind: "word", text });
   }
@@ -666,7 +715,8 @@ class Parser {
       return node;
     }
     if (!MATRICES.test(name)) throw new Unreadable(`the environment ${name}`);
-    if (name === "array" && this.#symbol("{")) while (this.#at < this.#tokens.length && !this.#symbol("}", -1)) this.#at++;
+    if (name === "array" && this.#symbol("{"))
+      while (this.#at < this.#tokens.length && !this.#symbol("}", -1)) this.#at++;
     const rows: Node[][] = [[]];
     let cells = 0;
     this.#matrix++;
@@ -691,7 +741,8 @@ class Parser {
     this.#matrix--;
     this.#bars = bars;
     const filled = rows.filter((row) => row.length > 0);
-    if (filled.length === 0 || filled.some((row) => row.length !== filled[0]?.length)) throw new Unreadable("a ragged matrix");
+    if (filled.length === 0 || filled.some((row) => row.length !== filled[0]?.length))
+      throw new Unreadable("a ragged matrix");
     const matrix = this.#make({ kind: "matrix", rows: filled });
     return name.startsWith("v") ? this.#make({ kind: "apply", name: "det", args: [matrix] }) : matrix;
   }
@@ -709,12 +760,15 @@ class Parser {
       this.#at++;
       return this.#make({ kind: "apply", name: open, args: [of] });
     }
-    if (open !== "(" && open !== "[" && open !== "{" && open !== "]") throw new Unreadable(`${open} in this place`);
+    if (open !== "(" && open !== "[" && open !== "{" && open !== "]")
+      throw new Unreadable(`${open} in this place`);
     this.#at++;
     const bars = this.#bars;
     this.#bars = 0;
     const closes = open === "{" ? ["}"] : [")", "]", "["];
-    const groups = this.#deeper(() => this.#groups(() => closes.includes(this.#bracket() ?? "") && !this.#opens()));
+    const groups = this.#deeper(() =>
+      this.#groups(() => closes.includes(this.#bracket() ?? "") && !this.#opens()),
+    );
     this.#bars = bars;
     const close = this.#bracket();
     if (close === undefined || !closes.includes(close)) throw new Unreadable("a bracket that does not close");
@@ -773,7 +827,8 @@ class Parser {
       const bottom = this.#argument();
       return this.#make({ kind: "quotient", top, bottom });
     }
-    if (/^[dt]?binom$/.test(name)) return this.#make({ kind: "apply", name: "binomial", args: [this.#argument(), this.#argument()] });
+    if (/^[dt]?binom$/.test(name))
+      return this.#make({ kind: "apply", name: "binomial", args: [this.#argument(), this.#argument()] });
     if (ROOTS.test(name)) return this.#root(name);
     if (name === "pi") return this.#make({ kind: "constant", name: "pi" });
     if (name === "infty" || name === "infin") return this.#make({ kind: "constant", name: "infinity" });
@@ -791,7 +846,8 @@ class Parser {
       if (name === "vec" && simple) return this.#make({ kind: "variable", name: `vec ${nameOf(of)}` });
       return this.#make({ kind: "variable", name: `${name} ${nameOf(of)}` });
     }
-    if (SYMBOLS.has(name)) return this.#make({ kind: "variable", name: `\\${this.#fold ? name.toLowerCase() : name}` });
+    if (SYMBOLS.has(name))
+      return this.#make({ kind: "variable", name: `\\${this.#fold ? name.toLowerCase() : name}` });
     throw new Unreadable(`the command \\${name}`);
   }
 
@@ -831,13 +887,20 @@ class Parser {
       }
       const args = this.#functionArguments();
       let node: Node;
-      if (name === "log" && base !== undefined) node = this.#make({ kind: "apply", name: "logBase", args: [base, ...args] });
+      if (name === "log" && base !== undefined)
+        node = this.#make({ kind: "apply", name: "logBase", args: [base, ...args] });
       else if (name === "log") node = this.#make({ kind: "apply", name: "lg", args });
-      else if (base !== undefined) node = this.#make({ kind: "apply", name: `call:${name}_`, args: [base, ...args] });
+      else if (base !== undefined)
+        node = this.#make({ kind: "apply", name: `call:${name}_`, args: [base, ...args] });
       else node = this.#make({ kind: "apply", name, args });
       if (exponent === undefined) return node;
-      const inverse = exponent.kind === "negative" && exponent.of.kind === "number" && exponent.of.value.n === 1n && exponent.of.value.d === 1n;
-      if (inverse && /^(?:sin|cos|tan)$/.test(name)) return this.#make({ kind: "apply", name: `arc${name}`, args });
+      const inverse =
+        exponent.kind === "negative" &&
+        exponent.of.kind === "number" &&
+        exponent.of.value.n === 1n &&
+        exponent.of.value.d === 1n;
+      if (inverse && /^(?:sin|cos|tan)$/.test(name))
+        return this.#make({ kind: "apply", name: `arc${name}`, args });
       return this.#make({ kind: "power", base: node, exponent });
     });
   }
@@ -865,7 +928,11 @@ class Parser {
   #startsFunction(): boolean {
     const token = this.#peek();
     const named = token?.type === "command" || token?.type === "letters";
-    return named && (FUNCTIONS.has(token.text) || BOUND.test(token.text) || token.text === "(") && !ROOTS.test(token.text);
+    return (
+      named &&
+      (FUNCTIONS.has(token.text) || BOUND.test(token.text) || token.text === "(") &&
+      !ROOTS.test(token.text)
+    );
   }
 
   #boundOperator(name: string): Node {

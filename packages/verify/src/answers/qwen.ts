@@ -14,7 +14,9 @@ import { difference, matrixOf } from "./trees.js";
 import { QWEN_UNITS } from "./unit-words.js";
 
 /** Its list is of regular expressions: `.` matches anything. */
-const UNIT_PATTERNS = QWEN_UNITS.map((unit) => new RegExp(`(^|[^\\p{L}\\p{N}_])${unit}($|[^\\p{L}\\p{N}_])`, "gu"));
+const UNIT_PATTERNS = QWEN_UNITS.map(
+  (unit) => new RegExp(`(^|[^\\p{L}\\p{N}_])${unit}($|[^\\p{L}\\p{N}_])`, "gu"),
+);
 /** None of them can match a text without one of these at a boundary. */
 const MAYBE_UNIT = /[a-zA-Z]/;
 
@@ -52,7 +54,8 @@ export function qwenStrip(source: string): string {
     .replaceAll("\\)", "");
   text = wordNumber(text) ?? text;
   text = text.replace(/\\text\{(.*?)\}/g, "$1");
-  for (const name of ["x=", "y=", "z=", "x\\in", "y\\in", "z\\in", "x\\to", "y\\to", "z\\to"]) text = text.replaceAll(name, "");
+  for (const name of ["x=", "y=", "z=", "x\\in", "y\\in", "z\\in", "x\\to", "y\\to", "z\\to"])
+    text = text.replaceAll(name, "");
   text = text
     .replaceAll("\\emptyset", "{}")
     .replaceAll("(-\\infty,\\infty)", "\\mathbb{R}")
@@ -62,7 +65,10 @@ export function qwenStrip(source: string): string {
     .replaceAll("{.", "{0.")
     .replaceAll("infinity", "\\infty");
   if (!text.includes("\\infty")) text = text.replaceAll("inf", "\\infty");
-  text = text.replaceAll("and", "").replaceAll("\\mathbf", "").replace(/\\mbox\{.*?\}/g, "");
+  text = text
+    .replaceAll("and", "")
+    .replaceAll("\\mathbf", "")
+    .replace(/\\mbox\{.*?\}/g, "");
   if (text.includes("j") && !text.includes("i")) text = text.replaceAll("j", "i");
   text = text.replace(/(\d+)\.0*([^\d])/g, "$1$2").replace(/(\d+)\.0*$/, "$1");
   if (text === "") return text;
@@ -91,7 +97,11 @@ export function qwenExtract(source: string): string {
   } else if (response.includes("答案是")) {
     answer = (response.split("答案是")[1] ?? "").trim().split("\n\n")[0]?.trim() ?? "";
   } else {
-    answer = response.replaceAll(",", "").match(/-?\d*\.?\d+/g)?.at(-1) ?? "";
+    answer =
+      response
+        .replaceAll(",", "")
+        .match(/-?\d*\.?\d+/g)
+        ?.at(-1) ?? "";
   }
   answer = answer.replace(/\n\s*/g, "").replace(/^:/, "").replace(/\.$/, "").replace(/\/$/, "");
   return qwenStrip(answer);
@@ -107,7 +117,8 @@ function boxed(rest: string): string {
   return rest.slice(1);
 }
 
-const isClose = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b));
+const isClose = (a: number, b: number): boolean =>
+  Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b));
 
 function digits(text: string): number | undefined {
   const bare = text.replaceAll(",", "").trim();
@@ -120,8 +131,18 @@ function digits(text: string): number | undefined {
 }
 
 function lastChoice(text: string): string {
-  const cleaned = text.replace(/^\n+|\n+$/g, "").replace(/\.+$/, "").replace(/\/+$/, "").trim().replace(/^:+/, "");
-  return cleaned.toUpperCase().match(/\b[A-E]\b/g)?.at(-1) ?? cleaned.trim();
+  const cleaned = text
+    .replace(/^\n+|\n+$/g, "")
+    .replace(/\.+$/, "")
+    .replace(/\/+$/, "")
+    .trim()
+    .replace(/^:+/, "");
+  return (
+    cleaned
+      .toUpperCase()
+      .match(/\b[A-E]\b/g)
+      ?.at(-1) ?? cleaned.trim()
+  );
 }
 
 const trimmed = (text: string, characters: string): string => {
@@ -150,7 +171,8 @@ export function qwenEqual(goldText: string, predictionText: string, budget: Budg
   if (prediction.includes("pmatrix") && !gold.includes("pmatrix")) gold = rowsFromBraces(gold);
 
   let [p, g] = [prediction, gold];
-  const format = (text: string, open: string, close: string): boolean => text.startsWith(open) && text.endsWith(close);
+  const format = (text: string, open: string, close: string): boolean =>
+    text.startsWith(open) && text.endsWith(close);
   if ((format(p, "[", "]") && !format(g, "(", ")")) || (format(p, "(", ")") && !format(g, "[", "]"))) {
     p = trimmed(p, "[]()");
     g = trimmed(g, "[]()");
@@ -160,7 +182,11 @@ export function qwenEqual(goldText: string, predictionText: string, budget: Budg
 
   if (isList(prediction) && isList(gold)) {
     const [parts, references] = [prediction.slice(1, -1).split(","), gold.slice(1, -1).split(",")];
-    if (parts.length === references.length && parts.every((part, i) => qwenEqual(references[i] ?? "", part, budget))) return true;
+    if (
+      parts.length === references.length &&
+      parts.every((part, i) => qwenEqual(references[i] ?? "", part, budget))
+    )
+      return true;
   }
   if (isMatrix(prediction) && isMatrix(gold) && sameMatrices(prediction, gold, budget)) return true;
   const sides = (text: string): string[] => text.split("=");
@@ -169,7 +195,8 @@ export function qwenEqual(goldText: string, predictionText: string, budget: Budg
     const [a, b] = [equationOf(left), equationOf(right)];
     if (a !== undefined && b !== undefined && sameUpToSign(a, b, budget)) return true;
   }
-  const simple = (parts: readonly string[]): boolean => parts.length === 2 && (parts[0] ?? "").trim().length <= 2;
+  const simple = (parts: readonly string[]): boolean =>
+    parts.length === 2 && (parts[0] ?? "").trim().length <= 2;
   if (simple(left) && right.length === 1 && qwenEqual(gold, left[1] ?? "", budget)) return true;
   if (simple(right) && left.length === 1 && qwenEqual(right[1] ?? "", prediction, budget)) return true;
   return sameSymbols(prediction, gold, budget);
@@ -193,7 +220,10 @@ function sameMatrices(prediction: string, gold: string, budget: Budget): boolean
   const [a, b] = [rows(prediction), rows(gold)];
   return (
     a.length === b.length &&
-    a.every((row, i) => row.length === b[i]?.length && row.every((cell, j) => qwenEqual(b[i]?.[j] ?? "", cell, budget)))
+    a.every(
+      (row, i) =>
+        row.length === b[i]?.length && row.every((cell, j) => qwenEqual(b[i]?.[j] ?? "", cell, budget)),
+    )
   );
 }
 
@@ -226,9 +256,20 @@ function sameSymbols(prediction: string, gold: string, budget: Budget): boolean 
       )
     );
   }
-  if (a.kind === "relation" && b.kind === "relation" && a.operators.length === 1 && b.operators.length === 1) {
-    const [x, y] = [difference(a.sides[0] as Node, a.sides[1] as Node), difference(b.sides[0] as Node, b.sides[1] as Node)];
-    return a.operators[0] === b.operators[0] && (equalScalars(x, y, budget) || constantRatio(x, y, budget) !== undefined);
+  if (
+    a.kind === "relation" &&
+    b.kind === "relation" &&
+    a.operators.length === 1 &&
+    b.operators.length === 1
+  ) {
+    const [x, y] = [
+      difference(a.sides[0] as Node, a.sides[1] as Node),
+      difference(b.sides[0] as Node, b.sides[1] as Node),
+    ];
+    return (
+      a.operators[0] === b.operators[0] &&
+      (equalScalars(x, y, budget) || constantRatio(x, y, budget) !== undefined)
+    );
   }
   if (equalScalars(a, b, budget)) return true;
   return isClose(constant(a, budget), constant(b, budget));

@@ -5,6 +5,7 @@
 import { compareReal, isReal, type Real, realFrom } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
 import { MAX_ITEMS } from "./limits.js";
+import { add, equal, multiply, negate, type Rational, rational, subtract } from "./rational.js";
 import { infinityOf } from "./scalars.js";
 import type { Node, Relation } from "./syntax.js";
 
@@ -136,38 +137,110 @@ export function realSet(node: Node, budget: Budget): Piece[] | undefined {
   }
 }
 
-/** x < 3, 1 < x <= 2, x != 2, x in S: the name alone on one side, a number on the other. */
-function relationSet(operators: readonly Relation[], sides: readonly Node[], budget: Budget): Piece[] | undefined {
-  const names = new Set(sides.flatMap((side) => [...freeVariables(side)]));
-  if (names.size !== 1 && operators[0] !== "in") return undefined;
+/** x < 3, 1 < 2x + 1 <= 2, |x - 1| >= 2, x != 2, x in S: a line in one variable, or its absolute value, against numbers. */
+function relationSet(
+  operators: readonly Relation[],
+  sides: readonly Node[],
+  budget: Budget,
+): Piece[] | undefined {
   let pieces: Piece[] = [everything];
+  if (operators.every((operator) => operator === "in")) {
+    const set =
+      sides.length === 2 && sides[0]?.kind === "variable" ? realSet(sides[1] as Node, budget) : undefined;
+    return set;
+  }
+  const names = new Set(sides.flatMap((side) => [...freeVariables(side)]));
+  const [name] = names;
+  if (names.size !== 1 || name === undefined) return undefined;
   for (const [i, operator] of operators.entries()) {
     const [left, right] = [sides[i] as Node, sides[i + 1] as Node];
-    if (operator === "in") {
-      if (left.kind !== "variable") return undefined;
-      const set = realSet(right, budget);
-      if (set === undefined) return undefined;
-      pieces = intersect(pieces, set);
-      continue;
-    }
-    const forward = left.kind === "variable";
-    const end = endOf(forward ? right : left, budget);
-    if (end === undefined || (!forward && right.kind !== "variable")) return undefined;
-    const greater = forward ? operator.startsWith(">") : operator.startsWith("<");
-    const point: Piece = { low: end, lowOpen: false, high: end, highOpen: false };
-    if (operator === "!=") pieces = intersect(pieces, complement([point]));
-    else if (operator === "=") pieces = intersect(pieces, [point]);
-    else {
-      const open = !operator.endsWith("=") || typeof end.at === "string";
-      pieces = intersect(pieces, [
-        greater ? { low: end, lowOpen: open, high, highOpen: true } : { low, lowOpen: true, high: end, highOpen: open },
-      ]);
-    }
+    const forward = freeVariables(left).size > 0;
+    const [expression, number] = forward ? [left, right] : [right, left];
+    const end = endOf(number, budget);
+    if (end === undefined || operator === "in" || operator === "notin") return undefined;
+    const solution = solve(expression, name, forward ? operator : flip(operator), end, budget);
+    if (solution === undefined) return undefined;
+    pieces = intersect(pieces, solution);
   }
   return pieces;
 }
 
-export function samePieces(a: readonly Piece[], b: readonly Piece[], sameEnd: (x: Node, y: Node) => boolean): boolean {
+const flip = (operator: Relation): Relation =>
+  (operator.startsWith("<") ? operator.replace("<", ">") : operator.replace(">", "<")) as Relation;
+
+/** The values that stand so to `end`. */
+function half(operator: Relation, end: End): Piece[] {
+  const point: Piece = { low: end, lowOpen: false, high: end, highOpen: false };
+  if (operator === "!=") return complement([point]);
+  if (operator === "=") return [point];
+  const open = !operator.endsWith("=") || typeof end.at === "string";
+  return operator.startsWith(">")
+    ? [{ low: end, lowOpen: open, high, highOpen: true }]
+    : [{ low, lowOpen: true, high: end, highOpen: open }];
+}
+
+function solve(
+  expression: Node,
+  name: string,
+  operator: Relation,
+  end: End,
+  budget: Budget,
+): Piece[] | undefined {
+  if (expression.kind === "variable") return half(operator, end);
+  if (expression.kind === "apply" && expression.name === "abs" && expression.args.length === 1) {
+    const inner = expression.args[0] as Node;
+    const mirrored = endOf({ kind: "negative", of: end.node }, budget);
+    const upper = solve(inner, name, operator, end, budget);
+    const lower = mirrored === undefined ? undefined : solve(inner, name, flip(operator), mirrored, budget);
+    if (upper === undefined || lower === undefined) return undefined;
+    // |x| > c is x > c or x < -c; |x| < c is both x < c and x > -c.
+    return operator.startsWith(">") || operator === "="
+      ? tidy([...upper, ...lower])
+      : intersect(upper, lower);
+  }
+  const line = lineOf(expression, name, budget);
+  if (line === undefined) return undefined;
+  const value: Node = {
+    kind: "quotient",
+    top: {
+      kind: "sum",
+      terms: [end.node, { kind: "number", value: negate(line.intercept), decimal: false }],
+    },
+    bottom: { kind: "number", value: line.slope, decimal: false },
+  };
+  const falls = line.slope.n < 0n;
+  const at =
+    typeof end.at === "string" ? (falls ? (end.at === "low" ? high : low) : end) : endOf(value, budget);
+  return at === undefined ? undefined : half(falls ? flip(operator) : operator, at);
+}
+
+/** slope * x + intercept, where the expression has exact values on a line at four points; a slope of zero is none. */
+function lineOf(
+  node: Node,
+  name: string,
+  budget: Budget,
+): { slope: Rational; intercept: Rational } | undefined {
+  const values = [0n, 1n, 2n, 1_000_003n].map((x) =>
+    exactly(node, { seed: 1n, range: "integers", values: new Map([[name, rational(x)]]) }, budget),
+  );
+  const [at0, at1, at2, far] = values;
+  if (
+    typeof at0 !== "object" ||
+    typeof at1 !== "object" ||
+    typeof at2 !== "object" ||
+    typeof far !== "object"
+  )
+    return undefined;
+  const slope = subtract(at1, at0);
+  const fits = (x: bigint, value: Rational): boolean => equal(add(at0, multiply(slope, rational(x))), value);
+  return slope.n !== 0n && fits(2n, at2) && fits(1_000_003n, far) ? { slope, intercept: at0 } : undefined;
+}
+
+export function samePieces(
+  a: readonly Piece[],
+  b: readonly Piece[],
+  sameEnd: (x: Node, y: Node) => boolean,
+): boolean {
   return (
     a.length === b.length &&
     a.every((piece, i) => {

@@ -5,7 +5,15 @@
  * states the chance of error.
  */
 import { agree, divComplex, isZero } from "./bigfloat.js";
-import { approximately, type Budget, exactly, freeVariables, hash, newPoint, type Point } from "./evaluate.js";
+import {
+  approximately,
+  type Budget,
+  exactly,
+  freeVariables,
+  hash,
+  newPoint,
+  type Point,
+} from "./evaluate.js";
 import { divide, equal, type Rational } from "./rational.js";
 import { canonicalText, type Node, walk } from "./syntax.js";
 
@@ -59,7 +67,8 @@ export function equalScalars(a: Node, b: Node, budget: Budget): boolean {
   if (canonicalText(a) === canonicalText(b)) return !alwaysWithoutValue(a, budget);
   const seed = seedOf(a, b);
   const constant = freeVariables(a).size === 0 && freeVariables(b).size === 0;
-  if (!constant && !(isRationalFunction(a) && isRationalFunction(b))) return equalApproximately(a, b, seed, constant, budget);
+  if (!constant && !(isRationalFunction(a) && isRationalFunction(b)))
+    return equalApproximately(a, b, seed, constant, budget);
   const counting = !constant && (counts(a) || counts(b));
   for (let k = 0; k < (counting ? COUNTING_POINTS : EXACT_POINTS); k++) {
     const point = newPoint(seed + BigInt(k), counting ? "counting" : "integers");
@@ -74,10 +83,20 @@ export function equalScalars(a: Node, b: Node, budget: Budget): boolean {
 /** Made of +, -, *, / and whole powers: equal on the positive integers is equal everywhere. */
 function isRationalFunction(node: Node): boolean {
   for (const part of walk(node)) {
-    if (part.kind === "apply" && !/^(?:factorial|binomial)$/.test(part.name) && !part.name.startsWith("call:")) return false;
-    if (part.kind === "power" && (freeVariables(part.exponent).size > 0 || !isRationalFunction(part.exponent))) return false;
+    if (
+      part.kind === "apply" &&
+      !/^(?:factorial|binomial)$/.test(part.name) &&
+      !part.name.startsWith("call:")
+    )
+      return false;
+    if (
+      part.kind === "power" &&
+      (freeVariables(part.exponent).size > 0 || !isRationalFunction(part.exponent))
+    )
+      return false;
     if (part.kind === "power" && part.exponent.kind === "quotient") return false;
-    if (part.kind === "power" && part.exponent.kind === "number" && part.exponent.value.d !== 1n) return false;
+    if (part.kind === "power" && part.exponent.kind === "number" && part.exponent.value.d !== 1n)
+      return false;
   }
   return true;
 }
@@ -85,7 +104,8 @@ function isRationalFunction(node: Node): boolean {
 /** A factorial or binomial of letters has exact values at small whole numbers only. */
 function counts(node: Node): boolean {
   for (const part of walk(node)) {
-    if (part.kind === "apply" && /^(?:factorial|binomial)$/.test(part.name) && freeVariables(part).size > 0) return true;
+    if (part.kind === "apply" && /^(?:factorial|binomial)$/.test(part.name) && freeVariables(part).size > 0)
+      return true;
   }
   return false;
 }

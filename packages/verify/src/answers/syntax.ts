@@ -28,10 +28,19 @@ export type Node =
   | { readonly kind: "list"; readonly items: readonly Node[] }
   | { readonly kind: "set"; readonly items: readonly Node[] }
   /** Round or square brackets, angle brackets too: a tuple, a point, a vector or an interval. */
-  | { readonly kind: "bracket"; readonly open: string; readonly close: string; readonly items: readonly Node[] }
+  | {
+      readonly kind: "bracket";
+      readonly open: string;
+      readonly close: string;
+      readonly items: readonly Node[];
+    }
   | { readonly kind: "matrix"; readonly rows: readonly (readonly Node[])[] }
   | { readonly kind: "relation"; readonly operators: readonly Relation[]; readonly sides: readonly Node[] }
-  | { readonly kind: "setOperation"; readonly name: "union" | "intersection" | "minus"; readonly items: readonly Node[] }
+  | {
+      readonly kind: "setOperation";
+      readonly name: "union" | "intersection" | "minus";
+      readonly items: readonly Node[];
+    }
   | { readonly kind: "namedSet"; readonly name: "R" | "C" | "Q" | "Z" | "N" | "empty" };
 
 /** Known functions of one argument; the parser accepts them with and without a backslash. */

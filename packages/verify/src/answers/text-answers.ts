@@ -7,7 +7,7 @@ export function undress(source: string): string {
   for (let pass = 0; pass < 6; pass++) {
     const before = text;
     text = text
-      .replace(/^(?:\$\$|\\\[|\\\()\s*([^]*?)\s*(?:\$\$|\\\]|\\\))\s*\.?$/, (whole, inner: string) =>
+      .replace(/^(?:\$\$|\\\[|\\\()\s*([\s\S]*?)\s*(?:\$\$|\\\]|\\\))\s*\.?$/, (whole, inner: string) =>
         /\$\$|\\\[|\\\(/.test(inner) ? whole : inner,
       )
       .replace(/^\$([^$]*)\$\s*\.?$/, "$1")
@@ -49,7 +49,10 @@ export interface TokenF1 {
 }
 
 export function tokenF1(prediction: string, reference: string): TokenF1 {
-  const tokens = (text: string): string[] => normaliseText(text).split(" ").filter((word) => word !== "");
+  const tokens = (text: string): string[] =>
+    normaliseText(text)
+      .split(" ")
+      .filter((word) => word !== "");
   const [predicted, expected] = [tokens(prediction), tokens(reference)];
   const left = new Map<string, number>();
   for (const token of expected) left.set(token, (left.get(token) ?? 0) + 1);
@@ -114,8 +117,12 @@ export function choiceOf(text: string): string | undefined {
   return bare?.[1]?.toUpperCase();
 }
 
-const MONTHS = "january february march april may june july august september october november december".split(" ");
-const monthOf = (word: string): number => MONTHS.findIndex((month) => word.length >= 3 && month.startsWith(word.toLowerCase().replace(/\.$/, ""))) + 1;
+const MONTHS = "january february march april may june july august september october november december".split(
+  " ",
+);
+const monthOf = (word: string): number =>
+  MONTHS.findIndex((month) => word.length >= 3 && month.startsWith(word.toLowerCase().replace(/\.$/, ""))) +
+  1;
 
 /** A calendar day as YYYY-MM-DD (or MM-DD without a year); numbers alone only in ISO order. */
 function dateOf(text: string): string | undefined {
@@ -123,8 +130,13 @@ function dateOf(text: string): string | undefined {
   const iso = /^(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?$/.exec(text);
   if (iso !== null) return `${iso[1]}-${two(iso[2] ?? "")}-${two(iso[3] ?? "")}`;
   const monthFirst = /^([A-Za-z]+\.?)\s+(\d{1,2})(?:st|nd|rd|th)?(?:,?\s+(\d{4}))?$/.exec(text);
-  const dayFirst = /^(?:the\s+)?(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?([A-Za-z]+\.?)(?:,?\s+(\d{4}))?$/.exec(text);
-  const [month, day, year] = monthFirst !== null ? [monthFirst[1], monthFirst[2], monthFirst[3]] : [dayFirst?.[2], dayFirst?.[1], dayFirst?.[3]];
+  const dayFirst = /^(?:the\s+)?(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?([A-Za-z]+\.?)(?:,?\s+(\d{4}))?$/.exec(
+    text,
+  );
+  const [month, day, year] =
+    monthFirst !== null
+      ? [monthFirst[1], monthFirst[2], monthFirst[3]]
+      : [dayFirst?.[2], dayFirst?.[1], dayFirst?.[3]];
   if (month === undefined || day === undefined || monthOf(month) === 0) return undefined;
   const monthDay = `${two(monthOf(month))}-${two(day)}`;
   return year === undefined ? monthDay : `${year}-${monthDay}`;
@@ -132,13 +144,17 @@ function dateOf(text: string): string | undefined {
 
 /** Minutes after midnight, and whether the half of the day was said. */
 function timeOf(text: string): { minutes: number; stated: boolean } | undefined {
-  const match = /^(\d{1,2})[:.h]([0-5]\d)(?::([0-5]\d))?\s*([ap])?\.?(?:m\.?)?$|^(\d{1,2})\s*([ap])\.?m\.?$/i.exec(text);
+  const match =
+    /^(\d{1,2})[:.h]([0-5]\d)(?::([0-5]\d))?\s*([ap])?\.?(?:m\.?)?$|^(\d{1,2})\s*([ap])\.?m\.?$/i.exec(text);
   if (match === null) return undefined;
   const hours = Number(match[1] ?? match[5]);
   const half = (match[4] ?? match[6])?.toLowerCase();
   if (hours > 24 || (half !== undefined && (hours > 12 || hours === 0))) return undefined;
   const day = half === undefined ? hours : (hours % 12) + (half === "p" ? 12 : 0);
-  return { minutes: day * 60 + Number(match[2] ?? 0) + Number(match[3] ?? 0) / 60, stated: half !== undefined };
+  return {
+    minutes: day * 60 + Number(match[2] ?? 0) + Number(match[3] ?? 0) / 60,
+    stated: half !== undefined,
+  };
 }
 
 /** The same day or the same time of day; undefined where the reference is neither. */
@@ -157,7 +173,11 @@ export function sameMoment(gold: string, prediction: string): boolean | undefine
   return goldTime.stated !== time.stated && goldTime.minutes % 720 === time.minutes % 720;
 }
 
-const comparableMoment = (text: string): string => text.replace(/\\[,;:! ]|[{}$\\]/g, " ").replace(/\s+/g, " ").trim();
+const comparableMoment = (text: string): string =>
+  text
+    .replace(/\\[,;:! ]|[{}$\\]/g, " ")
+    .replace(/\s+/g, " ")
+    .trim();
 
 /** Deep equality: numbers by value, keys in any order, arrays in order unless `unordered`. */
 export function sameJson(gold: unknown, prediction: unknown, unordered = false, depth = 0): boolean {
@@ -177,14 +197,17 @@ export function sameJson(gold: unknown, prediction: unknown, unordered = false, 
   if (typeof gold === "object" && typeof prediction === "object" && gold !== null && prediction !== null) {
     if (Array.isArray(gold) !== Array.isArray(prediction)) return false;
     const [a, b] = [Object.entries(gold), new Map(Object.entries(prediction))];
-    return a.length === b.size && a.every(([key, value]) => b.has(key) && sameJson(value, b.get(key), unordered, depth + 1));
+    return (
+      a.length === b.size &&
+      a.every(([key, value]) => b.has(key) && sameJson(value, b.get(key), unordered, depth + 1))
+    );
   }
   return gold === prediction;
 }
 
 /** Parsed JSON, from a fenced block too; undefined where it is none. */
 export function parseJson(text: string): { readonly value: unknown } | undefined {
-  const fenced = /^```(?:json)?\s*([^]*?)```$/.exec(text.trim());
+  const fenced = /^```(?:json)?\s*([\s\S]*?)```$/.exec(text.trim());
   try {
     const value: unknown = JSON.parse(fenced?.[1] ?? text);
     return { value };

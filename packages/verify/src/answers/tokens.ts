@@ -13,8 +13,8 @@ export interface Token {
 
 /** The zeros of the decimal digits of Unicode that answers are written in. */
 const ZEROS = [
-  0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
-  0x0ed0, 0x0f20, 0x1040, 0x17e0, 0x1810, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
+  0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6,
+  0x0e50, 0x0ed0, 0x0f20, 0x1040, 0x17e0, 0x1810, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
 ];
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ";
@@ -54,18 +54,18 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   "±": "\\pm ",
   "∓": "\\mp ",
   "°": "^\\circ ",
-  "º": "^\\circ ",
+  º: "^\\circ ",
   "′": "'",
   "’": "'",
   "‘": "'",
   "“": '"',
   "”": '"',
-  "π": "\\pi ",
-  "ℝ": "\\mathbb{R}",
-  "ℤ": "\\mathbb{Z}",
-  "ℚ": "\\mathbb{Q}",
-  "ℕ": "\\mathbb{N}",
-  "ℂ": "\\mathbb{C}",
+  π: "\\pi ",
+  ℝ: "\\mathbb{R}",
+  ℤ: "\\mathbb{Z}",
+  ℚ: "\\mathbb{Q}",
+  ℕ: "\\mathbb{N}",
+  ℂ: "\\mathbb{C}",
   "∠": "\\angle ",
   "△": "\\triangle ",
   "½": "\\frac{1}{2}",
@@ -105,9 +105,12 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   "⇒": "\\Rightarrow ",
 };
 
-const GREEK = "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta ικλlambda μmu νnu ξxi ρrho σsigma τtau φphi χchi ψpsi ωomega";
+const GREEK =
+  "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta ικλlambda μmu νnu ξxi ρrho σsigma τtau φphi χchi ψpsi ωomega";
 const GREEK_COMMANDS = new Map(
-  GREEK.split(" ").flatMap((entry) => (/^[α-ω][a-z]+$/.test(entry) ? [[entry[0] ?? "", `\\${entry.slice(1)} `]] : [])),
+  GREEK.split(" ").flatMap((entry) =>
+    /^[α-ω][a-z]+$/.test(entry) ? [[entry[0] ?? "", `\\${entry.slice(1)} `]] : [],
+  ),
 );
 
 /** The value of a decimal digit of any script, or undefined. */
@@ -152,7 +155,8 @@ export function toAscii(text: string): string {
   return out;
 }
 
-const TEXT_COMMANDS = /^(?:text|textbf|textit|textrm|textnormal|textsf|texttt|mbox|mathrm|mathbf|mathit|mathsf|operatorname|hbox)$/;
+const TEXT_COMMANDS =
+  /^(?:text|textbf|textit|textrm|textnormal|textsf|texttt|mbox|mathrm|mathbf|mathit|mathsf|operatorname|hbox)$/;
 const IGNORED =
   /^(?:left|right|mleft|mright|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it|boldsymbol|bm|quad|qquad|thinspace|space|enspace|hspace|phantom|mathop|mathstrut|hfill|boxed|fbox|Large|large|tag)$/;
 const DIGIT = /[0-9]/;
@@ -237,7 +241,8 @@ export function tokenize(source: string): Token[] {
     while (LETTER.test(text[end] ?? "")) end++;
     // \quadx is \quad and x: nobody defined \quadx.
     const glued = /^(?:qquad|quad|cdot|times|pi|pm|cup|cap)(?=[a-zA-Z])/.exec(text.slice(start + 1, end));
-    if (glued !== null && !/^(?:pitchfork|cupdot|capdot)/.test(text.slice(start + 1, end))) end = start + 1 + glued[0].length;
+    if (glued !== null && !/^(?:pitchfork|cupdot|capdot)/.test(text.slice(start + 1, end)))
+      end = start + 1 + glued[0].length;
     const name = text.slice(start + 1, end);
     if (IGNORED.test(name)) {
       spaced ||= /quad|space/.test(name);
@@ -275,7 +280,10 @@ function numberEnd(text: string, start: number, joinCommas: boolean): number {
     for (const mark of ["\\,", ",", " ", "'"]) {
       if (mark === "," && (!joinCommas || text[start] === "0")) continue;
       let next = end;
-      while (text.startsWith(mark, next) && /^[0-9]{3}(?![0-9])/.test(text.slice(next + mark.length, next + mark.length + 4))) {
+      while (
+        text.startsWith(mark, next) &&
+        /^[0-9]{3}(?![0-9])/.test(text.slice(next + mark.length, next + mark.length + 4))
+      ) {
         next += mark.length + 3;
       }
       if (next === end) continue;
@@ -285,7 +293,13 @@ function numberEnd(text: string, start: number, joinCommas: boolean): number {
       break;
     }
     // 0,125 has no thousands: a decimal comma.
-    if (joinCommas && text[start] === "0" && end === start + 1 && /^,[0-9]{3}(?![0-9,])/.test(text.slice(end, end + 5))) return end + 4;
+    if (
+      joinCommas &&
+      text[start] === "0" &&
+      end === start + 1 &&
+      /^,[0-9]{3}(?![0-9,])/.test(text.slice(end, end + 5))
+    )
+      return end + 4;
   }
   if (text[end] === "." && DIGIT.test(text[end + 1] ?? "")) {
     end++;

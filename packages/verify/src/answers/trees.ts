@@ -24,7 +24,9 @@ export function mapNode(node: Node, change: (node: Node) => Node): Node {
       return change({ ...node, args: node.args.map(on) });
     case "plusMinus":
       return change(
-        node.left === undefined ? { ...node, right: on(node.right) } : { ...node, left: on(node.left), right: on(node.right) },
+        node.left === undefined
+          ? { ...node, right: on(node.right) }
+          : { ...node, left: on(node.left), right: on(node.right) },
       );
     case "list":
     case "set":
@@ -88,14 +90,20 @@ export function matrixOf(node: Node): readonly (readonly Node[])[] | undefined {
       const parts = node.terms.map(matrixOf);
       const [first] = parts;
       if (first === undefined || parts.some((part) => !sameShape(part, first))) return undefined;
-      return first.map((row, i) => row.map((_, j) => ({ kind: "sum", terms: parts.map((part) => part?.[i]?.[j] as Node) })));
+      return first.map((row, i) =>
+        row.map((_, j) => ({ kind: "sum", terms: parts.map((part) => part?.[i]?.[j] as Node) })),
+      );
     }
     case "quotient": {
       const top = matrixOf(node.top);
-      return top?.map((row) => row.map((cell): Node => ({ kind: "quotient", top: cell, bottom: node.bottom })));
+      return top?.map((row) =>
+        row.map((cell): Node => ({ kind: "quotient", top: cell, bottom: node.bottom })),
+      );
     }
     case "product":
-      return node.factors.some((factor) => matrixOf(factor) !== undefined) ? product(node.factors) : undefined;
+      return node.factors.some((factor) => matrixOf(factor) !== undefined)
+        ? product(node.factors)
+        : undefined;
     default:
       return undefined;
   }

@@ -77,11 +77,16 @@ for (const line of TABLE.trim().split("\n")) {
 
 function unitOf(word: string): Unit | undefined {
   const lower = word.toLowerCase();
-  return UNITS.get(word) ?? UNITS.get(lower) ?? UNITS.get(lower.replace(/s$/, "")) ?? UNITS.get(lower.replace(/es$/, ""));
+  return (
+    UNITS.get(word) ??
+    UNITS.get(lower) ??
+    UNITS.get(lower.replace(/s$/, "")) ??
+    UNITS.get(lower.replace(/es$/, ""))
+  );
 }
 
 function raised(unit: Unit, power: number): Unit {
-  if (power === 1) return unit;
+  if (power === 1 || unit.kind === "count") return unit;
   let scale = unit.scale;
   for (let i = 1; i < power; i++) scale = rational(scale.n * unit.scale.n, scale.d * unit.scale.d);
   // A litre is a cubic decimetre.
@@ -125,24 +130,43 @@ const CURRENCY: readonly (readonly [RegExp, string])[] = [
   [/^(-?)\s*₹\s*/, "rupee"],
 ];
 
-export function splitUnit(source: string): Measured {
+/** `letters`: single letters of plain text are units, too (5 m); otherwise they are variables (3s^2). */
+export function splitUnit(source: string, letters = false): Measured {
   const text = source.trim();
+  const temperature =
+    /^([\s\S]*\d)\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree)\s*(?:\\(?:text|mathrm)\s*\{)?\s*([CF])\s*\}?$/.exec(
+      text,
+    );
+  if (temperature !== null) {
+    return {
+      body: temperature[1] ?? "",
+      unit: unitOf(temperature[2] === "C" ? "celsius" : "fahrenheit") as Unit,
+    };
+  }
   for (const [pattern, name] of CURRENCY) {
     const match = pattern.exec(text);
     if (match === null || match[0].length === text.length) continue;
-    const inner = splitUnit(`${match[1] ?? ""}${text.slice(match[0].length)}`);
+    const inner = splitUnit(`${match[1] ?? ""}${text.slice(match[0].length)}`, letters);
     return { body: inner.body, unit: unitOf(name) as Unit };
   }
-  const inText = /^([^]*[\d)}\]!a-zA-Z%])\s*(?:\\[,;: ~]|~)*\s*\\(?:text|mathrm|mbox|textrm|operatorname|rm|textbf)\s*\{([^{}]*)\}\s*(\^\s*\{?\s*[23]\s*\}?)?\s*\.?$/.exec(text);
+  const inText =
+    /^([\s\S]*[\d)}\]!a-zA-Z%])\s*(?:\\[,;: ~]|~)*\s*\\(?:text|mathrm|mbox|textrm|operatorname|rm|textbf)\s*\{([^{}]*)\}\s*(\^\s*\{?\s*[23]\s*\}?)?\s*\.?$/.exec(
+      text,
+    );
   if (inText !== null) {
     const measured = measure(inText[1] ?? "", `${inText[2] ?? ""}${inText[3] ?? ""}`);
     if (measured !== undefined) return measured;
   }
-  const plain = /^([^]*?[\d)}\]])(\s*)((?:[a-zA-Z\u4e00-\u9fff°][a-zA-Z\u4e00-\u9fff.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/.exec(text);
+  const plain =
+    /^([\s\S]*?[\d)}\]])(\s*)((?:[a-zA-Z\u4e00-\u9fff°][a-zA-Z\u4e00-\u9fff.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/.exec(
+      text,
+    );
   if (plain !== null) {
     const words = plain[3] ?? "";
     // Letters that touch the number are a unit only by name: 5cm, not 5xy.
-    const known = parseUnit(words.replace("²", "^2").replace("³", "^3")) !== undefined;
+    const single = /^[a-zA-Z](?![a-zA-Z])/.test(words);
+    const known =
+      (letters || !single) && parseUnit(words.replace("²", "^2").replace("³", "^3")) !== undefined;
     const foreign = /[\u4e00-\u9fff]/.test(words);
     const prose = plain[2] !== "" && /[a-zA-Z]{3}/.test(words);
     if (known || foreign || prose) {
@@ -155,11 +179,12 @@ export function splitUnit(source: string): Measured {
 
 function measure(body: string, words: string): Measured | undefined {
   const unitText = words.replace("²", "^2").replace("³", "^3").replace(/[()]/g, "").trim();
-  if (unitText === "" || /^(?:and|or|if|mod|is|are|when|for|percent|pct|percentage)\b/i.test(unitText)) return undefined;
+  if (unitText === "" || /^(?:and|or|if|mod|is|are|when|for|percent|pct|percentage)\b/i.test(unitText))
+    return undefined;
   if (/\d/.test(unitText.replace(/\^?\s*\{?[23]\}?$/, ""))) return undefined;
   const unit = parseUnit(unitText);
   if (unit !== undefined) return unit.kind === "count" ? { body } : { body, unit };
-  const words3 = unitText.split(/\s+/);
-  if (words3.length > 6) return undefined;
-  return { body, label: singular(words3.at(-1) ?? "") };
+  const labelWords = unitText.split(/\s+/);
+  if (labelWords.length > 6) return undefined;
+  return { body, label: singular((labelWords.at(-1) ?? "").replace(/[.,]+$/, "")) };
 }
