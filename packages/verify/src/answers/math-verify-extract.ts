@@ -31,7 +31,7 @@ export interface Extracted {
 }
 
 /** Only so much of the end of a text is searched. */
-const MAX_TEXT = 40_000;
+const MAX_TEXT = 16_000;
 const MAX_RUN = 300;
 const MAX_ENVIRONMENT = 6_000;
 
@@ -270,6 +270,8 @@ function latexAt(text: string, language: Language): Matcher {
     return { end, percent: false };
   };
   return (at) => {
+    const char = text[at];
+    if (char !== "$" && char !== "\\" && char !== "-" && text[at + 1] !== "[") return undefined;
     const first = environmentAt(text, at);
     if (first === undefined) return undefined;
     let { end, percent } = withPercent(first);

@@ -6,6 +6,7 @@
 import { toDouble } from "./bigfloat.js";
 import { approximately, type Budget, freeVariables, newPoint } from "./evaluate.js";
 import { braceFractions, dropShortName, slashToFraction } from "./hendrycks.js";
+import { MAX_ANSWER_LENGTH } from "./limits.js";
 import { englishNumber } from "./number-words.js";
 import { tryParse } from "./parse.js";
 import { constantRatio, equalScalars } from "./scalars.js";
@@ -104,7 +105,7 @@ export function qwenExtract(source: string): string {
         ?.at(-1) ?? "";
   }
   answer = answer.replace(/\n\s*/g, "").replace(/^:/, "").replace(/\.$/, "").replace(/\/$/, "");
-  return qwenStrip(answer);
+  return answer.length > MAX_ANSWER_LENGTH ? answer : qwenStrip(answer);
 }
 
 function boxed(rest: string): string {
@@ -117,8 +118,9 @@ function boxed(rest: string): string {
   return rest.slice(1);
 }
 
+/** An overflow is close to nothing. */
 const isClose = (a: number, b: number): boolean =>
-  Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b));
+  Number.isFinite(a) && Number.isFinite(b) && Math.abs(a - b) <= 1e-4 * Math.max(Math.abs(a), Math.abs(b));
 
 function digits(text: string): number | undefined {
   const bare = text.replaceAll(",", "").trim();

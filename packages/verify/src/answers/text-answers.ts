@@ -32,13 +32,13 @@ export function normaliseText(text: string): string {
     .join(" ");
 }
 
-/** For comparison of words as answers: NFKC, LaTeX dress off, then as above; what would leave nothing keeps its marks. */
+/** For comparison of words as answers: NFKC, LaTeX dress off, then as above; what holds digits or operators keeps its marks. */
 export function comparableText(text: string): string {
   const plain = text
     .normalize("NFKC")
     .replace(/\\(?:text|textbf|mathrm|mathbf|textit|mbox|operatorname|emph)\s*/g, " ")
     .replace(/\\[,;:! ]|[{}$]|\\(?:left|right|quad)/g, " ");
-  const normal = normaliseText(plain);
+  const normal = /[\d<>=+*/^|]/.test(plain) ? "" : normaliseText(plain);
   return normal === "" ? plain.replace(/\s+/g, " ").trim().toLowerCase() : normal;
 }
 

@@ -1,5 +1,5 @@
 /** Small transformations of answer trees that the comparisons share. */
-import { MAX_ITEMS, Unreadable } from "./limits.js";
+import { MAX_ITEMS } from "./limits.js";
 import { rational } from "./rational.js";
 import { type Node, walk } from "./syntax.js";
 
@@ -124,7 +124,7 @@ function product(factors: readonly Node[]): readonly (readonly Node[])[] | undef
       const left: readonly (readonly Node[])[] = result;
       if (left[0]?.length !== next.length) return undefined;
       cells += left.length * next.length * (next[0]?.length ?? 0);
-      if (cells > MAX_ITEMS) throw new Unreadable("a large product of matrices");
+      if (cells > MAX_ITEMS) return undefined;
       result = left.map((row) =>
         (next[0] ?? []).map(
           (_, j): Node => ({

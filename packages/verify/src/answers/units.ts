@@ -130,37 +130,44 @@ const CURRENCY: readonly (readonly [RegExp, string])[] = [
   [/^(-?)\s*₹\s*/, "rupee"],
 ];
 
+/** A unit stands within so much of the end. */
+const TAIL = 120;
+
+const TEMPERATURE =
+  /^(.*\d)\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree)\s*(?:\\(?:text|mathrm)\s*\{)?\s*([CF])\s*\}?$/s;
+const IN_TEXT =
+  /^(.*[\d)}\]!a-zA-Z%])\s*(?:\\[,;: ~]|~)*\s*\\(?:text|mathrm|mbox|textrm|operatorname|rm|textbf)\s*\{([^{}]*)\}\s*(\^\s*\{?\s*[23]\s*\}?)?\s*\.?$/s;
+const PLAIN =
+  /^(.*?[\d)}\]])(\s*)((?:[a-zA-Z\u4e00-\u9fff°][a-zA-Z\u4e00-\u9fff.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/s;
+
 /** `letters`: single letters of plain text are units, too (5 m); otherwise they are variables (3s^2). */
 export function splitUnit(source: string, letters = false): Measured {
   const text = source.trim();
-  const temperature =
-    /^([\s\S]*\d)\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree)\s*(?:\\(?:text|mathrm)\s*\{)?\s*([CF])\s*\}?$/.exec(
-      text,
-    );
-  if (temperature !== null) {
-    return {
-      body: temperature[1] ?? "",
-      unit: unitOf(temperature[2] === "C" ? "celsius" : "fahrenheit") as Unit,
-    };
-  }
   for (const [pattern, name] of CURRENCY) {
     const match = pattern.exec(text);
     if (match === null || match[0].length === text.length) continue;
-    const inner = splitUnit(`${match[1] ?? ""}${text.slice(match[0].length)}`, letters);
-    return { body: inner.body, unit: unitOf(name) as Unit };
+    const { body } = splitTail(`${match[1] ?? ""}${text.slice(match[0].length)}`, letters);
+    return { body, unit: unitOf(name) as Unit };
   }
-  const inText =
-    /^([\s\S]*[\d)}\]!a-zA-Z%])\s*(?:\\[,;: ~]|~)*\s*\\(?:text|mathrm|mbox|textrm|operatorname|rm|textbf)\s*\{([^{}]*)\}\s*(\^\s*\{?\s*[23]\s*\}?)?\s*\.?$/.exec(
-      text,
-    );
+  return splitTail(text, letters);
+}
+
+function splitTail(text: string, letters: boolean): Measured {
+  const cut = Math.max(0, text.length - TAIL);
+  const [head, tail] = [text.slice(0, cut), text.slice(cut)];
+  const temperature = TEMPERATURE.exec(tail);
+  if (temperature !== null) {
+    return {
+      body: `${head}${temperature[1]}`,
+      unit: unitOf(temperature[2] === "C" ? "celsius" : "fahrenheit") as Unit,
+    };
+  }
+  const inText = IN_TEXT.exec(tail);
   if (inText !== null) {
-    const measured = measure(inText[1] ?? "", `${inText[2] ?? ""}${inText[3] ?? ""}`);
+    const measured = measure(`${head}${inText[1]}`, `${inText[2] ?? ""}${inText[3] ?? ""}`);
     if (measured !== undefined) return measured;
   }
-  const plain =
-    /^([\s\S]*?[\d)}\]])(\s*)((?:[a-zA-Z\u4e00-\u9fff°][a-zA-Z\u4e00-\u9fff.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/.exec(
-      text,
-    );
+  const plain = PLAIN.exec(tail);
   if (plain !== null) {
     const words = plain[3] ?? "";
     // Letters that touch the number are a unit only by name: 5cm, not 5xy.
@@ -170,7 +177,7 @@ export function splitUnit(source: string, letters = false): Measured {
     const foreign = /[\u4e00-\u9fff]/.test(words);
     const prose = plain[2] !== "" && /[a-zA-Z]{3}/.test(words);
     if (known || foreign || prose) {
-      const measured = measure(plain[1] ?? "", words);
+      const measured = measure(`${head}${plain[1]}`, words);
       if (measured !== undefined) return measured;
     }
   }
