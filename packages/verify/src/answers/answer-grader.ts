@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { UserError } from "@posttrain/data";
 import type { Verdict } from "../verdict.js";
 import type { AnswerOptions } from "./grade.js";
+import { MAX_RESPONSE_LENGTH } from "./limits.js";
 
 export interface AnswerRequest {
   /** The right answer, or several of which one is enough. */
@@ -92,7 +93,7 @@ export function createAnswerGrader(options: AnswerGraderOptions = {}): AnswerGra
       const job: AnswerJob = {
         id: nextId++,
         reference: request.reference,
-        response: request.response,
+        response: request.response.slice(-MAX_RESPONSE_LENGTH),
         options: { ...defaults, ...request.options },
       };
       queue.push({ job, resolve, reject, attempts: 0 });

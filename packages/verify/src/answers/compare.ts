@@ -6,7 +6,7 @@ import { agree, toDouble } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
 import { chineseNumber, englishNumber } from "./number-words.js";
 import { isName, tryParse } from "./parse.js";
-import { divide, rational, toNumber } from "./rational.js";
+import { compare, divide, ONE, rational, toNumber } from "./rational.js";
 import { realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";
 import { canonicalText, type Node, type Relation, walk } from "./syntax.js";
@@ -83,12 +83,17 @@ export function compareAnswers(
     return asWords.equal ? asWords : { equal: false, by: "text", unreadable: true };
   }
   const asRead = compareMeasured(goldMath, mathematics, options, budget);
-  if (asRead.equal || (goldMath.unit === undefined) === (mathematics.unit === undefined)) return asRead;
-  // Beside a unit that is written as one, a lone letter is one: 5\text{ m} and 5 m.
-  const [again, other] =
-    goldMath.unit === undefined ? [readMeasured(g, true), mathematics] : [goldMath, readMeasured(p, true)];
-  if (again?.unit === undefined || other?.unit === undefined) return asRead;
-  return compareMeasured(again, other, options, budget);
+  if (asRead.equal) return asRead;
+  // Beside a unit that is written as one, or a plain number, a lone letter is one: 5\text{ m} and 5 m.
+  const bare =
+    mathematics.unit === undefined &&
+    (goldMath.unit !== undefined || freeVariables(goldMath.node).size === 0);
+  const predictionAgain = bare ? readMeasured(p, true) : mathematics;
+  const goldAgain =
+    goldMath.unit === undefined && mathematics.unit !== undefined ? readMeasured(g, true) : goldMath;
+  if (goldAgain === undefined || predictionAgain === undefined) return asRead;
+  if (goldAgain.unit === goldMath.unit && predictionAgain.unit === mathematics.unit) return asRead;
+  return compareMeasured(goldAgain, predictionAgain, options, budget);
 }
 
 function compareMeasured(
@@ -212,6 +217,14 @@ function assignment(node: Node): { readonly name: Node; readonly value: Node } |
   return isName(name) ? { name, value } : undefined;
 }
 
+/** y = 2x + 1 = 1 + 2x says y = 1 + 2x. */
+function asAssignment(node: Node): Node {
+  const parts = node.kind === "relation" && node.operators.length > 1 ? assignment(node) : undefined;
+  return parts === undefined
+    ? node
+    : { kind: "relation", operators: ["="], sides: [parts.name, parts.value] };
+}
+
 function same(goldIn: Node, predictionIn: Node, context: Context): boolean {
   const gold = spellOutSigns(goldIn);
   const prediction = spellOutSigns(predictionIn);
@@ -227,8 +240,9 @@ function same(goldIn: Node, predictionIn: Node, context: Context): boolean {
   else if (named !== undefined && prediction.kind !== "relation")
     return same(named.value, prediction, context);
 
-  if (gold.kind === "relation" || prediction.kind === "relation")
-    return sameRelations(gold, prediction, context);
+  if (gold.kind === "relation" || prediction.kind === "relation") {
+    return sameRelations(asAssignment(gold), asAssignment(prediction), context);
+  }
   if (isCollection(gold) || isCollection(prediction)) return sameCollections(gold, prediction, context);
   const [goldMatrix, matrix] = [matrixOf(gold), matrixOf(prediction)];
   if (goldMatrix !== undefined || matrix !== undefined) {
@@ -245,8 +259,11 @@ function same(goldIn: Node, predictionIn: Node, context: Context): boolean {
 
 function sameValues(gold: Node, prediction: Node, context: Context): boolean {
   if (gold.kind === "based" || prediction.kind === "based") return sameBased(gold, prediction);
-  // A percent sign is a unit: without one on both sides it may be left out or worked out.
-  if ((gold.kind === "percent") !== (prediction.kind === "percent")) {
+  // A percent sign is a unit: the prediction may leave it out or work it out, and may add it to a plain number from 1 on.
+  if (
+    (gold.kind === "percent") !== (prediction.kind === "percent") &&
+    (gold.kind === "percent" || isOneOrMore(gold))
+  ) {
     const [g, p] = [
       gold.kind === "percent" ? gold.of : gold,
       prediction.kind === "percent" ? prediction.of : prediction,
@@ -290,6 +307,12 @@ function isNear(
     Number.isFinite(distance)
   );
 }
+
+const isOneOrMore = (node: Node): boolean => {
+  const { kind } = node;
+  if (kind === "negative") return isOneOrMore(node.of);
+  return kind === "number" && compare(node.value, ONE) >= 0;
+};
 
 /** 1010_2: the base may be left out, but not changed. */
 function sameBased(gold: Node, prediction: Node): boolean {

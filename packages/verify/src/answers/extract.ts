@@ -139,12 +139,12 @@ function announced(text: string): Extraction | undefined {
 /** Up to the end of the line or sentence, without the Markdown and the verb that lead to it. */
 function firstStatement(source: string): string {
   let text = source.slice(0, 4_000).replace(/^[\s*:：]+/, "");
-  const formula = /^(?:\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\[([\s\S]+?)\\\]|\\\(([\s\S]+?)\\\))(?:\s*%)?/.exec(
-    text,
-  );
+  const formula = new RegExp(`^(?:${FORMULA})(?:\\s*%)?`).exec(text);
   if (formula !== null) {
-    const joined = /^\s*(?:,|and|or|和|或)\s*\$[^$\n]+\$/.exec(text.slice(formula[0].length));
-    return joined === null ? formula[0] : `${formula[0]}${joined[0]}`.replaceAll("$", " ");
+    const joined = /^\s*(?:,|,?\s*(?:and|or)|和|或)\s*\$(?:\\\$|[^$\n])+\$/.exec(
+      text.slice(formula[0].length),
+    );
+    return joined === null ? formula[0] : `${formula[0]}${joined[0]}`.replace(/(?<!\\)\$/g, " ");
   }
   text = text.split("\n", 1)[0] ?? "";
   const end = /[.!?](?=\s|$|\*)|[。！？]/.exec(text);
@@ -155,20 +155,31 @@ function firstStatement(source: string): string {
     .trim();
 }
 
+/** `\$` inside is a dollar; a dollar before a digit opens an amount and closes nothing. */
+const INLINE = String.raw`\$(?!\$)((?:\\\$|[^$\n]){1,4000})(?<!\\)\$(?!\d)`;
+const FORMULA = String.raw`\$\$([^$]{1,4000})\$\$|${INLINE}|\\\[([\s\S]{1,4000}?)\\\]|\\\(([^\n]{1,1000}?)\\\)`;
+
 function lastFormula(text: string): Extraction | undefined {
-  const formulas = [
-    ...text.matchAll(
-      /\$\$([^$]{1,4000})\$\$|\$([^$\n]{1,4000})\$|\\\[([^[\]]{1,4000})\\\]|\\\(([^\n]{1,1000}?)\\\)/g,
-    ),
-  ];
+  const end = text.slice(-20_000);
+  const formulas = [...end.matchAll(new RegExp(FORMULA, "g"))];
   const last = formulas.at(-1);
-  const content = (last?.[1] ?? last?.[2] ?? last?.[3] ?? last?.[4])?.trim();
-  return content === undefined || content === "" ? undefined : found(content, "formula");
+  if (last === undefined) return undefined;
+  const contents: string[] = [];
+  let later: RegExpExecArray | undefined;
+  for (const formula of formulas.reverse()) {
+    const between =
+      later === undefined ? "," : end.slice(formula.index + formula[0].length, later.index).trim();
+    if (!/^(?:,|,?\s*(?:and|or)|、|和|或)$/.test(between)) break;
+    contents.unshift((formula[1] ?? formula[2] ?? formula[3] ?? formula[4] ?? "").trim());
+    later = formula;
+  }
+  const content = contents.join(", ");
+  return content.replace(/[,\s]/g, "") === "" ? undefined : found(content, "formula");
 }
 
 function lastNumber(text: string): Extraction | undefined {
   const numbers = toAscii(text.slice(-20_000)).match(
-    /-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*\/\s*\d+)?%?|-?\.\d+/g,
+    /-?\\[dt]?frac\s*\{[^{}]{1,100}\}\s*\{[^{}]{1,100}\}|-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*\/\s*\d+)?%?|-?\.\d+/g,
   );
   const last = numbers?.at(-1);
   return last === undefined ? undefined : found(last, "number");

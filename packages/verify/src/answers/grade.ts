@@ -136,12 +136,11 @@ function gradeAs(
   const none = (): Verdict => conclude("unparseable", `${mode} finds no answer in the response.`, details);
   if (mode === "math-verify") {
     const { language, ...rest } = options.mathVerify ?? {};
-    const result = mathVerify(
-      reference,
-      text,
-      { ...rest, language: LANGUAGES[language ?? "english"] ?? ENGLISH },
-      newBudget(),
-    );
+    const settings = { ...rest, language: LANGUAGES[language ?? "english"] ?? ENGLISH };
+    const grade = (gold: string) => mathVerify(gold, text, settings, newBudget());
+    let result = grade(reference);
+    // Math-Verify wants its references in mathematics: one in which it finds nothing is put there.
+    if (result.gold.node === undefined && result.gold.text === undefined) result = grade(`$${reference}$`);
     if (result.gold.node === undefined && result.gold.text === undefined) return noReference(mode, reference);
     if (result.prediction.text === undefined && result.prediction.node === undefined) return none();
     return finish(result.equal, result.prediction.text ?? "");

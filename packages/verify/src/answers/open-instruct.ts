@@ -11,8 +11,9 @@ import { normaliseText, tokenF1 } from "./text-answers.js";
 
 export type AnswerScorer = (response: string, label: string | readonly string[]) => number;
 
-const bounded = (text: string): string =>
-  text.length > MAX_RESPONSE_LENGTH ? text.slice(-MAX_RESPONSE_LENGTH) : text;
+/** Its patterns look back over all of a text: of a long one the end is read. */
+const MAX_TEXT = 20_000;
+const bounded = (text: string): string => text.slice(-MAX_TEXT);
 
 /** What comes after the thinking, without the answer's tags. */
 function withoutThinking(response: string): string {
@@ -120,8 +121,8 @@ function stringMatcher(response: string, label: string | readonly string[]): num
   return sameText((response.split("<answer>").at(-1) ?? "").split("</answer>")[0] ?? "", label);
 }
 
-/** By open-instruct's names; a list of labels counts for `string_f1` alone, which takes the best. */
-export const openInstructScorers: Readonly<Record<string, AnswerScorer>> = {
+/** A list of labels counts for `string_f1` alone, which takes the best. */
+const scorers: Readonly<Record<string, AnswerScorer>> = {
   gsm8k,
   math,
   strict_math: strictMath,
@@ -133,3 +134,11 @@ export const openInstructScorers: Readonly<Record<string, AnswerScorer>> = {
     return Math.max(...(typeof label === "string" ? [label] : label).map((one) => tokenF1(text, one).f1));
   },
 };
+
+/** By open-instruct's names. Of a response longer than MAX_RESPONSE_LENGTH the end is read. */
+export const openInstructScorers: Readonly<Record<string, AnswerScorer>> = Object.fromEntries(
+  Object.entries(scorers).map(([name, scorer]): [string, AnswerScorer] => [
+    name,
+    (response, label) => scorer(response.slice(-MAX_RESPONSE_LENGTH), label),
+  ]),
+);

@@ -10,7 +10,7 @@ export function undress(source: string): string {
       .replace(/^(?:\$\$|\\\[|\\\()\s*([\s\S]*?)\s*(?:\$\$|\\\]|\\\))\s*\.?$/, (whole, inner: string) =>
         /\$\$|\\\[|\\\(/.test(inner) ? whole : inner,
       )
-      .replace(/^\$([^$]*)\$\s*\.?$/, "$1")
+      .replace(/^\$((?:\\\$|[^$])*)(?<!\\)\$\s*\.?$/, "$1")
       .replace(/^(?:\*\*|__|`)([^*`]*)(?:\*\*|__|`)\s*\.?$/, "$1")
       .replace(/^\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mbox|displaystyle)\s*\{([^{}]*)\}\s*\.?$/, "$1")
       .replace(/^["“]([^"“”]*)["”]\.?$/, "$1")

@@ -45,7 +45,7 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   "≈": "\\approx ",
   "≡": "\\equiv ",
   "∞": "\\infty ",
-  "√": "\\sqrt ",
+  "√": " sqrt ",
   "∪": "\\cup ",
   "∩": "\\cap ",
   "∈": "\\in ",

@@ -172,8 +172,8 @@ function splitTail(text: string, letters: boolean): Measured {
     const words = plain[3] ?? "";
     // Letters that touch the number are a unit only by name: 5cm, not 5xy.
     const single = /^[a-zA-Z](?![a-zA-Z])/.test(words);
-    const known =
-      (letters || !single) && parseUnit(words.replace("²", "^2").replace("³", "^3")) !== undefined;
+    const apart = letters && (plain[2] !== "" || words.length === 1);
+    const known = (apart || !single) && parseUnit(words.replace("²", "^2").replace("³", "^3")) !== undefined;
     const foreign = /[\u4e00-\u9fff]/.test(words);
     const prose = plain[2] !== "" && /[a-zA-Z]{3}/.test(words);
     if (known || foreign || prose) {
