@@ -1,4 +1,21 @@
 export {
+  type AnswerGrader,
+  type AnswerGraderOptions,
+  type AnswerRequest,
+  createAnswerGrader,
+} from "./answers/answer-grader.js";
+export type { CompareOptions } from "./answers/compare.js";
+export {
+  type Extraction,
+  type ExtractionOptions,
+  type ExtractionRule,
+  extractAnswer,
+} from "./answers/extract.js";
+export { type AnswerMode, type AnswerOptions, answerModes, gradeAnswer } from "./answers/grade.js";
+export { stripString } from "./answers/hendrycks.js";
+export { type AnswerScorer, openInstructScorers } from "./answers/open-instruct.js";
+export { type TokenF1, tokenF1 } from "./answers/text-answers.js";
+export {
   checkInstructions,
   type InstructionRequest,
   type InstructionResult,
