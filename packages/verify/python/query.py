@@ -36,7 +36,10 @@ def statements(text):
 
 def run_query(request):
     connection = sqlite3.connect(":memory:")
-    connection.executescript(request["setup"])
+    try:
+        connection.executescript(request["setup"])
+    except sqlite3.Error as error:
+        return {"setupError": str(error)}
     connection.set_authorizer(authorize)
     rows, columns = [], []
     for statement in statements(request["query"]):
