@@ -85,19 +85,35 @@ pyodide.setStdin({
 
 pyodide.runPython(cut);
 pyodide.runPython(script);
-const run = pyodide.globals.get(role === "tests" ? "run_tests" : "handle");
 /** @param {string} text */
 const ask = (text) => {
   send(`?${text}`);
   return readLine();
 };
-// Once, so that what a first call makes is there before the state is kept.
-if (role === "tests") run('{"tests": ""}', () => '{"names": {}}');
-else run('{"op": "names", "names": []}');
+// Python's reference to `ask` is made before the heap is kept: what this realm counts is not put back with it.
+pyodide.globals.set("_ask", ask);
+pyodide.runPython("def run_one(line): return run_tests(line, _ask)");
+const run = pyodide.globals.get(role === "tests" ? "run_one" : "handle");
 
 const heapLimit = 64 << 20;
 const heap = emscripten.HEAPU8.slice();
 const stack = emscripten.stackSave();
+
+function putBack() {
+  const memory = emscripten.HEAPU8;
+  memory.set(heap);
+  memory.fill(0, heap.length);
+  emscripten.stackRestore(stack);
+  written = [];
+  writtenBytes = 0;
+  input = Buffer.alloc(0);
+}
+
+// Once, so that this realm's caches that a first program fills are there before its state is noted.
+if (role === "tests") run(JSON.stringify({ tests: "print('é')\nraise ValueError()" }));
+else for (const source of ["print('é', open('/tmp'))", "import json\nprint(1)"]) run(JSON.stringify({ op: "load", source }));
+putBack();
+
 const state = fingerprint();
 const kept = [pyodide, emscripten, FS, pyodide._api].map((object) => ({ object, values: Object.entries(object) }));
 
@@ -138,13 +154,7 @@ function refresh() {
     send("!used up");
     process.exit(0);
   }
-  const memory = emscripten.HEAPU8;
-  memory.set(heap);
-  memory.fill(0, heap.length);
-  emscripten.stackRestore(stack);
-  written = [];
-  writtenBytes = 0;
-  input = Buffer.alloc(0);
+  putBack();
 }
 
 send("ready");
@@ -155,13 +165,14 @@ for (;;) {
     send("=fresh");
     continue;
   }
+  // What a whole program reads and may write, sent before it.
   if (line.startsWith("input ")) {
     const { stdin, outputBytes } = JSON.parse(line.slice(6));
     input = Buffer.from(stdin, "utf8");
     outputLimit = outputBytes;
     continue;
   }
-  const answer = role === "tests" ? run(line, ask) : run(line);
+  const answer = run(line);
   send(`=${answer}`);
   if (line.startsWith('{"op":"program"')) {
     send(`=${Buffer.concat(written).toString("base64")}`);

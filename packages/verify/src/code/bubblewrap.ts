@@ -36,7 +36,7 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
   const mounts = [
     ...["--ro-bind", "/usr", "/usr"],
     ...["bin", "sbin", "lib", "lib64", "lib32"].filter((name) => existsSync(`/${name}`)).flatMap(rootFolder),
-    ...["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"],
+    ...["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"],
     ...(program.folders ?? []).flatMap((path) => [...openParents(path), "--ro-bind", path, path]),
     ...["--proc", "/proc", "--dev", "/dev"],
     ...tmpfs("/dev/shm", 16),

@@ -6,6 +6,7 @@
  * files that the launcher reads (bubblewrap's --ro-bind-data).
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import type { Limits } from "./limits.js";
 import { usageOf } from "./process-tree.js";
@@ -40,6 +41,10 @@ export interface ContainedProcess {
   readonly fromProgram: Readable;
   readonly exit: Promise<Exit>;
   readonly stop: (reason: StopReason) => void;
+  readonly isRunning: () => boolean;
+  /** Whether this process waits for that one before it ends by itself. */
+  readonly ref: () => void;
+  readonly unref: () => void;
   /** CPU seconds so far, of the whole tree. */
   readonly cpuSeconds: () => number;
 }
@@ -117,7 +122,22 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
       wallSeconds: (performance.now() - begun) / 1000,
     };
   });
-  return { pid: child.pid, toProgram: toProgram!, fromProgram: fromProgram!, exit, stop, cpuSeconds: measure };
+  const handles = [child, ...(child.stdio as unknown as Socket[])];
+  return {
+    pid: child.pid,
+    toProgram: toProgram!,
+    fromProgram: fromProgram!,
+    exit,
+    stop,
+    isRunning: () => child.exitCode === null && child.signalCode === null && stopped === undefined,
+    ref: () => {
+      for (const handle of handles) handle.ref?.();
+    },
+    unref: () => {
+      for (const handle of handles) handle.unref?.();
+    },
+    cpuSeconds: measure,
+  };
 }
 
 interface End {
@@ -152,5 +172,5 @@ function watch(check: () => void): void {
       clearInterval(timer);
       timer = undefined;
     }
-  }, checkEveryMs);
+  }, checkEveryMs).unref(); // What runs holds this process; what waits for work does not.
 }

@@ -20,26 +20,21 @@ export interface Interpreter extends LineChannel {
 /** One value or argument list of this size is a program's fault, not a task's. */
 const maxLineBytes = 64 << 20;
 
-const scripts = {
-  python: {
-    candidate: ["plain.py", "candidate.py", "serve.py"],
-    tests: ["plain.py", "tests.py", "serve.py"],
-    query: ["plain.py", "query.py", "serve.py"],
-  },
-  javascript: {
-    candidate: ["plain.js", "candidate.js", "serve.cjs"],
-    tests: ["plain.js", "tests.js", "serve.cjs"],
-  },
-} as const;
+/** The texts that make an interpreter a candidate's or the tests': the same under every route. */
+const scripts: Readonly<Record<string, readonly string[]>> = {
+  "python candidate": ["python/plain.py", "python/candidate.py"],
+  "python tests": ["python/plain.py", "python/tests.py"],
+  "python query": ["python/plain.py", "python/query.py"],
+  "javascript candidate": ["child/plain.js", "child/candidate.js"],
+  "javascript tests": ["child/plain.js", "child/tests.js"],
+};
 
-/** The text that makes an interpreter a candidate's or the tests': the same under every route. */
-export function roleScript(language: "python" | "javascript", role: Role, withServer: boolean): string {
-  const folder = language === "python" ? "python" : "child";
-  const names = language === "python" ? scripts.python[role] : scripts.javascript[role as "candidate" | "tests"];
-  return names
-    .filter((name) => withServer || !name.startsWith("serve"))
-    .map((name) => readFileSync(ownFile(folder, name), "utf8"))
-    .join("\n");
+export function roleScript(language: "python" | "javascript", role: Role): string {
+  return sourceText(...scripts[`${language} ${role}`]!);
+}
+
+export function sourceText(...paths: readonly string[]): string {
+  return paths.map((path) => readFileSync(ownFile(path), "utf8")).join("\n");
 }
 
 export async function openNative(
@@ -49,7 +44,8 @@ export async function openNative(
   limits: Limits,
   signal: AbortSignal | undefined,
 ): Promise<Interpreter> {
-  const script = roleScript(language, role, true);
+  const server = language === "python" ? "python/serve.py" : "child/serve.cjs";
+  const script = `${roleScript(language, role)}\n${sourceText(server)}`;
   const tool = await (language === "python" ? pythonTool() : javascriptTool());
   const file = language === "python" ? "/sandbox/serve.py" : "/sandbox/serve.cjs";
   const launch = bubblewrapLaunch(

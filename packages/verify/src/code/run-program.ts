@@ -6,8 +6,13 @@ import { type Recipe, type Runnable, compileLimits, recipeOf } from "./recipes.j
 import type { Language } from "./task.js";
 import { NotTranspiled } from "./transpile.js";
 
+export interface Ran extends Exit {
+  /** What the route lacks and the program needed. */
+  readonly missing?: string | undefined;
+}
+
 export type Prepared =
-  | { readonly kind: "ready"; readonly run: (stdin: string) => Promise<Exit> }
+  | { readonly kind: "ready"; readonly run: (stdin: string) => Promise<Ran> }
   /** The compiler refused it, or the sandbox it was in ended. */
   | { readonly kind: "refused"; readonly exit: Exit | undefined; readonly text: string };
 

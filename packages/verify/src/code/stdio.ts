@@ -30,6 +30,7 @@ export async function gradeStdio(
   for (const [i, { stdin, stdout }] of task.cases.entries()) {
     const exit = await prepared.run(stdin);
     const details = { sealed: true, case: i, cases: count };
+    if (exit.missing !== undefined) return infrastructure(exit.missing, details);
     if (exit.code !== 0 || exit.stopped !== undefined || !exit.started) return ended(exit, limits, `in case ${i + 1} of ${count}`);
     const got = exit.stdout.toString("utf8");
     if (checker) {
