@@ -39,7 +39,7 @@ export type {
   AssertsTask,
   CallCase,
   CallsTask,
-  Checker,
+  Checker as CodeChecker,
   CodeTask,
   GradeOptions,
   Language,
