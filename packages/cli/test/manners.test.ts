@@ -194,6 +194,13 @@ describe("a terminal", () => {
     const commands = [
       sft(run),
       ["score", ...model, ...data],
+      ["validate", ...model, ...data, "--packing"],
+      [
+        "validate",
+        ...model,
+        "--data",
+        writeRows(folder, "long.jsonl", [rows[0], conversation("词", "语".repeat(700))]),
+      ],
       ["generate", ...model, "--prompt", "Hello", "--max_new_tokens", "3"],
       ["sft", "--lerning_rate", "1"],
       ["sft", "--help"],
@@ -229,7 +236,7 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "sft", "generate", "chat", "score"];
+  const names = ["quickstart", "validate", "sft", "generate", "chat", "score"];
   let home: string;
   let bin: string;
 
@@ -247,6 +254,12 @@ describe("examples", () => {
     }
     cpSync(data[1]!, join(home, "runs/quickstart-1/training.jsonl"));
     writeRows(home, "rows.jsonl", rows);
+    const config = [
+      "model_name_or_path: runs/quickstart-1/model",
+      "data: rows.jsonl",
+      "output_dir: runs/config",
+    ];
+    writeFileSync(join(home, "run.yaml"), config.join("\n"));
     writeRows(home, "text.jsonl", [{ text: "Some text." }, { text: "More of it." }]);
     writeRows(home, "prompts.jsonl", [{ prompt: "Hello" }]);
     bin = at("bin");
