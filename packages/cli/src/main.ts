@@ -36,6 +36,10 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "log-probability, entropy and argmax of every token of given rows",
     load: async () => (await import("./commands/score.js")).command,
   },
+  evaluate: {
+    about: "questions from a file, graded by exact match, as a table",
+    load: async () => (await import("./commands/evaluate.js")).command,
+  },
 };
 
 const exitCodeText =

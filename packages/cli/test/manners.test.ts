@@ -196,6 +196,14 @@ describe("a terminal", () => {
       ["score", ...model, ...data],
       ["validate", ...model, ...data, "--packing"],
       [
+        "evaluate",
+        ...model,
+        "--data",
+        writeRows(folder, "q.jsonl", [{ prompt: "?", answer: 1 }]),
+        "--limit",
+        "1",
+      ],
+      [
         "validate",
         ...model,
         "--data",
@@ -236,7 +244,7 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "validate", "sft", "generate", "chat", "score"];
+  const names = ["quickstart", "validate", "sft", "generate", "chat", "score", "evaluate"];
   let home: string;
   let bin: string;
 
@@ -261,6 +269,10 @@ describe("examples", () => {
     ];
     writeFileSync(join(home, "run.yaml"), config.join("\n"));
     writeRows(home, "text.jsonl", [{ text: "Some text." }, { text: "More of it." }]);
+    const questions = [1, 2, 3].map((i) => ({ question: `What is ${i} + 1?`, answer: i + 1 }));
+    for (const name of ["questions", "solved", "runs/quickstart-1/evaluation"]) {
+      writeRows(home, `${name}.jsonl`, questions);
+    }
     writeRows(home, "prompts.jsonl", [{ prompt: "Hello" }]);
     bin = at("bin");
     mkdirSync(bin);
