@@ -16,6 +16,10 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "make a tiny model, fine-tune it on arithmetic, show what it learnt",
     load: async () => (await import("./commands/quickstart.js")).command,
   },
+  validate: {
+    about: "what sft would do with its rows, and what would be lost",
+    load: async () => (await import("./commands/validate.js")).command,
+  },
   sft: {
     about: "fine-tune a model on conversations",
     load: async () => (await import("./commands/sft.js")).command,
@@ -31,6 +35,10 @@ const commands: Readonly<Record<string, Entry>> = {
   score: {
     about: "log-probability, entropy and argmax of every token of given rows",
     load: async () => (await import("./commands/score.js")).command,
+  },
+  evaluate: {
+    about: "questions from a file, graded by exact match, as a table",
+    load: async () => (await import("./commands/evaluate.js")).command,
   },
 };
 
