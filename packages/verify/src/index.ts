@@ -68,3 +68,26 @@ export type {
 export { findKind, goTogether, instructionKinds } from "./instructions/kinds.js";
 export { detectLanguage } from "./language.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";
+export type { Detected, Detection } from "./verifiers/detect.js";
+export {
+  type FileGrading,
+  type GradeFileOptions,
+  type GradingPlan,
+  type GradingProgress,
+  gradeFile,
+  type UnfitRow,
+  unfitError,
+} from "./verifiers/grade-file.js";
+export type { GradingReport, PlacedVerdict, VerifierSummary } from "./verifiers/grading-report.js";
+export {
+  detectVerifier,
+  type GradedResponse,
+  openVerifiers,
+  type Verifier,
+  type Verifiers,
+  type VerifiersOptions,
+  verifierList,
+  verifierNames,
+} from "./verifiers/registry.js";
+export { type FoundResponses, type Responses, responseColumns, responsesOf } from "./verifiers/responses.js";
+export { type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";

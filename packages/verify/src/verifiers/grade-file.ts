@@ -1,0 +1,342 @@
+/**
+ * A file of rows graded: each row comes back with its verdict beside it, in order. With an output file, verdicts are journalled in a
+ * folder beside it before they count, so that a run that was killed goes on where it was, and a verdict that would fall differently
+ * the second time does not. What could not be graded is not journalled: the same command tries it again.
+ */
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { readJsonl, UserError } from "@posttrain/data";
+import { asCannotWrite, differences, type Journal, lockRun, openJournal, syncPath } from "@posttrain/run";
+import { createReport, type GradingReport } from "./grading-report.js";
+import type { GradedResponse, Verifiers } from "./registry.js";
+import { type Responses, responsesOf } from "./responses.js";
+import type { Row } from "./verifier.js";
+
+export interface GradeFileOptions {
+  readonly data: string;
+  readonly verifiers: Verifiers;
+  readonly concurrency: number;
+  /** A new file for rows and verdicts, and beside it OUTPUT.progress with the journal; without it nothing is kept. */
+  readonly output?: string;
+  /** What else decides the verdicts: a journal made with other settings is refused. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Rows with their verdicts, in order. */
+  readonly onRow?: (row: object) => Promise<void>;
+  readonly onStart?: (plan: GradingPlan) => Promise<void> | void;
+  readonly onGraded?: (progress: GradingProgress) => void;
+  /** Stops taking responses up; what was graded stays in the journal. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a file asks for, before anything is graded. */
+export interface GradingPlan {
+  readonly rows: number;
+  readonly responses: number;
+  /** Responses by verifier. */
+  readonly verifiers: ReadonlyMap<string, number>;
+  /** Rows that no verifier can grade as they are. */
+  readonly unfit: readonly UnfitRow[];
+  readonly alreadyGraded: number;
+}
+
+export interface UnfitRow {
+  readonly line: number;
+  readonly problem: string;
+}
+
+export interface GradingProgress {
+  readonly done: number;
+  readonly total: number;
+  /** Taken from the journal, so no measure of speed. */
+  readonly fromJournal: number;
+}
+
+export interface FileGrading extends GradingReport {
+  readonly rows: number;
+  readonly unfit: readonly UnfitRow[];
+  readonly fromJournal: number;
+  /** `stopped`: by the signal; `nothing`: all was graded before, and the output is there. */
+  readonly end: "complete" | "stopped" | "nothing";
+}
+
+/** How many rows may wait for a slow one before them, so that a file of any length fits into memory. */
+const WINDOW = 512;
+/** Problems that an error lists. */
+const LISTED = 10;
+
+/** UserError `bad_row` for rows that are none, `nothing_to_grade`, `output_used`, `output_locked`, `identity_changed`, `cannot_write`. */
+export async function gradeFile(options: GradeFileOptions): Promise<FileGrading> {
+  const { data, verifiers, output } = options;
+  const scanned = await scan(data, verifiers);
+  if (output === undefined) return gradeRows(options, scanned, undefined, undefined);
+  const folder = `${output}.progress`;
+  const isOurs = existsSync(folder);
+  if (existsSync(output) && !isOurs) {
+    throw new UserError(
+      "output_used",
+      `output ${output} already exists. Remove it or give another name, so that no result is overwritten.`,
+    );
+  }
+  await mkdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== "EEXIST") throw asCannotWrite(output, cause);
+  });
+  const lock = await lockRun(folder).catch((error: unknown) => {
+    throw asLocked(error, output);
+  });
+  try {
+    const journal = await openJournal(join(folder, "journal.jsonl"));
+    try {
+      await checkIdentity(journal, folder, { data: scanned.digest, ...options.settings });
+      // The identity is an entry too.
+      const complete = journal.size - 1 >= scanned.responses - scanned.unfitResponses;
+      const partial = existsSync(output) && complete ? undefined : await openPartial(output);
+      try {
+        const result = await gradeRows(options, scanned, journal, partial);
+        if (partial === undefined) return { ...result, end: "nothing" };
+        if (result.end === "complete") await partial.commit();
+        return result;
+      } finally {
+        await partial?.discard();
+      }
+    } finally {
+      await journal.close();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+interface Scanned {
+  readonly rows: number;
+  readonly responses: number;
+  readonly unfit: readonly UnfitRow[];
+  readonly unfitResponses: number;
+  readonly names: ReadonlyMap<string, number>;
+  readonly digest: string;
+}
+
+/** Reads the file once before anything is graded: a row that is wrong is better known now than after an hour. */
+async function scan(path: string, verifiers: Verifiers): Promise<Scanned> {
+  const bad: string[] = [];
+  const unfit: UnfitRow[] = [];
+  const names = new Map<string, number>();
+  let [rows, responses, unfitResponses, badRows, digest] = [0, 0, 0, 0, ""];
+  const onEnd = (end: string): void => {
+    digest = end;
+  };
+  for await (const { line, value } of readJsonl(path, { onEnd })) {
+    rows++;
+    const read = isRow(value)
+      ? responsesOf(value)
+      : { problem: `expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.` };
+    if ("problem" in read) {
+      badRows++;
+      if (bad.length < LISTED) bad.push(`line ${line}: ${read.problem}`);
+      continue;
+    }
+    responses += read.texts.length;
+    const problem = verifiers.problemOf(value as Row);
+    if (problem !== undefined) {
+      unfit.push({ line, problem });
+      unfitResponses += read.texts.length;
+    } else {
+      const name = verifiers.nameOf(value as Row)!;
+      names.set(name, (names.get(name) ?? 0) + read.texts.length);
+    }
+  }
+  if (badRows > 0) {
+    const more = badRows > bad.length ? `\n  and ${badRows - bad.length} more` : "";
+    throw new UserError(
+      "bad_row",
+      badRows === 1
+        ? `${path}, ${bad[0]}`
+        : `${path}: ${badRows} of ${rows} rows are wrong, nothing was graded\n  ${bad.join("\n  ")}${more}`,
+    );
+  }
+  if (unfit.length === rows) throw unfitError(path, rows, unfit, "Nothing was graded.");
+  return { rows, responses, unfit, unfitResponses, names, digest };
+}
+
+function isRow(value: unknown): value is Row {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** UserError `unfit_rows`: which rows no verifier can grade as they are, and why. */
+export function unfitError(path: string, rows: number, unfit: readonly UnfitRow[], end: string): UserError {
+  const [first] = unfit;
+  const list = unfit.slice(0, LISTED).map(({ line, problem }) => `line ${line}: ${problem}`);
+  const more = unfit.length > LISTED ? `\n  and ${unfit.length - LISTED} more` : "";
+  return new UserError(
+    "unfit_rows",
+    unfit.length === 1
+      ? `${path}, line ${first!.line}: ${first!.problem} ${end}`
+      : `${path}: ${unfit.length} of ${rows} rows cannot be graded as they are. ${end}\n  ${list.join("\n  ")}${more}`,
+  );
+}
+
+function asLocked(error: unknown, output: string): unknown {
+  if (!(error instanceof UserError) || error.code !== "run_locked") return error;
+  const holder = / by process .*?(?=\. Two writers)/.exec(error.message)?.[0] ?? " by another process";
+  return new UserError(
+    "output_locked",
+    `output ${output} is being written${holder}. Two writers would mix their verdicts: wait for it, stop it, or give another output.`,
+    { cause: error },
+  );
+}
+
+async function checkIdentity(
+  journal: Journal,
+  folder: string,
+  now: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const before = await journal.record<Readonly<Record<string, unknown>>>("identity", now);
+  const changed = differences(before, now);
+  if (changed.length === 0) return;
+  const list = changed.map(({ key, before: was, now: is }) =>
+    key === "data"
+      ? "the data file has changed since"
+      : `${key} was ${JSON.stringify(was) ?? "not set"}, is now ${JSON.stringify(is) ?? "not set"}`,
+  );
+  throw new UserError(
+    "identity_changed",
+    `${folder} has verdicts of another run: ${list.join("; ")}. Mixed verdicts would be neither run's. Put back what it was, give another output, or remove ${folder} to grade everything anew.`,
+  );
+}
+
+interface PartialFile {
+  write(row: object): Promise<void>;
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** The output appears complete or not at all. */
+async function openPartial(output: string): Promise<PartialFile> {
+  const path = join(`${output}.progress`, "output.partial");
+  const refuse = (cause: unknown): never => {
+    throw asCannotWrite(output, cause);
+  };
+  const handle: FileHandle = await open(path, "w").catch(refuse);
+  let isOpen = true;
+  const close = async (): Promise<void> => {
+    if (isOpen) await handle.close();
+    isOpen = false;
+  };
+  return {
+    write: async (row) => {
+      await handle.appendFile(`${JSON.stringify(row)}\n`).catch(refuse);
+    },
+    commit: async () => {
+      try {
+        await handle.sync();
+        await close();
+        await rename(path, output);
+        await syncPath(dirname(output));
+      } catch (cause) {
+        refuse(cause);
+      }
+    },
+    discard: async () => {
+      await close();
+      await rm(path, { force: true });
+    },
+  };
+}
+
+interface Waiting {
+  readonly row: Row;
+  readonly line: number;
+  readonly responses: Responses;
+  readonly verdicts: Promise<readonly GradedResponse[]>;
+}
+
+async function gradeRows(
+  options: GradeFileOptions,
+  scanned: Scanned,
+  journal: Journal | undefined,
+  partial: PartialFile | undefined,
+): Promise<FileGrading> {
+  const { data, verifiers, concurrency, onRow, onGraded, signal } = options;
+  const { rows, responses: total, unfit, names } = scanned;
+  await options.onStart?.({
+    rows,
+    responses: total,
+    verifiers: names,
+    unfit,
+    alreadyGraded: Math.max(0, (journal?.size ?? 1) - 1),
+  });
+  const report = createReport();
+  const slots = createSlots(concurrency);
+  let [done, fromJournal] = [0, 0];
+  const gradeOne = async (row: Row, text: string, key: string): Promise<GradedResponse> => {
+    const known = journal?.get(key) as GradedResponse | undefined;
+    let graded = known;
+    if (known !== undefined) fromJournal++;
+    else {
+      graded = await slots.run(() => verifiers.grade(text, row));
+      if (signal?.aborted && graded.outcome === "infrastructure-error") return graded;
+      // Recorded in its own time: the next response need not wait for the disk.
+      if (graded.outcome !== "infrastructure-error" && journal !== undefined)
+        graded = await journal.record(key, graded);
+    }
+    done++;
+    onGraded?.({ done, total, fromJournal });
+    return graded!;
+  };
+  const waiting: Waiting[] = [];
+  const settle = async (): Promise<void> => {
+    const { row, line, responses, verdicts } = waiting.shift()!;
+    const graded = await verdicts;
+    if (signal?.aborted) return;
+    for (const [sample, verdict] of graded.entries()) report.add(verdict, { line, sample });
+    const result = { ...row, ...(responses.several ? { verdicts: graded } : { verdict: graded[0] }) };
+    await onRow?.(result);
+    await partial?.write(result);
+  };
+  let digest = "";
+  const onEnd = (end: string): void => {
+    digest = end;
+  };
+  let failed: unknown;
+  try {
+    for await (const { line, value } of readJsonl(data, { onEnd })) {
+      if (signal?.aborted) break;
+      const row = value as Row;
+      const responses = responsesOf(row) as Responses;
+      const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(row, text, `${line}.${i}`)));
+      // Looked at in order, later; until then a failure is nobody's.
+      verdicts.catch(() => undefined);
+      waiting.push({ row, line, responses, verdicts });
+      if (waiting.length >= WINDOW) await settle();
+    }
+    while (waiting.length > 0) await settle();
+  } catch (error) {
+    failed = error;
+    await Promise.allSettled(waiting.map(({ verdicts }) => verdicts));
+  }
+  if (failed !== undefined) throw failed;
+  if (!signal?.aborted && digest !== scanned.digest) {
+    throw new UserError("changed_file", `${data} changed while it was graded: start again.`);
+  }
+  const end = signal?.aborted ? "stopped" : "complete";
+  return { ...report.report(), rows, unfit, fromJournal, end };
+}
+
+/** At most so many at once, in the order they came. */
+function createSlots(count: number): { run<T>(work: () => Promise<T>): Promise<T> } {
+  const queue: (() => void)[] = [];
+  let free = count;
+  return {
+    run: async (work) => {
+      if (free > 0) free--;
+      else await new Promise<void>((resolve) => queue.push(resolve));
+      try {
+        return await work();
+      } finally {
+        const next = queue.shift();
+        if (next === undefined) free++;
+        else next();
+      }
+    },
+  };
+}

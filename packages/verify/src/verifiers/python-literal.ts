@@ -1,0 +1,148 @@
+/** Python's literals, as data sets hold them in text columns: lists, tuples, dicts, strings, numbers, True, False, None. */
+
+/** JSON where it is JSON, else as Python's ast.literal_eval reads it; undefined where it is neither. */
+export function parseLiteral(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) as unknown };
+  } catch {
+    // Not JSON: Python, perhaps.
+  }
+  const reader = new Reader(text);
+  try {
+    const value = reader.value(0);
+    return reader.atEnd() ? { value } : undefined;
+  } catch (error) {
+    if (error instanceof NotALiteral) return undefined;
+    throw error;
+  }
+}
+
+class NotALiteral extends Error {}
+
+const MAX_DEPTH = 100;
+const WORDS: Readonly<Record<string, unknown>> = { True: true, False: false, None: null };
+const ESCAPES: Readonly<Record<string, string>> = {
+  n: "\n",
+  t: "\t",
+  r: "\r",
+  "0": "\0",
+  b: "\b",
+  f: "\f",
+  v: "\v",
+  a: "\x07",
+  "\n": "",
+};
+
+class Reader {
+  readonly #text: string;
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  atEnd(): boolean {
+    this.#space();
+    return this.#at === this.#text.length;
+  }
+
+  value(depth: number): unknown {
+    if (depth > MAX_DEPTH) throw new NotALiteral();
+    this.#space();
+    const next = this.#text[this.#at];
+    if (next === "[") return this.#items("]", depth);
+    if (next === "(") return this.#items(")", depth);
+    if (next === "{") return this.#record(depth);
+    if (next === "'" || next === '"') return this.#strings();
+    const word = this.#match(/(?:True|False|None)\b/y);
+    if (word !== undefined) return WORDS[word];
+    const number = this.#match(/[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?/y);
+    if (number !== undefined) return Number(number.replaceAll("_", ""));
+    throw new NotALiteral();
+  }
+
+  #items(close: string, depth: number): unknown[] {
+    this.#at++;
+    const items: unknown[] = [];
+    for (;;) {
+      if (this.#take(close)) return items;
+      items.push(this.value(depth + 1));
+      if (!this.#take(",")) {
+        if (this.#take(close)) return items;
+        throw new NotALiteral();
+      }
+    }
+  }
+
+  #record(depth: number): unknown {
+    this.#at++;
+    const entries: [string, unknown][] = [];
+    for (;;) {
+      if (this.#take("}")) return Object.fromEntries(entries);
+      const key = this.value(depth + 1);
+      if (!this.#take(":")) throw new NotALiteral();
+      entries.push([String(key), this.value(depth + 1)]);
+      if (!this.#take(",")) {
+        if (this.#take("}")) return Object.fromEntries(entries);
+        throw new NotALiteral();
+      }
+    }
+  }
+
+  /** Strings that stand beside each other are one. */
+  #strings(): string {
+    let all = "";
+    for (;;) {
+      this.#space();
+      const quote = this.#text[this.#at];
+      if (quote !== "'" && quote !== '"') return all;
+      all += this.#string(quote);
+    }
+  }
+
+  #string(quote: string): string {
+    const long = this.#text.startsWith(quote.repeat(3), this.#at);
+    const end = long ? quote.repeat(3) : quote;
+    this.#at += end.length;
+    let text = "";
+    for (;;) {
+      if (this.#text.startsWith(end, this.#at)) {
+        this.#at += end.length;
+        return text;
+      }
+      const character = this.#text[this.#at++];
+      if (character === undefined || (character === "\n" && !long)) throw new NotALiteral();
+      text += character === "\\" ? this.#escape() : character;
+    }
+  }
+
+  #escape(): string {
+    const code =
+      this.#match(/x[0-9a-fA-F]{2}/y) ?? this.#match(/u[0-9a-fA-F]{4}/y) ?? this.#match(/U[0-9a-fA-F]{8}/y);
+    if (code !== undefined) {
+      const point = Number.parseInt(code.slice(1), 16);
+      if (point > 0x10ffff) throw new NotALiteral();
+      return String.fromCodePoint(point);
+    }
+    const character = this.#text[this.#at++] ?? "";
+    return ESCAPES[character] ?? (/['"\\]/.test(character) ? character : `\\${character}`);
+  }
+
+  #space(): void {
+    this.#match(/\s+/y);
+  }
+
+  #take(mark: string): boolean {
+    this.#space();
+    if (this.#text[this.#at] !== mark) return false;
+    this.#at++;
+    return true;
+  }
+
+  #match(pattern: RegExp): string | undefined {
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text)?.[0];
+    if (found !== undefined) this.#at += found.length;
+    return found;
+  }
+}
