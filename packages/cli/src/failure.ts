@@ -12,6 +12,8 @@ export const exitCodes = {
   bug: 3,
   /** Nothing was left to do: the run that was to be resumed is complete. */
   nothing: 4,
+  /** Done, but for rows that this machine could not grade, or a self-test that did not hold. */
+  ungraded: 5,
   interrupted: 130,
   /** SIGTERM, after a checkpoint. */
   terminated: 143,

@@ -36,6 +36,10 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "log-probability, entropy and argmax of every token of given rows",
     load: async () => (await import("./commands/score.js")).command,
   },
+  verify: {
+    about: "grade responses by rules: answers, programs, instructions",
+    load: async () => (await import("./commands/verify.js")).command,
+  },
   evaluate: {
     about: "questions from a file, graded by exact match, as a table",
     load: async () => (await import("./commands/evaluate.js")).command,
@@ -45,7 +49,7 @@ const commands: Readonly<Record<string, Entry>> = {
 const exitCodeText =
   `Exit codes: ${exitCodes.done} done; ${exitCodes.mistake} a mistake in flags, files or rows; ` +
   `${exitCodes.machine} this machine cannot do it (memory, cpu path, kernels not built); ` +
-  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM.`;
+  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.ungraded} some rows could not be graded; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM.`;
 
 /** Runs one command line. Throws what goes wrong. */
 async function main(args: readonly string[]): Promise<void> {

@@ -243,6 +243,13 @@ async function openPartial(output: string): Promise<PartialFile> {
   };
 }
 
+const notGraded: GradedResponse = {
+  outcome: "infrastructure-error",
+  evidence: "Not graded: cancelled.",
+  verifier: "none",
+  seconds: 0,
+};
+
 interface Waiting {
   readonly row: Row;
   readonly line: number;
@@ -268,12 +275,16 @@ async function gradeRows(
   const report = createReport();
   const slots = createSlots(concurrency);
   let [done, fromJournal] = [0, 0];
+  /** An error ends the run: what still waits for its turn need not be graded. */
+  let isBroken = false;
   const gradeOne = async (row: Row, text: string, key: string): Promise<GradedResponse> => {
     const known = journal?.get(key) as GradedResponse | undefined;
     let graded = known;
     if (known !== undefined) fromJournal++;
     else {
-      graded = await slots.run(() => verifiers.grade(text, row));
+      graded = await slots.run(async () =>
+        isBroken || signal?.aborted ? notGraded : verifiers.grade(text, row),
+      );
       if (signal?.aborted && graded.outcome === "infrastructure-error") return graded;
       // Recorded in its own time: the next response need not wait for the disk.
       if (graded.outcome !== "infrastructure-error" && journal !== undefined)
@@ -312,6 +323,7 @@ async function gradeRows(
     while (waiting.length > 0) await settle();
   } catch (error) {
     failed = error;
+    isBroken = true;
     await Promise.allSettled(waiting.map(({ verdicts }) => verdicts));
   }
   if (failed !== undefined) throw failed;

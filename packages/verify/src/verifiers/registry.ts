@@ -147,8 +147,14 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
   }
 
   const close = async (): Promise<void> => {
-    await grader?.close();
-    await closeIdle();
+    // Processes that nobody waits for do not keep ours alive until they are gone.
+    const alive = setInterval(() => undefined, 1000);
+    try {
+      await grader?.close();
+      await closeIdle();
+    } finally {
+      clearInterval(alive);
+    }
   };
   return {
     get: (name) => {

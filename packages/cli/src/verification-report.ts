@@ -1,0 +1,97 @@
+// What verdicts look like on a terminal: a table by verifier, the slowest, the first that failed, and what could not be graded.
+import type { FileGrading, PlacedVerdict, VerifierSummary } from "@posttrain/verify";
+import { count, duration, plural } from "./format.js";
+
+type Row = readonly string[];
+
+/** Columns as wide as their widest cell; the first to the left, the others to the right. */
+export function columns(rows: readonly Row[], left = 1): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => [...(row[i] ?? "")].length)));
+  const cell = (text: string, i: number): string =>
+    i < left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);
+  return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
+}
+
+const percent = (part: number, whole: number): string =>
+  whole === 0 ? "n/a" : `${((100 * part) / whole).toFixed(1)} %`;
+
+/** Milliseconds where seconds would read 0.0. */
+function time(seconds: number): string {
+  return seconds < 0.9995 ? `${(1000 * seconds).toFixed(seconds < 0.01 ? 1 : 0)} ms` : duration(seconds);
+}
+
+export function verdictTable({ verifiers, outcomes, responses }: FileGrading): string {
+  const scored = verifiers.some(({ score }) => score !== undefined);
+  const head = [
+    "",
+    "responses",
+    "pass",
+    "fail",
+    "timeout",
+    "crash",
+    "unparseable",
+    "not graded",
+    "passed",
+    ...(scored ? ["score"] : []),
+    "mean",
+    "median",
+    "most",
+  ];
+  const cells = (
+    name: string,
+    total: number,
+    of: VerifierSummary["outcomes"],
+    rest: readonly string[],
+  ): Row => [
+    name,
+    count(total),
+    ...(["pass", "fail", "timeout", "crash", "unparseable", "infrastructure-error"] as const).map((outcome) =>
+      count(of[outcome]),
+    ),
+    percent(of.pass, total - of["infrastructure-error"]),
+    ...rest,
+  ];
+  const rows = verifiers.map(({ verifier, responses: total, outcomes: of, seconds, score }) =>
+    cells(verifier, total, of, [
+      ...(scored ? [score?.toFixed(3) ?? ""] : []),
+      time(seconds.mean),
+      time(seconds.median),
+      time(seconds.most),
+    ]),
+  );
+  if (rows.length > 1) rows.push(cells("all", responses, outcomes, []));
+  return columns([head, ...rows]);
+}
+
+/** The first of some kind, a line and its evidence each. */
+export function verdictList(title: string, verdicts: readonly PlacedVerdict[]): string {
+  if (verdicts.length === 0) return "";
+  const lines = verdicts.map(({ line, sample, verifier, outcome, seconds, evidence }) => {
+    const place = `line ${line}${sample > 0 ? `, response ${sample + 1}` : ""}`;
+    return `  ${place}: ${verifier}, ${outcome}, ${time(seconds)}\n    ${oneLine(evidence)}`;
+  });
+  return `\n${title}\n${lines.join("\n")}`;
+}
+
+const oneLine = (text: string): string => {
+  const flat = text.replaceAll(/\s*\n\s*/g, " | ");
+  return flat.length > 300 ? `${flat.slice(0, 300)}...` : flat;
+};
+
+/** What is left out of the numbers, in words. */
+export function gradingNotes({ unsealed, outcomes, responses, fromJournal }: FileGrading): readonly string[] {
+  const left = outcomes["infrastructure-error"];
+  return [
+    ...(fromJournal > 0
+      ? [`${plural(fromJournal, "verdict")} taken from the journal of an earlier run.`]
+      : []),
+    ...(unsealed > 0
+      ? [
+          `${count(unsealed)} of ${plural(responses, "verdict")} came from tests that ran beside the candidate (sealed: false); --unsealed refuse leaves them out.`,
+        ]
+      : []),
+    ...(left > 0
+      ? [`${plural(left, "response")} could not be graded: counted here, and nobody's failure.`]
+      : []),
+  ];
+}
