@@ -1,5 +1,5 @@
 // What verdicts look like on a terminal: a table by verifier, the slowest, the first that failed, and what could not be graded.
-import type { FileGrading, PlacedVerdict, VerifierSummary } from "@posttrain/verify";
+import type { FileGrading, PlacedVerdict, SelfTestReport, VerifierSummary } from "@posttrain/verify";
 import { count, duration, plural } from "./format.js";
 
 type Row = readonly string[];
@@ -94,4 +94,58 @@ export function gradingNotes({ unsealed, outcomes, responses, fromJournal }: Fil
       ? [`${plural(left, "response")} could not be graded: counted here, and nobody's failure.`]
       : []),
   ];
+}
+
+/** What is proven here, what failed its canary and how, and what would give the rest. */
+export function selfTestTable({ groups, sandbox }: SelfTestReport): string {
+  const rows = groups.map(({ verifier, variant, language = "", route = "", state, canaries }) => {
+    const of = (kind: string): string => {
+      const own = canaries.filter((canary) => canary.kind === kind);
+      if (own.length === 0) return "";
+      return own.every(({ holds }) => holds) ? "ok" : own.map(({ outcome }) => outcome).join(", ");
+    };
+    const seconds = canaries.reduce((sum, canary) => sum + canary.seconds, 0);
+    return [
+      verifier,
+      language,
+      variant,
+      route,
+      state === "missing" ? "not available" : state,
+      of("right"),
+      of("wrong"),
+      of("hostile"),
+      canaries.length === 0 ? "" : time(seconds),
+    ];
+  });
+  const head = ["verifier", "language", "what", "route", "", "right", "wrong", "hostile", "time"];
+  const parts = [columns([head, ...rows], 8)];
+  if (sandbox.limits.length > 0) {
+    const limits = sandbox.limits.map(({ limit, holds, evidence }) => [
+      limit,
+      holds ? "holds" : "NOT PROVEN",
+      oneLine(evidence),
+    ]);
+    parts.push(`\nLimits of the native sandbox\n${columns(limits, 3)}`);
+  }
+  const failed = groups.flatMap((group) =>
+    group.canaries
+      .filter(({ holds }) => !holds)
+      .map(
+        ({ kind, outcome, evidence }) =>
+          `  ${[group.verifier, group.language, group.variant, group.route].filter(Boolean).join(" ")}, ${kind}: ${outcome}\n    ${oneLine(evidence)}`,
+      ),
+  );
+  if (failed.length > 0) parts.push(`\nFailed\n${failed.join("\n")}`);
+  const remedies = new Map<string, string[]>();
+  for (const { state, remedy = "", verifier, language } of groups) {
+    if (state !== "missing") continue;
+    const name = language ?? verifier;
+    const names = remedies.get(remedy) ?? [];
+    remedies.set(remedy, names.includes(name) ? names : [...names, name]);
+  }
+  if (remedies.size > 0) {
+    const lines = [...remedies].map(([remedy, names]) => `  ${names.join(", ")}: ${oneLine(remedy)}`);
+    parts.push(`\nNot available here\n${lines.join("\n")}`);
+  }
+  return parts.join("\n");
 }

@@ -68,6 +68,14 @@ export type {
 export { findKind, goTogether, instructionKinds } from "./instructions/kinds.js";
 export { detectLanguage } from "./language.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";
+export {
+  fromTrlReward,
+  fromVerlScore,
+  type Grade,
+  type TrlReward,
+  type VerlScore,
+} from "./verifiers/adapters.js";
+export type { CanaryKind } from "./verifiers/canaries.js";
 export type { Detected, Detection } from "./verifiers/detect.js";
 export {
   type FileGrading,
@@ -80,6 +88,12 @@ export {
 } from "./verifiers/grade-file.js";
 export type { GradingReport, PlacedVerdict, VerifierSummary } from "./verifiers/grading-report.js";
 export {
+  isModulePath,
+  type OwnVerifier,
+  type OwnVerifierOptions,
+  openOwnVerifier,
+} from "./verifiers/own-verifier.js";
+export {
   detectVerifier,
   type GradedResponse,
   openVerifiers,
@@ -90,4 +104,11 @@ export {
   verifierNames,
 } from "./verifiers/registry.js";
 export { type FoundResponses, type Responses, responseColumns, responsesOf } from "./verifiers/responses.js";
+export {
+  type CanaryGroupResult,
+  type CanaryResult,
+  type SelfTestOptions,
+  type SelfTestReport,
+  selfTest,
+} from "./verifiers/self-test.js";
 export { type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";

@@ -4,8 +4,12 @@ import {
   type FileGrading,
   type GradingPlan,
   gradeFile,
+  isModulePath,
   nativeSelfTest,
+  type OwnVerifier,
+  openOwnVerifier,
   openVerifiers,
+  selfTest,
   unfitError,
   verifierNames,
 } from "@posttrain/verify";
@@ -16,7 +20,7 @@ import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { stopOnSignal } from "../stopping.js";
-import { gradingNotes, verdictList, verdictTable } from "../verification-report.js";
+import { gradingNotes, selfTestTable, verdictList, verdictTable } from "../verification-report.js";
 
 const options = z
   .strictObject({
@@ -29,7 +33,9 @@ const options = z
       .string()
       .min(1)
       .optional()
-      .describe(`for every row, in place of what rows say: ${verifierNames.join(", ")}`),
+      .describe(
+        `for every row, in place of what rows say: ${verifierNames.join(", ")}, or a module of your own, ./FILE.mjs or ./FILE.py, #NAME behind it for one of several functions`,
+      ),
     mode: z
       .enum(["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k", "open-instruct"])
       .default("own")
@@ -50,6 +56,16 @@ const options = z
     pass_score: z.number().optional().describe("for verifiers with a score: from where it passes (1)"),
     cpu_seconds: z.number().positive().max(3600).default(10).describe("CPU time of one program"),
     memory_mb: z.int().min(64).max(1_000_000).default(1024).describe("memory of one program, MiB"),
+    self_test: z
+      .boolean()
+      .default(false)
+      .describe("grade canaries, known right, known wrong and hostile, in place of a file"),
+    timeout_seconds: z
+      .number()
+      .positive()
+      .max(86_400)
+      .default(10)
+      .describe("wall time of a module of your own for one response"),
     concurrency: z
       .int()
       .min(1)
@@ -57,9 +73,18 @@ const options = z
       .optional()
       .describe("responses graded at once (default: one per core)"),
   })
-  .superRefine(({ data, output }, context) => {
-    if (data === undefined)
-      context.addIssue({ code: "custom", path: ["data"], message: "it is missing: give the file of rows" });
+  .superRefine(({ data, output, self_test }, context) => {
+    if (data === undefined && !self_test)
+      context.addIssue({
+        code: "custom",
+        message: "Missing: --data (rows with responses, JSONL), or --self_test",
+      });
+    if (self_test && (data !== undefined || output !== undefined))
+      context.addIssue({
+        code: "custom",
+        path: ["self_test"],
+        message: "it grades no file: leave data and output out",
+      });
     if (data !== undefined && data === output)
       context.addIssue({ code: "custom", path: ["output"], message: "it is the data file itself" });
   });
@@ -77,6 +102,7 @@ export const command = defineCommand({
       "npx posttrain verify --data samples_math.jsonl --verifier math --mode hendrycks",
       "the numbers of a published grader",
     ],
+    ["npx posttrain verify --self_test", "what can be graded on this machine, proven"],
   ],
   notes:
     "A row has a response (response, completion, solution; responses for several, each text or messages) and what it is graded with: " +
@@ -84,19 +110,24 @@ export const command = defineCommand({
     '"verdict", {"outcome", "evidence", "details", "verifier", "seconds"}, or "verdicts", one for each of its responses. Outcomes: pass, fail, ' +
     "timeout, crash, unparseable, and infrastructure-error for what could not be graded, which is nobody's failure; the same command tries " +
     "these again. --output FILE keeps a journal in FILE.progress. Exit code 1 where rows are wrong (the others are graded all the same), " +
-    `${exitCodes.ungraded} where this machine could not grade some. --json prints the table in place of the rows.`,
+    `${exitCodes.ungraded} where this machine could not grade some, or where something that is available failed its --self_test. --json prints the table in place of the rows.`,
   run: async (given, context) => {
     const { data, output: file } = given;
-    const output = createOutput(context, process.stderr);
+    const output = createOutput(context, given.self_test ? process.stdout : process.stderr);
+    if (given.self_test) {
+      await runSelfTest(given.concurrency, output);
+      return;
+    }
     const concurrency = given.concurrency ?? availableParallelism();
     const stopping = stopOnSignal(() => output.say("Stopping after the responses under way ..."));
+    const own = await openOwn(given, concurrency);
     const verifiers = openVerifiers({
       ...settingsOf(given),
       concurrency,
       unsealed: given.unsealed,
       signal: stopping.signal,
       ...(given.route !== "auto" && { route: given.route }),
-      ...(given.verifier !== undefined && { verifier: given.verifier }),
+      ...(given.verifier !== undefined && { verifier: own ?? given.verifier }),
     });
     const silent = file !== undefined || context.json || process.stdout.isTTY;
     const rows = await openResultFile(undefined);
@@ -108,7 +139,7 @@ export const command = defineCommand({
         verifiers,
         concurrency,
         ...(file !== undefined && { output: file }),
-        settings: identityOf(given),
+        settings: identityOf(given, own),
         signal: stopping.signal,
         ...(!silent && { onRow: (row: object) => rows.write(row) }),
         onStart: (plan) => describePlan(plan, given, output),
@@ -127,10 +158,29 @@ export const command = defineCommand({
     } finally {
       progress.end();
       await verifiers.close();
+      await own?.close();
       stopping[Symbol.dispose]();
     }
   },
 });
+
+async function runSelfTest(concurrency: number | undefined, output: Output): Promise<void> {
+  const progress = output.progress();
+  const started = performance.now();
+  const report = await selfTest({
+    ...(concurrency !== undefined && { concurrency }),
+    onGroup: ({ verifier, variant, language = "" }, done, total) =>
+      progress.show(() => `${done} of ${total}: ${[verifier, language, variant].filter(Boolean).join(" ")}`),
+  }).finally(() => progress.end());
+  const seconds = (performance.now() - started) / 1000;
+  output.print(selfTestTable(report));
+  output.print("");
+  const of = (state: string): number => report.groups.filter((group) => group.state === state).length;
+  const verdict = `${count(of("proven"))} proven, ${count(of("failed"))} failed, ${count(of("missing"))} not available, in ${duration(seconds)}`;
+  output.say(verdict);
+  output.result({ quiet: verdict, json: { ...report, seconds } });
+  if (!report.ok) process.exitCode = exitCodes.ungraded;
+}
 
 function settingsOf(given: Options) {
   const { mode, extraction, strictness, cpu_seconds, memory_mb, pass_score } = given;
@@ -145,8 +195,25 @@ function settingsOf(given: Options) {
 }
 
 /** What decides verdicts: a journal made with other values is refused. */
-function identityOf(given: Options): Readonly<Record<string, unknown>> {
-  return { ...settingsOf(given), unsealed: given.unsealed, route: given.route, verifier: given.verifier };
+function identityOf(given: Options, own: OwnVerifier | undefined): Readonly<Record<string, unknown>> {
+  const { unsealed, route, verifier } = given;
+  return {
+    ...settingsOf(given),
+    unsealed,
+    route,
+    verifier: own?.name ?? verifier ?? null,
+    ...(own !== undefined && { verifier_sha256: own.digest }),
+  };
+}
+
+function openOwn(given: Options, concurrency: number): Promise<OwnVerifier | undefined> {
+  const { verifier, timeout_seconds: timeoutSeconds, pass_score: passScore } = given;
+  if (verifier === undefined || !isModulePath(verifier)) return Promise.resolve(undefined);
+  return openOwnVerifier(verifier, {
+    concurrency,
+    timeoutSeconds,
+    ...(passScore !== undefined && { passScore }),
+  });
 }
 
 async function describePlan(plan: GradingPlan, { route, unsealed }: Options, output: Output): Promise<void> {

@@ -3,6 +3,7 @@
  * or a machine is a verdict too, so that one row never ends the grading of a file.
  */
 import { availableParallelism } from "node:os";
+import { UserError } from "@posttrain/data";
 import { type AnswerGrader, createAnswerGrader } from "../answers/answer-grader.js";
 import type { Route } from "../code/task.js";
 import { closeIdle } from "../code/wasm.js";
@@ -86,6 +87,12 @@ const RETRIES = 1;
 
 export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
   const { concurrency, unsealed = "accept", route, signal, verifier: forced, ...defaults } = options;
+  if (typeof forced === "string" && !definitions.has(forced)) {
+    throw new UserError(
+      "unknown_verifier",
+      `There is no verifier ${JSON.stringify(forced)}. Known verifiers: ${verifierNames.join(", ")}; or the path of a module of your own, such as ./my-verifier.mjs.`,
+    );
+  }
   let grader: AnswerGrader | undefined;
   const tools: Tools = {
     // Processes start with the first answer.
@@ -101,12 +108,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
   };
 
   function detected(row: Row): Detected {
-    if (typeof forced !== "string") return detectVerifier(row);
-    return definitions.has(forced)
-      ? { name: forced, by: "verifier" }
-      : {
-          problem: `there is no verifier ${JSON.stringify(forced)}. Known verifiers: ${verifierNames.join(", ")}.`,
-        };
+    return typeof forced === "string" ? { name: forced, by: "verifier" } : detectVerifier(row);
   }
 
   /** Reads the row once: which verifier, what it needs, how strictly. */

@@ -1,0 +1,65 @@
+// Runs a function of the user's own module: argv has the module and, if it was named, the function. A line of JSON comes in on
+// standard input for each call, {id, args}; file descriptor 3 takes what it returned. Standard output is the module's own.
+import { writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
+
+const [path, name = ""] = process.argv.slice(2);
+
+/** @param {object} message */
+function send(message) {
+  const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(3, bytes, at);
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EAGAIN") throw error;
+    }
+  }
+}
+
+/** @param {unknown} error */
+const said = (error) =>
+  (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, 2000);
+
+/** What JSON would turn into null without a word. @param {unknown} value @returns {string | undefined} */
+function unwritable(value) {
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (value === undefined) return "undefined";
+  if (typeof value === "function" || typeof value === "symbol" || typeof value === "bigint")
+    return typeof value;
+  if (Array.isArray(value)) return value.map(unwritable).find((one) => one !== undefined);
+  return undefined;
+}
+
+/** @type {((...args: unknown[]) => unknown) | undefined} */
+let work;
+try {
+  const module = await import(pathToFileURL(/** @type {string} */ (path)).href);
+  const functions = Object.keys(module).filter((key) => typeof module[key] === "function");
+  const preferred = ["grade", "compute_score", "computeScore", "reward_func", "rewardFunc", "reward"];
+  const rewards = functions.filter((key) => /_reward$|Reward$/.test(key));
+  const chosen =
+    name === ""
+      ? (preferred.find((key) => functions.includes(key)) ?? (rewards.length === 1 ? rewards[0] : undefined))
+      : name;
+  if (chosen === undefined || !functions.includes(chosen)) send({ missing: { wanted: name, functions } });
+  else {
+    work = module[chosen];
+    send({ ready: chosen });
+  }
+} catch (error) {
+  send({ failed: said(error) });
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, args } = JSON.parse(line);
+  try {
+    const value = await work?.(...args);
+    const bad = unwritable(value);
+    send(bad === undefined ? { id, value } : { id, error: `it returned ${bad}` });
+  } catch (error) {
+    send({ id, error: said(error) });
+  }
+}
+process.exit(0);
