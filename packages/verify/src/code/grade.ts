@@ -26,10 +26,14 @@ export async function gradeCode(task: CodeTask, candidate: string, options: Grad
   try {
     return await route(task, candidate, limits, options);
   } catch (error) {
-    // The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either.
-    if (error instanceof UserError) return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
-    return infrastructure(`the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+    return couldNot(error);
   }
+}
+
+/** The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either. */
+function couldNot(error: unknown): Verdict {
+  if (error instanceof UserError) return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
+  return infrastructure(`the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
 }
 
 async function route(task: CodeTask, candidate: string, limits: Limits, options: GradeOptions): Promise<Verdict> {
@@ -116,8 +120,8 @@ async function judgeEach(checker: Checker, calls: readonly (readonly unknown[])[
     for (const args of calls) verdicts.push(await judge.judge(args.map(encodeJson)));
     return verdicts;
   } catch (error) {
-    if (error instanceof UserError) return calls.map(() => infrastructure(error.message.replace(/\.$/, "")));
-    throw error;
+    const verdict = couldNot(error);
+    return calls.map(() => verdict);
   } finally {
     for (const interpreter of opened) interpreter.stop("done");
     await Promise.all(opened.map(({ exit }) => exit));

@@ -54,7 +54,7 @@ export async function recipeOf(
       const { argv, folders } = await rustTool();
       return {
         compile: {
-          argv: shell(`${argv[0]} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`),
+          argv: shell(`${argv.join(" ")} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`),
           folders,
           files: { "/sandbox/main.rs": source },
           memory: "data",

@@ -188,7 +188,7 @@ function wasmLaunch(
     ownFile("child"),
     ...(language === "python"
       ? ["pyodide"]
-      : ["quickjs-emscripten", "quickjs-emscripten-core", "@jitl/quickjs-ffi-types", "@jitl/quickjs-wasmfile-release-sync"]
+      : ["quickjs-emscripten", "quickjs-emscripten-core", "@jitl"]
     ).map(packageFolder),
   ];
   const script = ownFile("child", language === "python" ? "pyodide.mjs" : "quickjs.mjs");
