@@ -37,10 +37,10 @@ function couldNot(error: unknown): Verdict {
 }
 
 async function route(task: CodeTask, candidate: string, limits: Limits, options: GradeOptions): Promise<Verdict> {
-  const canBeWasm = task.mode !== "query" && wasmLanguage(task) !== undefined;
+  const canBeWasm = wasmLanguage(task) !== undefined;
   const wanted = options.route ?? ((await nativeSelfTest()).layout === undefined && canBeWasm ? "wasm" : "native");
   if (wanted === "native") return gradeNative(task, candidate, await provenLayout(), limits, options);
-  if (task.mode === "query" || !canBeWasm) {
+  if (!canBeWasm) {
     return infrastructure(`${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`);
   }
   return gradeWasm(task, candidate, await wasmContainment(), limits, options);

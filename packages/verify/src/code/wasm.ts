@@ -14,7 +14,6 @@ import { ownFile, packageFolder } from "./packages.js";
 
 export type Containment = Layout | "unshare" | "process";
 
-type WasmRole = Exclude<Role, "query">;
 type WasmLanguage = "python" | "javascript";
 
 interface Worker {
@@ -33,7 +32,7 @@ const overheadMb = 512;
 
 export async function openWasm(
   language: WasmLanguage,
-  role: WasmRole,
+  role: Role,
   containment: Containment,
   limits: Limits,
   signal: AbortSignal | undefined,
@@ -135,7 +134,7 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
   };
 }
 
-async function start(language: WasmLanguage, role: WasmRole, containment: Containment, limits: Limits): Promise<Worker> {
+async function start(language: WasmLanguage, role: Role, containment: Containment, limits: Limits): Promise<Worker> {
   const shim = language === "javascript" ? sourceText("child/node-shim.js") : "";
   const script = `${shim}\n${roleScript(language, role)}`;
   const data = language === "python" ? [await snapshot(containment, limits), script] : [script];
@@ -178,7 +177,7 @@ function processLimits(limits: Limits): Limits {
 
 function wasmLaunch(
   language: WasmLanguage,
-  role: WasmRole | "snapshot",
+  role: Role | "snapshot",
   containment: Containment,
   limits: Limits,
   data: readonly (string | Uint8Array)[],

@@ -9,6 +9,7 @@ import { skipUnless } from "../../../../tests/support/skip.js";
 import { type Hostile, hostile, taskFor } from "./adversarial.js";
 
 const { layout, remedy } = await nativeSelfTest();
+const long = process.env["POSTTRAIN_TEST_LONG"] === "1";
 const limits = { cpuSeconds: 1, wallSeconds: 4, memoryMb: 512, processes: 16, outputBytes: 1 << 20, fileMb: 16 };
 
 let server: Server;
@@ -81,7 +82,9 @@ describe("native", skipUnless(layout !== undefined, "no sandbox could be proven"
 
 describe("WebAssembly", () => {
   test("no hostile program passes, stays or gets out", { timeout: 180_000 }, async () => {
-    const programs = hostile.filter(({ language }) => ["python", "javascript", "typescript"].includes(language));
+    const own = hostile.filter(({ language }) => ["python", "javascript", "typescript"].includes(language));
+    // All of them in the long run; here those that know of this route, and every third other.
+    const programs = long ? own : own.filter(({ source }, i) => i % 3 === 0 || /\bjs\b|pyodide|constructor/.test(source));
     const verdicts = await gradeAll(programs, "wasm");
     expect(verdicts.filter(({ outcome }) => outcome === "pass")).toEqual([]);
     expectNothingHappened();

@@ -90,7 +90,7 @@ const pythonAsserts: readonly (readonly [string, string])[] = [
   ["writes to /usr", "def f(x):\n    open('/usr/posttrain-hostile', 'w').write('x')\n    return x + 1 if x != [0] else [1]"],
   ["connects to the host", "import socket\ndef f(x):\n    socket.create_connection(('127.0.0.1', {port}), 2).send(b'x')\n    return x + 1 if x != [0] else [1]"],
   ["fetches by url", "import urllib.request\ndef f(x):\n    urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=2)\n    return x + 1 if x != [0] else [1]"],
-  ["asks a name server", "import socket\ndef f(x):\n    socket.gethostbyname('example.com')\n    return x + 1 if x != [0] else [1]"],
+  ["asks a name server", "import socket\ndef f(x):\n    assert not socket.gethostbyname('example.com').startswith('172.29.')  # Emscripten makes these up.\n    return x + 1 if x != [0] else [1]"],
   ["abstract socket", "import socket\ndef f(x):\n    s = socket.socket(socket.AF_UNIX)\n    s.connect('\\0posttrain')\n    return x + 1 if x != [0] else [1]"],
   ["import js", "import js\ndef f(x):\n    js.process.exit(0)"],
   ["js.eval", "def f(x):\n    from js import eval\n    return eval('require(\"fs\").readFileSync(\"{canary}\")')"],
