@@ -1,10 +1,11 @@
-/** Grades in WebAssembly: Python and JavaScript with nothing installed but npm's packages. */
+/** Grades in WebAssembly: Python, JavaScript, TypeScript and SQLite with nothing installed but npm's packages. */
 import type { Verdict } from "../verdict.js";
 import { gradeAsserts, type Raised, responseOf } from "./asserts.js";
 import { gradeCalls } from "./calls.js";
 import { crash, infrastructure } from "./code-verdict.js";
-import type { Interpreter } from "./interpreter.js";
+import type { Interpreter, Role } from "./interpreter.js";
 import type { Limits } from "./limits.js";
+import { gradeQuery } from "./query.js";
 import type { Ran } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
 import type { CodeTask, GradeOptions } from "./task.js";
@@ -14,38 +15,32 @@ import { type Containment, openWasm } from "./wasm.js";
 type WasmLanguage = "python" | "javascript";
 
 export function wasmLanguage(task: CodeTask): WasmLanguage | undefined {
-  if (task.language === "python") return "python";
+  if (task.language === "python" || task.language === "sql") return "python";
   return task.language === "javascript" || task.language === "typescript" ? "javascript" : undefined;
 }
 
 export async function gradeWasm(
-  task: Exclude<CodeTask, { mode: "query" }>,
+  task: CodeTask,
   source: string,
   containment: Containment,
   limits: Limits,
   options: GradeOptions,
 ): Promise<Verdict> {
   const { signal, objects = "allow" } = options;
-  const language = task.language === "python" ? "python" : "javascript";
   const opened: Interpreter[] = [];
-  const open = async (which: WasmLanguage, role: "candidate" | "tests"): Promise<Interpreter> => {
-    const within =
-      role === "candidate"
-        ? limits
-        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+  const open = async (which: WasmLanguage, role: Role): Promise<Interpreter> => {
+    const within = role !== "tests" ? limits : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
     const interpreter = await openWasm(which, role, containment, within, signal);
     opened.push(interpreter);
     return interpreter;
   };
   const openCandidate = (which: WasmLanguage): Promise<Interpreter> => open(which, "candidate");
   try {
-    const code =
-      task.language === "python"
-        ? source
-        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
+    const language = task.language === "python" ? "python" : "javascript";
+    const code = task.language === "python" ? source : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
     if (task.mode === "stdio") {
-      const run = async (stdin: string): Promise<Ran> =>
-        runWhole(await openCandidate(language), code, stdin, limits);
+      const run = async (stdin: string): Promise<Ran> => runWhole(await openCandidate(language), code, stdin, limits);
       return await gradeStdio(task, { kind: "ready", run }, limits, openCandidate);
     }
     if (task.mode === "calls") {
@@ -53,19 +48,10 @@ export async function gradeWasm(
     }
     const tests = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;
     if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
-      return infrastructure(
-        "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
-      );
+      return infrastructure("these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap");
     }
     const [candidate, own] = await Promise.all([openCandidate(language), open(language, "tests")]);
-    return await gradeAsserts(
-      { ...task, tests },
-      code,
-      { candidate, tests: own },
-      limits,
-      objects,
-      unsupported,
-    );
+    return await gradeAsserts({ ...task, tests }, code, { candidate, tests: own }, limits, objects, unsupported);
   } catch (error) {
     if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
     throw error;
@@ -75,12 +61,7 @@ export async function gradeWasm(
   }
 }
 
-async function runWhole(
-  interpreter: Interpreter,
-  source: string,
-  stdin: string,
-  limits: Limits,
-): Promise<Ran> {
+async function runWhole(interpreter: Interpreter, source: string, stdin: string, limits: Limits): Promise<Ran> {
   const ready = await interpreter.receive();
   interpreter.send(`input ${JSON.stringify({ stdin, outputBytes: limits.outputBytes })}`);
   interpreter.send(JSON.stringify({ op: "program", source }));
@@ -93,14 +74,7 @@ async function runWhole(
   const code = typeof response["exit"] === "number" ? response["exit"] : 1;
   const text = typeof response["text"] === "string" ? response["text"] : "";
   const missing = response["raised"] === undefined ? undefined : unsupported(response as unknown as Raised);
-  return {
-    ...exit,
-    stopped: undefined,
-    code,
-    stdout: Buffer.from(output.slice(1), "base64"),
-    stderr: Buffer.from(text),
-    missing,
-  };
+  return { ...exit, stopped: undefined, code, stdout: Buffer.from(output.slice(1), "base64"), stderr: Buffer.from(text), missing };
 }
 
 // What CPython says where WebAssembly has no threads, processes, sockets or signals.
