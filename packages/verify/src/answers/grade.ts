@@ -20,7 +20,7 @@ export type AnswerMode = (typeof answerModes)[number];
 
 export interface AnswerOptions extends CompareOptions, ExtractionOptions {
   readonly mode?: AnswerMode;
-  /** The response is the answer itself: nothing is extracted. */
+  /** The response is the answer itself: nothing is extracted, and nothing that extraction cleans is cleaned. */
   readonly extracted?: boolean;
   /** Of `math-verify`: what its parse and verify take. */
   readonly mathVerify?: Omit<MathVerifyOptions, "language"> & {
@@ -157,6 +157,7 @@ function gradeAs(
     return conclude("unparseable", "The answer is too long to be read.", details);
   if (mode === "gsm8k") return finish(gsm8kEqual(reference, extracted), extracted);
   if (mode === "hendrycks") return finish(hendrycksEqual(reference, extracted), extracted);
-  const prediction = given ? qwenStrip(extracted) : extracted;
-  return finish(qwenEqual(qwenStrip(reference), prediction, newBudget()), prediction);
+  // Its grader compares what its parser has cleaned; an answer given as extracted is taken as cleaned.
+  const gold = given ? reference : qwenStrip(reference);
+  return finish(qwenEqual(gold, extracted, newBudget()), extracted);
 }

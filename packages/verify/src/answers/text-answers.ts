@@ -14,7 +14,7 @@ export function undress(source: string): string {
       .replace(/^(?:\*\*|__|`)([^*`]*)(?:\*\*|__|`)\s*\.?$/, "$1")
       .replace(/^\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mbox|displaystyle)\s*\{([^{}]*)\}\s*\.?$/, "$1")
       .replace(/^["“]([^"“”]*)["”]\.?$/, "$1")
-      .replace(/(?<![.\s])\s*\.$/, "")
+      .replace(/(?<![.\s])\s*[.。।]$/, "")
       .trim();
     if (text === before) break;
   }
