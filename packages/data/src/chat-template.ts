@@ -4,11 +4,13 @@
  * a fixed number of steps, so that a loop is an error at the same place on every machine, and it never sees
  * the clock: `strftime_now` reads the date that the caller passes, or a run would not be repeatable.
  */
-import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import * as jinja from "@huggingface/jinja";
-import type { ChatMessage } from "./sft-row.js";
+import type { ChatMessage } from "./messages.js";
+import { canonicalJson } from "./record-id.js";
 import { strftime } from "./strftime.js";
+import { readIfThere, readTokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
 export interface RenderOptions {
@@ -25,6 +27,8 @@ export interface RenderOptions {
 export interface ChatTemplate {
   /** Where the template came from, for messages. */
   readonly path: string;
+  /** SHA-256 of the template's text and of the special tokens that it can write, in hex. */
+  readonly digest: string;
   /**
    * Throws UserError `bad_template` with the template's own message when it raises, fails or does not end.
    */
@@ -44,17 +48,10 @@ const MAX_LENGTH = 1 << 24;
  */
 export async function loadChatTemplate(modelDir: string): Promise<ChatTemplate> {
   const jinjaPath = join(modelDir, "chat_template.jinja");
-  const configPath = join(modelDir, "tokenizer_config.json");
-  const config = parseConfig(configPath, await readIfThere(configPath));
-  const specialTokens = Object.fromEntries(
-    Object.entries(config).flatMap(([key, value]) => {
-      const token = typeof value === "object" && value !== null && "content" in value ? value.content : value;
-      return key.endsWith("_token") && typeof token === "string" ? [[key, token]] : [];
-    }),
-  );
+  const { path: configPath, specialTokens, chatTemplate } = await readTokenizerConfig(modelDir);
   const jinja = await readIfThere(jinjaPath);
   if (jinja !== undefined) return compileChatTemplate(jinjaPath, jinja, specialTokens);
-  const source = templateSource(configPath, config.chat_template);
+  const source = templateSource(configPath, chatTemplate);
   if (source !== undefined) return compileChatTemplate(configPath, source, specialTokens);
   throw new UserError(
     "missing_template",
@@ -84,6 +81,7 @@ export function compileChatTemplate(
   const programs = new Map(Object.entries(sources).map(([name, text]) => [name, compile(text)]));
   return {
     path,
+    digest: createHash("sha256").update(canonicalJson({ sources, specialTokens })).digest("hex"),
     render: (messages, { addGenerationPrompt, tools, now, variables }) => {
       const program = (tools && programs.get("tool_use")) ?? programs.get("default");
       if (!program) {
@@ -194,35 +192,6 @@ function range(first: number, second?: number, step = 1): number[] {
 function badTemplate(path: string, what: string, cause: unknown): UserError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new UserError("bad_template", `The chat template ${path} ${what}: ${reason}.`, { cause });
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new UserError(
-      "unreadable_file",
-      `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
-      {
-        cause: error,
-      },
-    );
-  });
-}
-
-function parseConfig(path: string, text: string | undefined): Readonly<Record<string, unknown>> {
-  if (text === undefined) return {};
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
-    throw new Error("expected a JSON object");
-  } catch (error) {
-    throw new UserError(
-      "bad_tokenizer",
-      `${path} is not JSON: ${error instanceof Error ? error.message : String(error)}. Copy it again from where the model came from.`,
-      { cause: error },
-    );
-  }
 }
 
 function templateSource(path: string, value: unknown): TemplateSource | undefined {

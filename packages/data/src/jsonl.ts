@@ -5,8 +5,10 @@
  * U+FFFD.
  */
 import { isUtf8 } from "node:buffer";
-import { createReadStream, type Stats } from "node:fs";
+import { createHash, type Hash } from "node:crypto";
+import { type BigIntStats, createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { UserError } from "./user-error.js";
 
@@ -20,24 +22,47 @@ const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const MAX_DEPTH = 256;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
+export interface JsonlOptions {
+  /** Takes a line that is no JSON value, instead of ending with its error. */
+  readonly onBadLine?: (error: UserError, line: number) => void;
+  /** At the end of a file that stayed as it was: SHA-256 of its bytes on disk, in hex. */
+  readonly onEnd?: (digest: string) => void;
+}
+
 /**
  * Yields the values of a JSONL file in order.
  * Throws UserError: `missing_file`, `unreadable_file`, `empty_file`, `changed_file`, or `bad_line` naming
  * file, line and column.
  */
-export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void, undefined> {
+export async function* readJsonl(
+  path: string,
+  { onBadLine, onEnd }: JsonlOptions = {},
+): AsyncGenerator<JsonlRecord, void, undefined> {
   const before = await statFile(path);
+  const hash = createHash("sha256");
   let line = 0;
   let values = 0;
-  for await (const bytes of linesOf(path)) {
+  for await (const bytes of linesOf(path, hash)) {
     line++;
-    const text = decodeLine(path, line, bytes);
-    if (text.trim() === "") continue;
-    values++;
-    yield { line, value: parseLine(path, line, text) };
+    let value: unknown;
+    try {
+      const text = decodeLine(path, line, bytes);
+      if (text.trim() === "") continue;
+      values++;
+      value = parseLine(path, line, text);
+    } catch (error) {
+      if (!onBadLine || !(error instanceof UserError)) throw error;
+      onBadLine(error, line);
+      continue;
+    }
+    yield { line, value };
   }
   const after = await statFile(path);
-  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+  // The inode tells a file that was put in this one's place, ctime one of the same size whose mtime was set back.
+  const changed = (["size", "mtimeNs", "ctimeNs", "ino", "dev"] as const).some(
+    (field) => after[field] !== before[field],
+  );
+  if (changed) {
     throw new UserError(
       "changed_file",
       `${path} changed while it was read (${before.size} bytes before, ${after.size} after): ` +
@@ -47,10 +72,11 @@ export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void
   if (values === 0) {
     throw new UserError("empty_file", `${path} holds no rows: expected one JSON object on each line.`);
   }
+  onEnd?.(hash.digest("hex"));
 }
 
-async function statFile(path: string): Promise<Stats> {
-  const stats = await stat(path).catch((error: unknown) => {
+async function statFile(path: string): Promise<BigIntStats> {
+  const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
     throw unreadable(path, error);
   });
   if (stats.isDirectory()) {
@@ -66,8 +92,8 @@ async function statFile(path: string): Promise<Stats> {
  * Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does
  * not.
  */
-async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
-  const file = createReadStream(path);
+async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+  const file = Readable.from(bytesOf(path, hash), { objectMode: false });
   const gunzip = path.endsWith(".gz") ? createGunzip() : undefined;
   if (gunzip) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
   let parts: Buffer[] = [];
@@ -101,6 +127,13 @@ async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
     gunzip?.destroy();
   }
   if (held > 0) yield Buffer.concat(parts);
+}
+
+async function* bytesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    yield chunk;
+  }
 }
 
 function decodeLine(path: string, line: number, bytes: Buffer): string {

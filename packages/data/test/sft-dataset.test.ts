@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import {
@@ -6,7 +8,9 @@ import {
   loadSftRows,
   loadTokenizer,
   type SftDatasetOptions,
+  summarizeRejects,
   type Tokenizer,
+  writeRejects,
 } from "../src/index.js";
 import { folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
 
@@ -48,6 +52,9 @@ test("tokenised rows load without a tokenizer, in order, with ids and counts", a
     dropped: 0,
     truncated: 0,
     emptied: 0,
+    rejected: 0,
+    reasons: {},
+    formats: { tokens: 3 },
     tokens: 8,
     trainedTokens: 3,
     lostTrainedTokens: 0,
@@ -107,6 +114,9 @@ test("overlong rows: error, drop, truncate; each is counted", async () => {
     dropped: 3,
     truncated: 0,
     emptied: 0,
+    rejected: 0,
+    reasons: { dropped: 3 },
+    formats: { tokens: 4 },
     tokens: 4,
     trainedTokens: 3,
     lostTrainedTokens: 5 + 1 + 2,
@@ -124,6 +134,9 @@ test("overlong rows: error, drop, truncate; each is counted", async () => {
     dropped: 0,
     truncated: 2,
     emptied: 1,
+    rejected: 0,
+    reasons: { truncated: 2, emptied: 1 },
+    formats: { tokens: 4 },
     tokens: 12,
     trainedTokens: 3 + 3 + 1,
     lostTrainedTokens: 2 + 1 + 1,
@@ -165,4 +178,96 @@ test("ids outside the model's vocabulary name column, place and id", async () =>
   expect(await userError("id_out_of_range", () => load([{ input_ids: [1, 2 ** 31] }]))).toContain(
     "input_ids[1]",
   );
+});
+
+test("bad rows can be collected instead: reasons, lines, tokens, remedies", async () => {
+  const chat = (answer: string) => ({
+    messages: [
+      { role: "user", content: "hi" },
+      { role: "assistant", content: answer },
+    ],
+  });
+  const lines = [
+    JSON.stringify(chat("ok")),
+    "{broken",
+    JSON.stringify({ question: 1 }),
+    JSON.stringify(chat("\nx")),
+    "",
+    JSON.stringify({ input_ids: [1, 2, 3], labels: [-100, -100, 200_000] }),
+    JSON.stringify({ input_ids: [1, 2], labels: [1, -100] }),
+    JSON.stringify(chat("long ".repeat(100))),
+    JSON.stringify(chat("ok")),
+  ];
+  const folder = await folderWith({ "rows.jsonl": lines.join("\n") });
+  const path = join(folder, "rows.jsonl");
+  const options = { ...TOKENS, tokenizer, template, maxLength: 60, vocabSize: 151_936 };
+  const { rows, counts, rejects, digest } = await loadSftRows(path, { ...options, onBadRow: "reject" });
+  expect(rows.map((row) => row.line)).toEqual([1, 9]);
+  expect(rejects.map(({ line, reason, tokens }) => [line, reason, tokens])).toEqual([
+    [2, "bad_line", null],
+    [3, "unknown_row", null],
+    [4, "prompt_not_prefix", null],
+    [6, "id_out_of_range", null],
+    [7, "nothing_to_train", null],
+    [8, "row_too_long", 133],
+  ]);
+  for (const { line, remedy } of rejects) expect(remedy).toContain(`${path}, line ${line}`);
+  expect(rejects.map(({ id }) => id === null)).toEqual([true, false, false, false, false, false]);
+  expect(counts).toMatchObject({ read: 8, kept: 2, rejected: 6, overlong: 1, formats: { messages: 3 } });
+  expect(counts.reasons).toEqual(Object.fromEntries(rejects.map(({ reason }) => [reason, 1])));
+  expect(digest).toBe(createHash("sha256").update(lines.join("\n")).digest("hex"));
+
+  // The default: the first bad row in the file's order is the error, found while rendering or by the tokenizer.
+  expect(await userError("bad_line", () => loadSftRows(path, options))).toContain("line 2 ");
+  for (const [from, code] of [
+    [2, "unknown_row"],
+    [3, "prompt_not_prefix"],
+    [5, "id_out_of_range"],
+    [6, "nothing_to_train"],
+    [7, "row_too_long"],
+  ] as const) {
+    const later = await folderWith({ "rows.jsonl": lines.slice(from).join("\n") });
+    await userError(code, () => loadSftRows(join(later, "rows.jsonl"), options));
+  }
+});
+
+test("the reject file has one object a line; the summary counts reasons", async () => {
+  const long = Array.from({ length: 1200 }, () => ({ input_ids: [1, 2, 3, 4, 5] }));
+  const { rejects } = await load([{ input_ids: [1] }, ...long], {
+    onOverlong: "truncate",
+    onBadRow: "reject",
+  });
+  const folder = await folderWith({});
+  await writeRejects(join(folder, "rejects.jsonl"), rejects);
+  const lines = (await readFile(join(folder, "rejects.jsonl"), "utf8")).trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(rejects);
+  expect(await readdir(folder)).toEqual(["rejects.jsonl"]);
+  expect(rejects[1]).toMatchObject({ line: 2, reason: "truncated", tokens: 5 });
+  expect(rejects[1]?.remedy).toContain("5 tokens, max_length is 4: cut, which lost 1 trained tokens");
+  expect(rejects.at(-1)?.remedy).toBe("As line 2.");
+  expect(summarizeRejects(rejects, 2)).toEqual([
+    { reason: "truncated", count: 1200, examples: rejects.slice(1, 3) },
+    { reason: "nothing_to_train", count: 1, examples: rejects.slice(0, 1) },
+  ]);
+  await userError("unwritable_file", () => writeRejects(join(folder, "none", "x"), rejects));
+});
+
+test("digests change with what they stand for", async () => {
+  const [config, file] = await Promise.all(
+    ["tokenizer_config.json", "tokenizer.json"].map((name) => readFile(join(QWEN25_DIR, name), "utf8")),
+  );
+  const base = { "tokenizer.json": file!, "tokenizer_config.json": config! };
+  const digests = async (files: Record<string, string>) => {
+    const folder = await folderWith({ ...base, ...files });
+    const [text, chat] = [await loadTokenizer(folder), await loadChatTemplate(folder)];
+    return [text.digest, chat.digest, text.eosToken];
+  };
+  expect(await digests({})).toEqual([tokenizer.digest, template.digest, "<|im_end|>"]);
+  const otherEos = config!.replace('"eos_token": "<|im_end|>"', '"eos_token": {"content": "<|endoftext|>"}');
+  const [text, chat, eos] = await digests({ "tokenizer_config.json": otherEos });
+  expect([text === tokenizer.digest, chat === template.digest, eos]).toEqual([false, false, "<|endoftext|>"]);
+  const [sameText, otherChat] = await digests({ "chat_template.jinja": "{{ messages }}" });
+  expect([sameText, otherChat === template.digest]).toEqual([tokenizer.digest, false]);
+  const [otherText, sameChat] = await digests({ "tokenizer.json": `${file} ` });
+  expect([otherText === tokenizer.digest, sameChat]).toEqual([false, template.digest]);
 });

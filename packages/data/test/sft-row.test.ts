@@ -27,6 +27,8 @@ test("messages rows: developer is system, nulls of absent fields go, further key
     input_ids: null,
   });
   expect(row).toEqual({
+    format: "messages",
+    nameOf: expect.any(Function),
     kind: "messages",
     messages: [
       { role: "system", content: "be brief" },
@@ -65,7 +67,7 @@ test("tokenised rows: labels, masks, or everything", () => {
 test.each<[string, unknown, string]>([
   ["bad_row", "text", 'expected a JSON object, came a string "text"'],
   ["bad_row", [1], "came a list [1]"],
-  ["unknown_row", { text: "a", id: 1 }, "Found columns text, id; accepted are messages"],
+  ["unknown_row", { texts: "a", id: 1 }, "Found columns texts, id; accepted are messages"],
   ["unknown_row", {}, "Found no columns"],
   ["bad_row", { ...(turns(USER) as object), images: ["a.png"] }, "column images is not supported"],
   ["bad_row", { input_ids: [1, 2], seq_lengths: [1, 1] }, "column seq_lengths is not supported"],
@@ -80,7 +82,7 @@ test.each<[string, unknown, string]>([
   ["bad_row", turns({ role: "user" }), "messages[0].content: expected text, came nothing"],
   ["bad_row", turns({ role: "user", content: null }), "messages[0].content: expected text, came null"],
   [
-    "bad_row",
+    "empty_turn",
     turns(USER, { role: "assistant", content: " \n" }),
     "messages[1].content: expected an answer (or tool_calls)",
   ],

@@ -26,7 +26,7 @@ import {
 } from "../src/answers/rational.js";
 import { constantRatio, equalScalars } from "../src/answers/scalars.js";
 import { canonicalText, type Node } from "../src/answers/syntax.js";
-import { random } from "./support/random.js";
+import { seededRandom } from "./support/random.js";
 
 const parse = (text: string): Node => {
   const node = tryParse(text);
@@ -35,7 +35,7 @@ const parse = (text: string): Node => {
 };
 
 test("rationals form an ordered field in lowest terms", () => {
-  const next = random(1);
+  const next = seededRandom(1);
   const some = (): Rational =>
     rational(BigInt(Math.floor(next() * 2000) - 1000), BigInt(Math.floor(next() * 999) + 1));
   for (let i = 0; i < 2000; i++) {
@@ -76,7 +76,7 @@ const value = (text: string): Complex => {
 };
 
 test("320-bit functions agree with double precision everywhere", () => {
-  const next = random(2);
+  const next = seededRandom(2);
   const functions: readonly (readonly [string, (x: number) => number])[] = [
     ["\\sin(#)", Math.sin],
     ["\\cos(#)", Math.cos],
@@ -144,7 +144,7 @@ test("what has no value agrees with nothing, not even by rounding noise", () => 
 });
 
 test("polynomials expanded at random are equal, and no longer with one coefficient changed", () => {
-  const next = random(3);
+  const next = seededRandom(3);
   const names = ["x", "y", "z"];
   for (let i = 0; i < 60; i++) {
     const roots = Array.from({ length: 4 }, () => Math.floor(next() * 19) - 9);
@@ -178,7 +178,7 @@ const PIECES = [
 ];
 
 test("the parser ends on anything, throws nothing, and reads its own reading again as the same", () => {
-  const next = random(4);
+  const next = seededRandom(4);
   let read = 0;
   for (let i = 0; i < 20_000; i++) {
     const length = 1 + Math.floor(next() * 14);
@@ -194,7 +194,7 @@ test("the parser ends on anything, throws nothing, and reads its own reading aga
 });
 
 test("comparing is reflexive where there is a value, and symmetric, on answers and on noise", () => {
-  const next = random(5);
+  const next = seededRandom(5);
   const path = new URL("fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
   const pick = (): string => references[Math.floor(next() * references.length)] ?? "";

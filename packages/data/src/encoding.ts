@@ -1,0 +1,149 @@
+/**
+ * Rows as token ids and labels, in two halves: a plan renders the texts to tokenise, and what comes back from
+ * the tokenizer is checked and labelled. So that texts of many rows can go to the tokenizer together.
+ */
+import type { ChatTemplate } from "./chat-template.js";
+import { planConversation } from "./conversation.js";
+import { IGNORED_LABEL, type SftRow } from "./sft-row.js";
+import type { Tokenizer } from "./tokenizer.js";
+import { UserError } from "./user-error.js";
+
+/**
+ * Which tokens are trained. `assistant`: every assistant turn. `completion`: the last answer alone, for
+ * templates that render earlier turns differently (that drop their reasoning, for example). `everything`:
+ * every token. Of prompt and completion the completion is trained under the first two (with messages:
+ * `assistant` its assistant turns, `completion` all that follows the prompt); text is trained whole;
+ * tokenised rows bring their labels.
+ */
+export type LossOn = "assistant" | "completion" | "everything";
+
+/** Unshifted, as Hugging Face has it: labels[i] is the target at position i, predicted from i - 1. */
+export interface EncodedRow {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+export interface EncodingPlan {
+  readonly texts: readonly string[];
+  /** Takes the ids of `texts`. Throws UserError. */
+  finish(ids: readonly number[][]): EncodedRow;
+}
+
+export interface EncodingTools {
+  readonly tokenizer: Tokenizer;
+  /** Only rows of messages need one. */
+  readonly template: ChatTemplate | undefined;
+  readonly lossOn: LossOn;
+  /** What the template's `strftime_now` reads. */
+  readonly now?: string | undefined;
+}
+
+/**
+ * Plans a row of any kind. Throws UserError, then or from `finish`, without the row's place: `bad_template`,
+ * `template_needs_date`, `prompt_not_prefix`, `nothing_to_train`, `missing_template`, `missing_eos`,
+ * `roles_out_of_order` for a conversation that ends with a turn nobody learns.
+ */
+export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: EncodingTools): EncodingPlan {
+  const { tokenizer, template, lossOn } = tools;
+  if (row.kind === "text") return planText(tokenizer, row.text);
+  if (row.kind === "prompt-completion") {
+    return planPromptCompletion(tokenizer, row.prompt, row.completion, lossOn);
+  }
+  if (!template) {
+    throw new UserError(
+      "missing_template",
+      "a row of messages needs the model's chat template, and there is none. Name a model folder that has one, or give tokenised rows.",
+    );
+  }
+  const last = row.messages.length - 1;
+  const role = row.messages[last]?.role;
+  if (
+    lossOn !== "everything" &&
+    role !== "assistant" &&
+    row.messages.some((turn) => turn.role === "assistant")
+  ) {
+    throw new UserError(
+      "roles_out_of_order",
+      `${row.nameOf(last)}.role: expected the last turn to be the assistant's, came ${role}: nothing answers it, so nothing would be ` +
+        "learnt from it. Add the answer, or remove what follows the last one.",
+    );
+  }
+  return planConversation(tokenizer, template, row.messages, {
+    lossOn,
+    now: tools.now,
+    tools: row.tools,
+    variables: row.variables,
+    nameOf: row.nameOf,
+    promptTurns: row.kind === "prompt-completion-messages" ? row.promptTurns : undefined,
+  });
+}
+
+/** The text and its end token, which is appended where it is not there already, as TRL does. */
+function planText(tokenizer: Tokenizer, text: string): EncodingPlan {
+  return {
+    texts: [withEos(tokenizer, text)],
+    finish: ([inputIds]) => {
+      checkEos(tokenizer, inputIds!);
+      return { inputIds: inputIds!, labels: inputIds! };
+    },
+  };
+}
+
+function planPromptCompletion(
+  tokenizer: Tokenizer,
+  prompt: string,
+  completion: string,
+  lossOn: LossOn,
+): EncodingPlan {
+  return {
+    texts: [withEos(tokenizer, prompt + completion), prompt],
+    finish: ([inputIds, promptIds]) => {
+      checkEos(tokenizer, inputIds!);
+      if (lossOn === "everything") return { inputIds: inputIds!, labels: inputIds! };
+      const differing = prefixMismatch(tokenizer, promptIds!, inputIds!);
+      if (differing !== undefined) {
+        throw new UserError(
+          "prompt_not_prefix",
+          `the prompt is no prefix of prompt + completion: ${differing} The characters where they meet make one token: ` +
+            "move white space from the end of the prompt to the start of the completion, or end the prompt with a line feed or a special token.",
+        );
+      }
+      const start = promptIds!.length;
+      return { inputIds: inputIds!, labels: inputIds!.map((id, i) => (i < start ? IGNORED_LABEL : id)) };
+    },
+  };
+}
+
+function withEos({ eosToken }: Tokenizer, text: string): string {
+  if (eosToken === undefined) {
+    throw new UserError(
+      "missing_eos",
+      "the end of a text is trained as an end token, and the model folder names none: tokenizer_config.json has no eos_token. " +
+        'Add it ("eos_token": "<|endoftext|>" for Qwen2.5 base models), or give tokenised rows.',
+    );
+  }
+  return text.endsWith(eosToken) ? text : text + eosToken;
+}
+
+function checkEos({ eosToken, idOf }: Tokenizer, ids: readonly number[]): void {
+  if (eosToken !== undefined && ids.at(-1) === idOf(eosToken)) return;
+  throw new UserError(
+    "missing_eos",
+    `the end token ${eosToken} (eos_token of tokenizer_config.json) is no token of tokenizer.json: the two files belong to different models. Copy both from one.`,
+  );
+}
+
+/** Where and how `part` departs from `whole`, undefined when it is a prefix of it. */
+export function prefixMismatch(
+  tokenizer: Tokenizer,
+  part: readonly number[],
+  whole: readonly number[],
+): string | undefined {
+  const at = part.findIndex((id, i) => id !== whole[i]);
+  if (at < 0) return undefined;
+  const show = (ids: readonly number[]): string =>
+    ids[at] === undefined
+      ? "nothing"
+      : `${JSON.stringify(tokenizer.decode(ids.slice(at, at + 1)))} (id ${ids[at]})`;
+  return `Token ${at} is ${show(part)} there and ${show(whole)} in the whole.`;
+}
