@@ -4,8 +4,9 @@
  */
 import { agree, toDouble } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
+import { isName } from "./names.js";
 import { chineseNumber, englishNumber } from "./number-words.js";
-import { isName, tryParse } from "./parse.js";
+import { tryParse } from "./parse.js";
 import { compare, divide, ONE, rational, toNumber } from "./rational.js";
 import { realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";

@@ -7,7 +7,7 @@ import { agree, toDouble } from "./bigfloat.js";
 import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
 import { ENGLISH, type Language } from "./languages.js";
 import { type Extracted, type ExtractKind, extract } from "./math-verify-extract.js";
-import { isName } from "./parse.js";
+import { isName } from "./names.js";
 import { compare, equal, type Rational, rational, roundToPlaces, toNumber } from "./rational.js";
 import { type Piece, realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";

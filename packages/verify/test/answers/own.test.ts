@@ -1,7 +1,7 @@
 // Our own comparison and extraction: what is the same, what is not, and where the answer stands.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { extractAnswer, gradeAnswer, tokenF1 } from "../src/index.js";
+import { extractAnswer, gradeAnswer, tokenF1 } from "../../src/index.js";
 
 const outcome = (reference: string, answer: string, options = {}) =>
   gradeAnswer(reference, answer, { extracted: true, ...options }).outcome;
@@ -227,7 +227,7 @@ test("extraction, lenient: the last formula, number or letter", () => {
 });
 
 test("every reference answer of MATH is read as itself, and no other is equal unless it is the same", () => {
-  const path = new URL("fixtures/answers/math_references.json", import.meta.url);
+  const path = new URL("../fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
   expect(references.length).toBeGreaterThan(700);
   for (const reference of references) {

@@ -1,14 +1,14 @@
 // Answers made to hang, to overflow or to fill the memory: a verdict in under a second, in this process and in the pool.
 import { readFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import { skipUnless } from "../../../tests/support/skip.js";
+import { skipUnless } from "../../../../tests/support/skip.js";
 import {
   answerModes,
   createAnswerGrader,
   extractAnswer,
   gradeAnswer,
   openInstructScorers,
-} from "../src/index.js";
+} from "../../src/index.js";
 
 const times = (text: string, count: number): string => text.repeat(count);
 const roots = Array.from({ length: 390 }, (_, i) => `\\sqrt{${i}}`);
@@ -185,7 +185,7 @@ test("a closed grader rejects, and a wrong option names itself", async () => {
 });
 
 test("10,000 comparisons of real answers take under 5 seconds", () => {
-  const path = new URL("fixtures/answers/math_references.json", import.meta.url);
+  const path = new URL("../fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
   const began = performance.now();
   for (let i = 0; i < 10_000; i++) {
