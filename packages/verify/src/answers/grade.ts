@@ -3,14 +3,15 @@
  * stages call it through the pool of answer-grader.ts, which can be killed.
  */
 import type { Verdict } from "../verdict.js";
-import { type CompareOptions, compareAnswers, isJson } from "./compare.js";
-import { newBudget } from "./evaluate.js";
+import { compareAnswers, isJson } from "./compare.js";
+import type { CompareOptions } from "./compare-trees.js";
 import { type ExtractionOptions, extractAnswer } from "./extract.js";
 import { gsm8kEqual, gsm8kExtract } from "./gsm8k.js";
 import { hendrycksEqual, hendrycksExtract } from "./hendrycks.js";
 import { ENGLISH, LANGUAGES } from "./languages.js";
 import { MAX_ANSWER_LENGTH, MAX_RESPONSE_LENGTH, OverBudget } from "./limits.js";
 import { type MathVerifyOptions, mathVerify } from "./math-verify.js";
+import { newBudget } from "./points.js";
 import { qwenEqual, qwenExtract, qwenStrip } from "./qwen.js";
 
 export const answerModes = ["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k"] as const;

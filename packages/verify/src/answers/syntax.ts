@@ -69,7 +69,7 @@ export function* walk(root: Node): Generator<Node> {
   for (const child of children(root)) yield* walk(child);
 }
 
-export function children(node: Node): readonly Node[] {
+function children(node: Node): readonly Node[] {
   switch (node.kind) {
     case "letters":
     case "product":

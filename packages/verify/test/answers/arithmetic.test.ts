@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { agree, type Complex, complexFrom, toDouble } from "../../src/answers/bigfloat.js";
 import { compareAnswers } from "../../src/answers/compare.js";
-import { approximately, newBudget, newPoint } from "../../src/answers/evaluate.js";
+import { approximately } from "../../src/answers/evaluate.js";
 import { MAX_BITS, NoValue } from "../../src/answers/limits.js";
 import { tryParse } from "../../src/answers/parse.js";
+import { newBudget, newPoint } from "../../src/answers/points.js";
 import {
   add,
   bitLength,
