@@ -33,12 +33,16 @@ export interface Extracted {
 
 /** Only so much of the end of a text is searched. */
 const MAX_TEXT = 16_000;
+/** Of matches with one priority, so many of the last are read until one parses. */
+const MAX_TRIES = 200;
 
 export function extract(source: string, options: ExtractOptions): Extracted {
   const text = source.length > MAX_TEXT ? source.slice(-MAX_TEXT) : source;
   let fallback: string | undefined;
   for (const group of priorities(text, options)) {
-    const matches = group().sort((a, b) => b.end - a.end || a.start - b.start);
+    const matches = group()
+      .sort((a, b) => b.end - a.end || a.start - b.start)
+      .slice(0, MAX_TRIES);
     for (const match of matches) {
       const { node, as, letter } = read(match.payload, options);
       fallback ??= as === "" ? undefined : as;
