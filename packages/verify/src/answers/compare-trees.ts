@@ -47,6 +47,16 @@ function assignment(node: Node): { readonly name: Node; readonly value: Node } |
   return isName(name) ? { name, value } : undefined;
 }
 
+/** `x < 1 or x > 3` as the union of its inequalities, `x > 1 and x < 3` as what they have in common. */
+function joined(node: Node): Node {
+  if (node.kind !== "list" || node.joint === undefined) return node;
+  const [first, ...rest] = node.items;
+  const inequality = (item: Node): boolean => item.kind === "relation" && !isEquation(item);
+  if (first === undefined || !node.items.every(inequality)) return node;
+  const name = node.joint === "or" ? "union" : "intersection";
+  return rest.reduce((left, right): Node => ({ kind: "setOperation", name, items: [left, right] }), first);
+}
+
 /** y = 2x + 1 = 1 + 2x says y = 1 + 2x. */
 function asAssignment(node: Node): Node {
   const parts = node.kind === "relation" && node.operators.length > 1 ? assignment(node) : undefined;
@@ -62,6 +72,9 @@ export function same(goldIn: Node, predictionIn: Node, context: Context): boolea
   // Letters side by side are a word against a word, and a product only against a product.
   if (word !== undefined && other !== undefined) return word === other;
 
+  const [goldSet, set] = [joined(gold), joined(prediction)];
+  if ((goldSet !== gold || set !== prediction) && sameAsSets(goldSet, set, context, false)) return true;
+
   const [named, assigned] = [assignment(gold), assignment(prediction)];
   if (named !== undefined && assigned !== undefined) {
     const sameName = canonicalText(named.name) === canonicalText(assigned.name);
@@ -69,6 +82,14 @@ export function same(goldIn: Node, predictionIn: Node, context: Context): boolea
   } else if (assigned !== undefined && gold.kind !== "relation") return same(gold, assigned.value, context);
   else if (named !== undefined && prediction.kind !== "relation")
     return same(named.value, prediction, context);
+  else if (isEquation(prediction) && gold.kind !== "relation") {
+    // 6 * 7 = 42 says 42, if it is true.
+    const value = prediction.sides.at(-1) as Node;
+    const holds = prediction.sides.every(
+      (side) => freeVariables(side).size === 0 && sameItem(side, value, context),
+    );
+    return holds && same(gold, value, context);
+  }
 
   if (gold.kind === "relation" || prediction.kind === "relation") {
     return sameRelations(asAssignment(gold), asAssignment(prediction), context);

@@ -29,6 +29,10 @@ export const BRACKETS: Readonly<Record<string, string>> = {
   mid: "|",
 };
 
+/** "and" and "or" as words of their own; one letter only with blanks around it. */
+const JOINTS = /^\s*,?\s*(?:and|or|和|或|與|与|или|et|ou|und|oder)\s*,?\s*$|^\s+[yoи]\s+$/i;
+const OR = /^\W*(?:or|或|или|ou|oder|o|lor)\W*$/iu;
+
 export interface ParseOptions {
   /** Math-Verify folds case; so `E` and `e` differ only there. */
   readonly foldCase?: boolean;
@@ -57,6 +61,8 @@ export abstract class Cursor {
   /** Absolute values that are open: a bar closes the innermost. */
   protected bars = 0;
   protected matrix = 0;
+  /** The word that stood last between the items of a list. */
+  protected joint: "and" | "or" | undefined;
 
   constructor(tokens: Token[], options: ParseOptions) {
     this.tokens = tokens;
@@ -116,12 +122,15 @@ export abstract class Cursor {
     if (token.type === "command" && (token.text === "wedge" || token.text === "land" || token.text === "lor"))
       return ",";
     if (token.type === "letters" && /^(?:and|or)$/i.test(token.text)) return ",";
-    if (
-      token.type === "word" &&
-      /^\s*,?\s*(?:and|or|和|或|與|与|и|или|et|ou|und|oder|y|o)\s*,?\s*$/i.test(token.text)
-    )
-      return ",";
+    if (token.type === "word" && JOINTS.test(token.text)) return ",";
     return undefined;
+  }
+
+  /** Whether the separator here is "and" or "or"; undefined for a mark. */
+  protected jointHere(): "and" | "or" | undefined {
+    const token = this.peek();
+    if (token === undefined || token.type === "symbol" || token.text === "\\") return undefined;
+    return OR.test(token.text.trim()) || /或|или/.test(token.text) ? "or" : "and";
   }
 
   protected letter(name: string): Node {

@@ -148,7 +148,7 @@ function firstStatement(source: string): string {
   const end = /[.!?](?=\s|$|\*)|[。！？।۔]/.exec(text);
   if (end !== null) text = text.slice(0, end.index);
   return text
-    .replace(/\*+/g, "")
+    .replace(/\*\*|^\*|\*$/g, "")
     .replace(/(?:です|である|입니다|이다)\s*$/, "")
     .trim();
 }

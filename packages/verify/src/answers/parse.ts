@@ -65,6 +65,7 @@ class Parser extends AtomParser {
   /** Items until `stop`, the end, or what no item begins with. */
   protected list(stop: () => boolean): Node {
     const groups = this.groups(stop);
+    const joint = this.joint;
     const flat = groups.flat();
     if (flat.length === 0) throw new Unreadable("nothing where a value belongs");
     if (flat.length === 1) return flat[0] as Node;
@@ -78,16 +79,18 @@ class Parser extends AtomParser {
       );
       return this.make({ kind: "list", items });
     }
-    return this.make({ kind: "list", items: flat });
+    return this.make({ kind: "list", items: flat, ...(joint === undefined ? {} : { joint }) });
   }
 
   protected groups(stop: () => boolean): Node[][] {
     const groups: Node[][] = [[]];
+    let joint: "and" | "or" | undefined;
     let count = 0;
     for (;;) {
       let mark = this.separator();
       while (mark !== undefined) {
         if (mark === ";" && (groups.at(-1)?.length ?? 0) > 0) groups.push([]);
+        joint = this.jointHere() ?? joint;
         this.at++;
         mark = this.separator();
       }
@@ -106,6 +109,7 @@ class Parser extends AtomParser {
         break;
       }
     }
+    this.joint = joint;
     return groups.filter((group) => group.length > 0);
   }
 
