@@ -16,6 +16,10 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "make a tiny model, fine-tune it on arithmetic, show what it learnt",
     load: async () => (await import("./commands/quickstart.js")).command,
   },
+  init: {
+    about: "write a config for your own model and rows, with reasons",
+    load: async () => (await import("./commands/init.js")).command,
+  },
   validate: {
     about: "what sft would do with its rows, and what would be lost",
     load: async () => (await import("./commands/validate.js")).command,

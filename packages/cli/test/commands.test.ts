@@ -221,6 +221,7 @@ it("help and version start fast and load no kernels", async () => {
     ["generate", "-h"],
     ["chat", "--help"],
     ["score", "--help"],
+    ["init", "--help"],
     ["validate", "--help"],
     ["evaluate", "--help"],
     ["quickstart", "--help"],

@@ -194,6 +194,7 @@ describe("a terminal", () => {
     const commands = [
       sft(run),
       ["score", ...model, ...data],
+      ["init", ...model, ...data, "--output", at(`init-${columns}.yaml`)],
       ["validate", ...model, ...data, "--packing"],
       [
         "evaluate",
@@ -244,7 +245,7 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "validate", "sft", "generate", "chat", "score", "evaluate"];
+  const names = ["quickstart", "init", "validate", "sft", "generate", "chat", "score", "evaluate"];
   let home: string;
   let bin: string;
 
