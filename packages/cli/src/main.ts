@@ -44,6 +44,14 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "questions from a file, graded by exact match, as a table",
     load: async () => (await import("./commands/evaluate.js")).command,
   },
+  inspect: {
+    about: "what a model or checkpoint is, and how it differs from another",
+    load: async () => (await import("./commands/inspect.js")).command,
+  },
+  env: {
+    about: "one block about this machine, to paste into a bug report",
+    load: async () => (await import("./commands/env.js")).command,
+  },
 };
 
 const exitCodeText =

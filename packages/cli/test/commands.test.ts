@@ -222,6 +222,8 @@ it("help and version start fast and load no kernels", async () => {
     ["chat", "--help"],
     ["score", "--help"],
     ["init", "--help"],
+    ["inspect", "--help"],
+    ["env", "--help"],
     ["validate", "--help"],
     ["evaluate", "--help"],
     ["quickstart", "--help"],

@@ -195,6 +195,7 @@ describe("a terminal", () => {
       sft(run),
       ["score", ...model, ...data],
       ["init", ...model, ...data, "--output", at(`init-${columns}.yaml`)],
+      ["inspect", ...model, "--compare_to", model[1]!],
       ["validate", ...model, ...data, "--packing"],
       [
         "evaluate",
@@ -245,7 +246,18 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "init", "validate", "sft", "generate", "chat", "score", "evaluate"];
+  const names = [
+    "quickstart",
+    "init",
+    "validate",
+    "sft",
+    "generate",
+    "chat",
+    "score",
+    "evaluate",
+    "inspect",
+    "env",
+  ];
   let home: string;
   let bin: string;
 
