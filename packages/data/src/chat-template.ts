@@ -29,6 +29,8 @@ export interface ChatTemplate {
   readonly path: string;
   /** SHA-256 of the template's text and of the special tokens that it can write, in hex. */
   readonly digest: string;
+  /** Whether the template's text names this variable or key: one that it does not name, it never writes. */
+  reads(name: string): boolean;
   /**
    * Throws UserError `bad_template` with the template's own message when it raises, fails or does not end.
    */
@@ -82,6 +84,7 @@ export function compileChatTemplate(
   return {
     path,
     digest: createHash("sha256").update(canonicalJson({ sources, specialTokens })).digest("hex"),
+    reads: (name) => Object.values(sources).some((text) => new RegExp(`\\b${name}\\b`).test(text)),
     render: (messages, { addGenerationPrompt, tools, now, variables }) => {
       const program = (tools && programs.get("tool_use")) ?? programs.get("default");
       if (!program) {

@@ -7,7 +7,8 @@
 import type { ChatTemplate } from "./chat-template.js";
 import { type EncodedRow, type EncodingPlan, type LossOn, planRow } from "./encoding.js";
 import { readJsonl } from "./jsonl.js";
-import { createRecordIds } from "./record-id.js";
+import { unpackRow } from "./packed-row.js";
+import { createRecordIds, parentsOf } from "./record-id.js";
 import { FULL_REMEDIES, type Reject } from "./rejects.js";
 import { type RowPlace, rowError } from "./row-check.js";
 import { IGNORED_LABEL, parseSftRow, type RowFormat, type SftRow } from "./sft-row.js";
@@ -18,6 +19,8 @@ export interface TokenizedRow {
   /** SHA-256 of the row's canonical JSON, with `#2`, `#3`, ... for repeats. */
   readonly id: string;
   readonly line: number;
+  /** Ids of the rows that this one was made from, as its `parents` column lists them. */
+  readonly parents?: readonly string[];
   /** [tokens] */
   readonly inputIds: Int32Array;
   /**
@@ -28,7 +31,7 @@ export interface TokenizedRow {
 }
 
 export interface SftCounts {
-  /** Rows of the file: kept + dropped + emptied + rejected. */
+  /** Rows of the file (of a row with `seq_lengths` each sequence): kept + dropped + emptied + rejected. */
   readonly read: number;
   /** Rows that are returned. */
   readonly kept: number;
@@ -111,12 +114,19 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
     }),
   });
   try {
-    for await (const { line, value } of lines) {
-      const row = await planned(value, { path, line }, recordId(value), texts, options);
-      batch.push(row);
-      if (row.plan instanceof UserError && options.onBadRow !== "reject") break;
-      if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
-      if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+    reading: for await (const { line, value } of lines) {
+      const parts = userErrorOr(() => unpackRow(value, { path, line }));
+      for (const part of parts instanceof UserError ? [parts] : parts) {
+        const id = recordId(part instanceof UserError ? value : part);
+        const row: PendingRow =
+          part instanceof UserError
+            ? { line, id, plan: part }
+            : await planned(part, { path, line }, id, texts, options);
+        batch.push(row);
+        if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
+        else if (options.onBadRow !== "reject") break reading;
+        if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+      }
     }
   } catch (error) {
     // A row before the line that could not be read may be bad: it comes first.
@@ -136,6 +146,7 @@ interface PendingRow {
   readonly line: number;
   readonly id: string | null;
   readonly format?: RowFormat;
+  readonly parents?: readonly string[] | undefined;
   readonly plan: EncodingPlan | UserError;
 }
 
@@ -147,12 +158,24 @@ async function planned(
   { format, lossOn, now }: SftDatasetOptions,
 ): Promise<PendingRow> {
   const { line } = place;
-  const row = userErrorOr(() => parseSftRow(value, place, format));
-  if (row instanceof UserError) return { line, id, plan: row };
-  if (row.kind === "tokens") return { line, id, format: row.format, plan: { texts: [], finish: () => row } };
+  const parsed = userErrorOr(() => ({
+    row: parseSftRow(value, place, format),
+    parents: parentsOf(value, place),
+  }));
+  if (parsed instanceof UserError) return { line, id, plan: parsed };
+  const { row, parents } = parsed;
+  const { format: found } = row;
+  if (row.kind === "tokens")
+    return { line, id, format: found, parents, plan: { texts: [], finish: () => row } };
   // Outside: a tokenizer that does not load is not the row's fault.
   const loaded = await texts.need(row, place);
-  return { line, id, format: row.format, plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })) };
+  return {
+    line,
+    id,
+    format: found,
+    parents,
+    plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })),
+  };
 }
 
 function userErrorOr<T>(body: () => T): T | UserError {
@@ -288,6 +311,7 @@ function collector(path: string, options: SftDatasetOptions) {
     rows.push({
       id: row.id!,
       line: row.line,
+      ...(row.parents && { parents: row.parents }),
       inputIds: Int32Array.from(end === length ? encoded.inputIds : encoded.inputIds.slice(0, end)),
       labels: Int32Array.from(end === length ? encoded.labels : encoded.labels.slice(0, end)),
     });

@@ -344,7 +344,7 @@ test.each<[string, readonly unknown[]]>([
     ],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came a system turn.",
+    "messages[2].role: expected user or tool after messages[1], an assistant turn, came a system turn.",
     [user("a"), assistant("b"), { role: "system", content: "c" }],
   ],
   [
@@ -360,12 +360,12 @@ test.each<[string, readonly unknown[]]>([
     [user("a"), user("b")],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came an assistant turn.",
+    "messages[2].role: expected user or tool after messages[1], an assistant turn, came an assistant turn.",
     [user("a"), assistant("b"), assistant("c")],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came a tool turn. A tool turn answers",
-    [user("a"), assistant("b"), tool],
+    "messages[1].role: expected assistant after messages[0], a user turn, came a tool turn. A tool turn answers",
+    [user("a"), tool],
   ],
   [
     "messages[2].role: expected tool after messages[1], an assistant turn with tool_calls, came a user turn.",
