@@ -120,7 +120,7 @@ export const turnSchema = z
 
 function textOf(parts: readonly z.output<typeof partSchema>[], type: "text" | "reasoning"): string {
   return parts
-    .map((part) => (part.type !== type ? "" : ("text" in part ? part.text : undefined) ?? part.value ?? ""))
+    .map((part) => (part.type !== type ? "" : (("text" in part ? part.text : undefined) ?? part.value ?? "")))
     .join("");
 }
 

@@ -95,7 +95,7 @@ test.each<[string, unknown, string]>([
   [
     "bad_row",
     turns(USER, { role: "assistant", tool_calls: [{ function: { name: "f", arguments: "not json" } }] }),
-    'messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one (the text is not JSON: ',
+    "messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one (the text is not JSON: ",
   ],
   ["bad_row", { ...(turns(USER) as object), tools: "{}" }, "tools: expected a list of tools"],
   ["bad_row", { input_ids: [] }, "input_ids: expected array to have >=1 items"],
