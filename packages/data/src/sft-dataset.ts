@@ -41,7 +41,7 @@ export interface SftCounts {
   readonly dropped: number;
   /** Overlong rows cut to their first maxLength tokens and kept (`truncate`). */
   readonly truncated: number;
-  /** Overlong rows left out because the cut left nothing to train. */
+  /** Left out as nothing to train was left: overlong rows after the cut, sequences of a row packed elsewhere. */
   readonly emptied: number;
   /** Bad rows left out (`onBadRow: "reject"`). */
   readonly rejected: number;
@@ -122,7 +122,7 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
           part instanceof UserError
             ? { line, id, plan: part }
             : await planned(part, { path, line }, id, texts, options);
-        batch.push(row);
+        batch.push(parts instanceof UserError || parts.length === 1 ? row : { ...row, sequence: true });
         if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
         else if (options.onBadRow !== "reject") break reading;
         if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
@@ -147,6 +147,8 @@ interface PendingRow {
   readonly id: string | null;
   readonly format?: RowFormat;
   readonly parents?: readonly string[] | undefined;
+  /** One of several sequences of a packed row. */
+  readonly sequence?: boolean;
   readonly plan: EncodingPlan | UserError;
 }
 
@@ -266,6 +268,17 @@ function collector(path: string, options: SftDatasetOptions) {
       encoded = row.plan.finish(ids);
       checkIds(encoded, vocabSize, place);
       if (trainedTokens(encoded.labels, encoded.labels.length) === 0) {
+        // The last token of a long row may stand alone in a pack: no fault of the file's.
+        if (row.sequence) {
+          counts.emptied++;
+          reject(
+            row,
+            "emptied",
+            encoded.inputIds.length,
+            "a sequence of a packed row without a trained token.",
+          );
+          return;
+        }
         throw rowError(
           "nothing_to_train",
           place,
