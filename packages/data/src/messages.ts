@@ -55,7 +55,9 @@ const valueSchema = z.string({ error: "expected text" });
 const partSchema = z.discriminatedUnion(
   "type",
   [
-    z.object({ type: z.literal("text"), text: z.string().optional(), value: z.string().optional() }),
+    z
+      .object({ type: z.literal("text"), text: z.string().optional(), value: z.string().optional() })
+      .refine(({ text, value }) => (text ?? value) !== undefined, { error: "expected text", path: ["text"] }),
     z.object({ type: z.literal("reasoning"), value: valueSchema }),
     z.object({
       type: z.literal("tool_call"),

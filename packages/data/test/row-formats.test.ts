@@ -391,3 +391,15 @@ test("the last turn must be the assistant's, unless everything is trained", asyn
   const parallel = { messages: [user("a"), call, tool, tool, assistant("b"), user("c"), call] };
   expect((await load(parallel)).counts.kept).toBe(1);
 });
+
+test("what fine-tuning must not take: bad examples, variables that are the run's", async () => {
+  const messages = [user("a"), assistant("b")];
+  expect(await userError("bad_row", () => parseSftRow({ messages, label: false }, PLACE))).toContain(
+    "a bad answer",
+  );
+  expect(parseSftRow({ messages, label: true }, PLACE).format).toBe("messages");
+  const kwargs = { messages, chat_template_kwargs: { add_generation_prompt: true } };
+  expect(await userError("bad_row", () => parseSftRow(kwargs, PLACE))).toContain(
+    "chat_template_kwargs: expected none of messages, tools",
+  );
+});
