@@ -35,8 +35,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function refused({ code, out, err }: Outcome, says: readonly (string | RegExp)[]): void {
-  // Talk before the mistake stands on lines of its own; the mistake is the last line.
-  const paragraph = err.trimEnd().split("\n").at(-1) ?? "";
+  // Talk before the mistake stands on lines of its own; the mistake is the last line, with indented ones where it has several parts.
+  const paragraph = /[^\n]*(\n +[^\n]*)*$/.exec(err.trimEnd())![0];
   for (const part of says) expect(paragraph).toMatch(part);
   expect(err).not.toMatch(/^\s+at /m);
   expect(out).not.toMatch(/^\{/m);
@@ -205,7 +205,10 @@ describe("an output", () => {
     mkdirSync(at("used"));
     writeFileSync(at("used", "note"), "mine");
     const args = ["--model_name_or_path", model, "--data", rows, "--output_dir", at("used")];
-    refused(await posttrain(["sft", ...args]), [/used is not empty: it holds note/, /Give a new or an empty folder/]);
+    refused(await posttrain(["sft", ...args]), [
+      /used is not empty: it holds note/,
+      /Give a new or an empty folder/,
+    ]);
     expect(readdirSync(at("used"))).toEqual(["note"]);
   });
 

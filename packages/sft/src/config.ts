@@ -1,4 +1,5 @@
 // What `posttrain sft` can be told: names and defaults as TRL's SFTConfig has them, unless a comment says why not.
+import { rowFormats } from "@posttrain/data";
 import type { Identity } from "@posttrain/run";
 import { scheduleTypes } from "@posttrain/train";
 import { z } from "zod";
@@ -8,7 +9,13 @@ export const sftConfig = z
     model_name_or_path: z.string().describe("Hugging Face folder of the model to start from"),
     data: z
       .string()
-      .describe("training rows, JSONL: messages, prompt and completion, text, or input_ids with labels"),
+      .describe(
+        "training rows, JSONL or JSONL.gz: messages, prompt and completion, text, input_ids with labels, ...",
+      ),
+    data_format: z
+      .enum(rowFormats)
+      .optional()
+      .describe("how rows are written, if their columns leave it open"),
     output_dir: z.string().describe("folder of the run: metrics, logs and checkpoints"),
     learning_rate: z.number().nonnegative().default(2e-5).describe("largest learning rate"),
     min_lr: z.number().nonnegative().default(0).describe("what linear and cosine decay to"),

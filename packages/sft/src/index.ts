@@ -18,7 +18,7 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
-export { prepareSftData, type SftData } from "./rows.js";
+export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
   Diverged,
   evaluateSft,

@@ -10,9 +10,9 @@ import {
 } from "@posttrain/sft";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
-import { count, duration, plural, shellQuote, widthOf, wrap } from "../format.js";
-import { valueText } from "../options.js";
-import { createProgress } from "../progress.js";
+import { count, duration, plural, shellQuote } from "../format.js";
+import { createOutput, type Line } from "../output.js";
+import { configLines } from "../resolved-config.js";
 import { stopOnSignal } from "../stopping.js";
 import { describeModel, withDevice } from "../with-model.js";
 
@@ -20,7 +20,7 @@ export const command = defineCommand({
   options: sftConfig,
   examples: [
     [
-      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output_dir runs/mine --max_steps 50",
+      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl \\\n--output_dir runs/mine --max_steps 50",
       "fifty steps on what npm start has made",
     ],
     [
@@ -32,24 +32,26 @@ export const command = defineCommand({
     'A row is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, {"prompt": "...", "completion": "..."}, ' +
     '{"text": "..."}, or tokens: {"input_ids": [...]} with "labels" (-100: not trained) or "completion_mask". The run folder gets config.yaml, ' +
     "metrics.jsonl, TensorBoard events and checkpoint-<step> folders, each a Hugging Face folder that can be resumed. Ctrl-C finishes the step, " +
-    "writes a checkpoint and exits with 130; a second Ctrl-C ends at once, and what the last checkpoint holds is safe.",
-  run: async (config, machine) => {
-    printTable(configLines(config));
-    const progress = createProgress(process.stdout);
+    "writes a checkpoint and exits with 130; a second Ctrl-C ends at once, and what the last checkpoint holds is safe. " +
+    "--json prints how it ended, the checkpoint and the metrics of the last step; --quiet the checkpoint's path.",
+  run: async (config, context) => {
+    const output = createOutput(context, process.stdout);
+    output.table(configLines(sftConfig, config, context.sources));
+    const progress = output.progress();
     using stopping = stopOnSignal(() => {
       progress.end();
       console.error("Stopping after this step, with a checkpoint. Ctrl-C again: at once, without.");
     });
     let started = performance.now();
     let first = 0;
-    const result = await withDevice(machine, (device) =>
+    const result = await withDevice(context, (device) =>
       runSft(
         config,
         device,
         {
           onStart: (run) => {
-            printTable(startLines(config, run));
-            console.log("");
+            output.table(startLines(config, run));
+            output.print("");
             started = performance.now();
             first = run.from?.step ?? 0;
             progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
@@ -61,7 +63,7 @@ export const command = defineCommand({
           },
           onEvaluation: ({ step, eval_loss, eval_mean_token_accuracy }) => {
             progress.end();
-            console.log(
+            output.print(
               `step ${step}  held-out loss ${eval_loss.toFixed(4)}  token accuracy ${(100 * eval_mean_token_accuracy).toFixed(1)} %`,
             );
           },
@@ -69,32 +71,13 @@ export const command = defineCommand({
         stopping.signal,
       ),
     );
-    printTable(resultLines(config, result, (performance.now() - started) / 1000));
-    if (result.end === "nothing_to_do") process.exitCode = exitCodes.nothing;
-    if (result.end === "interrupted") process.exitCode = stopping.exitCode();
+    output.table(resultLines(config, result, (performance.now() - started) / 1000));
+    const { checkpoint, end, steps, last } = result;
+    output.result({ quiet: checkpoint, json: { end, checkpoint, step: steps, ...last } });
+    if (end === "nothing_to_do") process.exitCode = exitCodes.nothing;
+    if (end === "interrupted") process.exitCode = stopping.exitCode();
   },
 });
-
-/** Holds a name and its value together where a line is broken. */
-const glue = "\u00a0";
-
-type Line = readonly [label: string, text: string];
-
-/** What was said on the command line, then what was not. */
-function configLines(config: SftConfig): readonly Line[] {
-  const shape = sftConfig.shape;
-  const isDefault = (name: string): boolean => {
-    const field = shape[name as keyof typeof shape];
-    return field.safeParse(undefined).data === config[name as keyof SftConfig];
-  };
-  const show = (names: readonly string[]): string =>
-    names.map((name) => `${name}${glue}${valueText(config[name as keyof SftConfig])}`).join(", ");
-  const names = Object.keys(config);
-  return [
-    ["config", show(names.filter((name) => !isDefault(name)))],
-    ["defaults", show(names.filter(isDefault))],
-  ];
-}
 
 function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly Line[] {
   const lines: Line[] = [
@@ -179,16 +162,4 @@ function resultLines(config: SftConfig, result: SftResult, seconds: number): rea
       ? []
       : [["", `npx posttrain score ${model} --data ${data} --loss_on ${config.loss_on}`] as const]),
   ];
-}
-
-/** Labels on the left, text beside them; commands stay on one line, for pasting. */
-function printTable(lines: readonly Line[]): void {
-  const column = 12;
-  for (const [label, text] of lines) {
-    const width = text.startsWith("npx ") ? Number.POSITIVE_INFINITY : widthOf(process.stdout) - column;
-    const wrapped = wrap(text, width)
-      .replaceAll("\n", `\n${" ".repeat(column)}`)
-      .replaceAll(glue, " ");
-    console.log((label.padEnd(column) + wrapped).trimEnd());
-  }
 }
