@@ -97,12 +97,21 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
   const recordId = createRecordIds();
   let batch: PendingRow[] = [];
   let characters = 0;
+  // One batch is with the tokenizer's threads while the next is read and rendered.
+  let encoding: { readonly rows: readonly PendingRow[]; readonly ids: Promise<number[][][]> } | undefined;
+  const collect = async (): Promise<void> => {
+    const { rows, ids } = encoding ?? { rows: [], ids: [] };
+    encoding = undefined;
+    for (const [i, encoded] of (await ids).entries()) dataset.add(rows[i]!, encoded);
+  };
   const flush = async (): Promise<void> => {
-    const pending = batch;
+    const rows = batch;
     batch = [];
     characters = 0;
-    const ids = await encodeTogether(texts.loaded(), pending);
-    for (const [i, row] of pending.entries()) dataset.add(row, ids[i]!);
+    await collect();
+    encoding = { rows, ids: encodeTogether(texts.loaded(), rows) };
+    // Whoever collects it sees the error; until then it is not unhandled.
+    encoding.ids.catch(() => undefined);
   };
   let digest = "";
   const lines = readJsonl(path, {
@@ -131,9 +140,11 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
   } catch (error) {
     // A row before the line that could not be read may be bad: it comes first.
     await flush();
+    await collect();
     throw error;
   }
   await flush();
+  await collect();
   return { ...dataset.result(), digest, ...texts.loaded() };
 }
 
