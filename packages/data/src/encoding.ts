@@ -83,7 +83,7 @@ export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: Encodin
  */
 function withReasoning(message: ChatMessage, template: ChatTemplate): ChatMessage {
   if (message.role !== "assistant") return message;
-  const key = ["reasoning_content", "thinking"].find((name) => message[name] !== undefined);
+  const key = ["reasoning_content", "thinking"].find((name) => message[name]);
   if (key === undefined || template.reads(key)) return message;
   const reasoning = String(message[key]);
   if (template.reads("reasoning_content")) return { ...message, reasoning_content: reasoning };

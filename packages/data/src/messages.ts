@@ -47,7 +47,7 @@ const toolCallSchema = z.looseObject({ function: functionSchema });
 
 const weight = optional(z.union([z.literal(0), z.literal(1)], { error: "expected 0 (not trained) or 1" }));
 
-/** Sets the weight of a turn that may name it twice. */
+/** A turn gives its weight under either name. */
 export const weightsSchema = { loss_weight: weight, weight };
 
 const valueSchema = z.string({ error: "expected text" });
@@ -84,11 +84,11 @@ export const turnSchema = z
     const issue = (key: string, expected: string, code?: string): void =>
       context.addIssue({ code: "custom", path: [key], message: `expected ${expected}`, params: { code } });
     const role = named === "developer" ? "system" : named;
-    const parsed = z.array(partSchema).safeParse(Array.isArray(content) ? content : []);
-    for (const { path, message } of parsed.error?.issues ?? []) {
+    const parsed = Array.isArray(content) ? z.array(partSchema).safeParse(content) : undefined;
+    for (const { path, message } of parsed?.error?.issues ?? []) {
       context.addIssue({ code: "custom", path: ["content", ...path], message });
     }
-    const parts = parsed.data ?? [];
+    const parts = parsed?.data ?? [];
     const text = Array.isArray(content) ? textOf(parts, "text") : content;
     const reasoning = [rest.reasoning_content ?? "", textOf(parts, "reasoning")].join("");
     const calls = [
@@ -130,7 +130,7 @@ export const toolsSchema = optional(
   jsonOr(z.array(z.unknown()), "a list of tools, or a JSON string of one", []),
 );
 
-const RESERVED_VARIABLES = ["messages", "tools", "documents", "add_generation_prompt", "strftime_now"];
+const RESERVED_VARIABLES = ["messages", "tools", "add_generation_prompt", "strftime_now"];
 
 /** `chat_template_kwargs`. What the renderer itself passes is not the row's to set. */
 export const variablesSchema = optional(

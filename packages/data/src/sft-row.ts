@@ -68,7 +68,30 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
   }
   const found = format ?? detect(row);
   if (found === undefined) throw unknownRow(row, place);
-  return PARSERS[found](row, place);
+  const parsed = PARSERS[found](row, place);
+  if ("messages" in parsed) {
+    const rendered = [parsed.messages.map((message) => message.tool_calls), parsed.tools, parsed.variables];
+    const inexact = inexactNumber(rendered);
+    if (inexact !== undefined) {
+      throw rowError(
+        "bad_row",
+        place,
+        `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
+      );
+    }
+  }
+  return parsed;
+}
+
+/** A whole number in a value that may not be the one which the file wrote. */
+function inexactNumber(value: unknown): number | undefined {
+  if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const item of Object.values(value)) {
+    const found = inexactNumber(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 const REFUSED_COLUMNS: Readonly<Record<string, string>> = {

@@ -93,6 +93,11 @@ describe("content in parts, as LLaMA-Factory's newer files have it", () => {
     expect(answered).toBe("[<think>\nSay so.\n</think>\n\n21 degrees.<|im_end|>]\n");
   });
 
+  test("no reasoning, no tags", async () => {
+    const messages = [user("a"), { ...assistant("b"), reasoning_content: "", thinking: null }];
+    expect(await marked({ messages })).not.toContain("think");
+  });
+
   test("a template that knows reasoning gets it as it is", async () => {
     const knowing = compileChatTemplate(
       "t.jinja",
@@ -234,4 +239,18 @@ test("a tool may answer a call that is written in the assistant's text", async (
     `<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[${written.content}<|im_end|>]\n` +
       "<|im_start|>user\n<tool_response>\n1\n</tool_response><|im_end|>\n<|im_start|>assistant\n[b<|im_end|>]\n",
   );
+});
+
+test("a number that would lose digits on its way to the text", async () => {
+  const numbered = (x: unknown) => ({
+    messages: [
+      user("a"),
+      { role: "assistant", tool_calls: [{ function: { name: "f", arguments: { x: [x] } } }] },
+    ],
+    big: 2 ** 60,
+  });
+  expect(await userError("bad_row", () => parseSftRow(numbered(2 ** 53), PLACE))).toContain(
+    "line 7: a number near 9007199254740992 has more digits",
+  );
+  expect(parseSftRow(numbered(2 ** 53 - 1), PLACE).kind).toBe("messages");
 });
