@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { appendFile, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -125,10 +124,8 @@ test("gzip: several members, a cut, what follows the end, a bomb", async () => {
   );
 });
 
-test("a pipe, which no resumed run could read again", async () => {
-  const path = join(await folderWith({}), "pipe");
-  execFileSync("mkfifo", [path]);
-  expect(await userError("unreadable_file", () => readAll(path))).toContain("is a pipe or a device");
+test("a device or a pipe, which no resumed run could read again", async () => {
+  expect(await userError("unreadable_file", () => readAll("/dev/null"))).toContain("is a pipe or a device");
 });
 
 test("a file that is cut, or put in another's place, while it is read", async () => {
