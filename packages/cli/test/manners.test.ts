@@ -194,6 +194,8 @@ describe("a terminal", () => {
     const commands = [
       sft(run),
       ["score", ...model, ...data],
+      ["init", ...model, ...data, "--output", at(`init-${columns}.yaml`)],
+      ["inspect", ...model, "--compare_to", model[1]!],
       ["validate", ...model, ...data, "--packing"],
       [
         "evaluate",
@@ -244,7 +246,18 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "validate", "sft", "generate", "chat", "score", "evaluate"];
+  const names = [
+    "quickstart",
+    "init",
+    "validate",
+    "sft",
+    "generate",
+    "chat",
+    "score",
+    "evaluate",
+    "inspect",
+    "env",
+  ];
   let home: string;
   let bin: string;
 

@@ -3,8 +3,10 @@
  * in one variable. Ends are compared by value, so that [1,2] u [2,3] is [1,3].
  */
 import { compareReal, isReal, type Real, realFrom } from "./bigfloat.js";
-import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
+import { approximately } from "./evaluate.js";
+import { exactly } from "./exact-value.js";
 import { MAX_ITEMS } from "./limits.js";
+import { type Budget, freeVariables, newPoint } from "./points.js";
 import { add, equal, multiply, negate, type Rational, rational, subtract } from "./rational.js";
 import { infinityOf } from "./scalars.js";
 import type { Node, Relation } from "./syntax.js";

@@ -1,7 +1,6 @@
 /** Small transformations of answer trees that the comparisons share. */
 import { MAX_ITEMS } from "./limits.js";
-import { rational } from "./rational.js";
-import { type Node, walk } from "./syntax.js";
+import { type Node, type Relation, walk } from "./syntax.js";
 
 /** The tree with `change` applied from the leaves up. */
 export function mapNode(node: Node, change: (node: Node) => Node): Node {
@@ -75,7 +74,19 @@ export function spellOutSigns(node: Node): Node {
   }
 }
 
-export const negated = (node: Node): Node => ({ kind: "negative", of: node });
+/** The relation read from the other side. */
+export const FLIPPED: Readonly<Record<Relation, Relation>> = {
+  "=": "=",
+  "<": ">",
+  ">": "<",
+  "<=": ">=",
+  ">=": "<=",
+  "!=": "!=",
+  in: "in",
+  notin: "notin",
+};
+
+const negated = (node: Node): Node => ({ kind: "negative", of: node });
 
 export const difference = (left: Node, right: Node): Node => ({ kind: "sum", terms: [left, negated(right)] });
 
@@ -138,5 +149,3 @@ function product(factors: readonly Node[]): readonly (readonly Node[])[] | undef
   if (scale.length === 0) return result;
   return result?.map((row) => row.map((cell): Node => ({ kind: "product", factors: [...scale, cell] })));
 }
-
-export const numberOf = (value: bigint): Node => ({ kind: "number", value: rational(value), decimal: false });

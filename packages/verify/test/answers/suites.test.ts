@@ -1,8 +1,8 @@
 // Agreement with published graders, and the list of all cases in which we differ: docs/answer-matching.md names them.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { gradeAnswer } from "../src/index.js";
-import { answerSuites, disagrees, readSuite } from "./support/answer-suites.js";
+import { gradeAnswer } from "../../src/index.js";
+import { answerSuites, disagrees, readSuite } from "../support/answer-suites.js";
 
 const suites = answerSuites();
 
@@ -20,7 +20,7 @@ test("docs/answer-matching.md lists every disagreement, and none that is gone", 
   const found = suites.flatMap(({ name, cases }) =>
     cases.filter(disagrees).map((one) => `${name} ${one.id}: ${one.expected}, we say ${one.ours}`),
   );
-  const document = readFileSync(new URL("../../../docs/answer-matching.md", import.meta.url), "utf8");
+  const document = readFileSync(new URL("../../../../docs/answer-matching.md", import.meta.url), "utf8");
   const rows = [...document.matchAll(/^\| `(\w+)` \| `([^`]+)` \| (\S+) \| (\S+) \| .{20,} \|$/gm)];
   const listed = rows.map(([, name, id, expected, ours]) => `${name} ${id}: ${expected}, we say ${ours}`);
   expect(found.sort()).toEqual(listed.sort());
