@@ -1,15 +1,28 @@
 // Going on with a run, and refusing to: what may change and what may not, nothing left to do, Ctrl-C, a disk that refuses, a damaged checkpoint, a
 // step that diverges, early stopping. As a shell runs it.
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { verifyCheckpoint } from "@posttrain/run";
+import { newestCheckpoint, verifyCheckpoint } from "@posttrain/run";
 import { describe, expect, it } from "vitest";
 import { type Outcome, startPosttrain } from "./support/command-line.js";
 import { goldenPath } from "./support/golden.js";
+import { skipUnless } from "./support/skip.js";
 import { sftArgs, testFolder, writeTokenRows } from "./support/tiny-run.js";
 
 const folder = testFolder();
+chmodSync(folder, 0o755);
 const at = (name: string): string => join(folder, name);
 const rows = writeTokenRows(at("rows.jsonl"), 12);
 const posttrain = (
@@ -226,6 +239,47 @@ describe("a disk that refuses", () => {
     expect((await posttrain([...args, "--resume_from_checkpoint"])).code).toBe(0);
     expect(metrics(run).map(({ step }) => step)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
   });
+
+  // A folder's permissions do not bind root: then the run is somebody else's, who must be able to read this checkout.
+  const isRoot = process.getuid?.() === 0;
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const asUser = isRoot ? nobody : [];
+  const able =
+    spawnSync(asUser[0] ?? "true", [
+      ...asUser.slice(1),
+      process.execPath,
+      "-e",
+      `require("fs").readFileSync(${JSON.stringify(import.meta.filename)})`,
+    ]).status === 0;
+
+  it(
+    "when the folder becomes read-only: a clear error at the next checkpoint, the last one whole",
+    skipUnless(
+      able,
+      "root may write anywhere, and another user cannot read this checkout",
+      "npm test, as a user that is not root",
+    ),
+    async () => {
+      const run = at("read-only/run");
+      mkdirSync(run, { recursive: true });
+      if (isRoot) chownSync(run, 65534, 65534);
+      const args = sftArgs(run, rows, { max_steps: 20_000, save_steps: 50 });
+      const started = startPosttrain(args, { under: asUser });
+      while (!existsSync(join(run, "checkpoint-50")) && started.child.exitCode === null) await sleep(2);
+      chmodSync(run, 0o555);
+      const outcome = await started.done;
+      chmodSync(run, 0o755);
+      refused(outcome, /checkpoint-\d+: cannot be written \(EACCES/, /permissions/);
+      expect((await newestCheckpoint(run)).checkpoint?.manifest.step).toBeGreaterThanOrEqual(50);
+      expect((await newestCheckpoint(run)).damaged).toEqual([]);
+      chmodSync(run, 0o555);
+      refused(
+        await posttrain([...args, "--resume_from_checkpoint"], { under: asUser }),
+        /cannot be written \(EACCES/,
+      );
+      chmodSync(run, 0o755);
+    },
+  );
 
   it("at the first file", async () => {
     refused(

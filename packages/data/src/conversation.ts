@@ -21,6 +21,8 @@ export interface EncodeOptions {
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
   /** So many first turns are the prompt: nothing of them is trained, and `completion` is all that follows. */
   readonly promptTurns?: number | undefined;
+  /** Turns that are not trained, whatever `lossOn` says. */
+  readonly untrained?: ReadonlySet<number>;
   /** How messages name turn i; `messages[i]` if absent. */
   readonly nameOf?: (turn: number) => string;
 }
@@ -57,13 +59,21 @@ export function planConversation(
   const {
     lossOn = "assistant",
     promptTurns,
+    untrained = new Set(),
     nameOf = (turn: number) => `messages[${turn}]`,
     ...rendering
   } = options;
   const render = (count: number, addGenerationPrompt: boolean): string =>
     template.render(messages.slice(0, count), { ...rendering, addGenerationPrompt });
 
-  const spans = lossOn === "everything" ? [] : trainedSpans(messages, lossOn, promptTurns, nameOf);
+  if (lossOn === "everything" && untrained.size > 0) {
+    throw new UserError(
+      "bad_row",
+      `${nameOf([...untrained][0]!)}.loss_weight is 0, but with loss on everything every token is trained. Choose loss on assistant turns, or remove the weights.`,
+    );
+  }
+  const spans =
+    lossOn === "everything" ? [] : trainedSpans(messages, lossOn, promptTurns ?? 0, untrained, nameOf);
   const texts = [render(messages.length, false)];
   // For each span the places in `texts` of what comes before it and of what ends with it.
   const places = spans.map(({ first, last }) => ({
@@ -109,7 +119,8 @@ interface Span {
 function trainedSpans(
   messages: readonly ChatMessage[],
   lossOn: "assistant" | "completion",
-  promptTurns: number | undefined,
+  promptTurns: number,
+  untrained: ReadonlySet<number>,
   nameOf: (turn: number) => string,
 ): readonly Span[] {
   const turns = messages.flatMap((message, i) => (message.role === "assistant" ? [i] : []));
@@ -133,8 +144,19 @@ function trainedSpans(
         "Drop what follows the last answer, or train on every assistant turn.",
     );
   }
-  if (lossOn === "completion") return [{ first: promptTurns ?? last, last }];
-  return turns.filter((turn) => turn >= (promptTurns ?? 0)).map((turn) => ({ first: turn, last: turn }));
+  const chosen = turns.filter(
+    (turn) => turn >= (lossOn === "completion" ? promptTurns || last : promptTurns),
+  );
+  const trained = chosen.filter((turn) => !untrained.has(turn));
+  if (trained.length === 0) {
+    throw new UserError(
+      "nothing_to_train",
+      `${chosen.map(nameOf).join(", ")}: loss_weight is 0, and nothing else would be trained. Set it to 1, or drop the row.`,
+    );
+  }
+  // Turns of tools between answers are trained too, unless the row says of turns whether they are.
+  const whole = lossOn === "completion" && ![...untrained].some((turn) => turn >= promptTurns);
+  return whole ? [{ first: chosen[0]!, last }] : trained.map((turn) => ({ first: turn, last: turn }));
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import type { ChatTemplate } from "./chat-template.js";
 import { planConversation } from "./conversation.js";
+import type { ChatMessage } from "./messages.js";
 import { IGNORED_LABEL, type SftRow } from "./sft-row.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
@@ -40,7 +41,7 @@ export interface EncodingTools {
 
 /**
  * Plans a row of any kind. Throws UserError, then or from `finish`, without the row's place: `bad_template`,
- * `template_needs_date`, `prompt_not_prefix`, `nothing_to_train`, `missing_template`, `missing_eos`,
+ * `template_needs_date`, `bad_row` for weights that contradict `lossOn`, `prompt_not_prefix`, `nothing_to_train`, `missing_template`, `missing_eos`,
  * `roles_out_of_order` for a conversation that ends with a turn nobody learns.
  */
 export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: EncodingTools): EncodingPlan {
@@ -55,27 +56,39 @@ export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: Encodin
       "a row of messages needs the model's chat template, and there is none. Name a model folder that has one, or give tokenised rows.",
     );
   }
-  const last = row.messages.length - 1;
-  const role = row.messages[last]?.role;
-  if (
-    lossOn !== "everything" &&
-    role !== "assistant" &&
-    row.messages.some((turn) => turn.role === "assistant")
-  ) {
+  const messages = row.messages.map((message) => withReasoning(message, template));
+  const last = messages.length - 1;
+  const role = messages[last]?.role;
+  if (lossOn !== "everything" && role !== "assistant" && messages.some((turn) => turn.role === "assistant")) {
     throw new UserError(
       "roles_out_of_order",
       `${row.nameOf(last)}.role: expected the last turn to be the assistant's, came ${role}: nothing answers it, so nothing would be ` +
         "learnt from it. Add the answer, or remove what follows the last one.",
     );
   }
-  return planConversation(tokenizer, template, row.messages, {
+  return planConversation(tokenizer, template, messages, {
     lossOn,
+    untrained: row.untrained,
     now: tools.now,
     tools: row.tools,
     variables: row.variables,
     nameOf: row.nameOf,
     promptTurns: row.kind === "prompt-completion-messages" ? row.promptTurns : undefined,
   });
+}
+
+/**
+ * An assistant's reasoning (`reasoning_content`, `thinking`) where the template has no word for it: it is
+ * written before the answer as Qwen3's template writes it, rather than lost.
+ */
+function withReasoning(message: ChatMessage, template: ChatTemplate): ChatMessage {
+  if (message.role !== "assistant") return message;
+  const key = ["reasoning_content", "thinking"].find((name) => message[name]);
+  if (key === undefined || template.reads(key)) return message;
+  const reasoning = String(message[key]);
+  if (template.reads("reasoning_content")) return { ...message, reasoning_content: reasoning };
+  const answer = message.content ? `\n\n${message.content}` : "";
+  return { ...message, content: `<think>\n${reasoning}\n</think>${answer}` };
 }
 
 /** The text and its end token, which is appended where it is not there already, as TRL does. */

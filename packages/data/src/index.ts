@@ -13,9 +13,17 @@ export {
   type LossOn,
   planRow,
 } from "./encoding.js";
+export { splitPrompt } from "./implicit-prompt.js";
 export { type JsonlOptions, type JsonlRecord, readJsonl } from "./jsonl.js";
 export type { ChatMessage, ToolCall } from "./messages.js";
-export { type Packing, packBestFit } from "./packing.js";
+export {
+  type Packing,
+  type PackingStrategy,
+  type Piece,
+  packBestFit,
+  packingStrategies,
+  packPieces,
+} from "./packing.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";

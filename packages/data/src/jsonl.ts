@@ -10,6 +10,7 @@ import { type BigIntStats, createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { parseStrictJson } from "./strict-json.js";
 import { UserError } from "./user-error.js";
 
 /** One value of a file and the line it stands on, counted from 1. */
@@ -19,8 +20,9 @@ export interface JsonlRecord {
 }
 
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
-const MAX_DEPTH = 256;
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Above these a gzip file is a bomb: rows of text shrink to a third, the same row over and over to 1 in 250. */
+const MAX_GZIP_BYTES = 256 * 1024 * 1024;
+const MAX_GZIP_RATIO = 300;
 
 export interface JsonlOptions {
   /** Takes a line that is no JSON value, instead of ending with its error. */
@@ -85,6 +87,12 @@ async function statFile(path: string): Promise<BigIntStats> {
       `${path} is a folder: expected a JSONL file, name the file inside it.`,
     );
   }
+  if (!stats.isFile()) {
+    throw new UserError(
+      "unreadable_file",
+      `${path} is a pipe or a device: expected a file, which a resumed run can read again. Write it to disk first.`,
+    );
+  }
   return stats;
 }
 
@@ -98,6 +106,7 @@ async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, 
   if (gunzip) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
   let parts: Buffer[] = [];
   let held = 0;
+  let unpacked = 0;
   let line = 1;
   try {
     for await (const chunk of (gunzip ?? file) as AsyncIterable<Buffer>) {
@@ -112,6 +121,7 @@ async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, 
       }
       if (start < chunk.length) parts.push(chunk.subarray(start));
       held += chunk.length - start;
+      unpacked += chunk.length;
       if (held > MAX_LINE_BYTES) {
         throw badLine(
           path,
@@ -119,9 +129,16 @@ async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, 
           `is longer than ${MAX_LINE_BYTES} bytes: write one row a line, split at line feeds.`,
         );
       }
+      if (gunzip && unpacked > Math.max(MAX_GZIP_BYTES, MAX_GZIP_RATIO * gunzip.bytesWritten)) {
+        throw new UserError(
+          "unreadable_file",
+          `${path} grew to ${unpacked} bytes from ${gunzip.bytesWritten} up to line ${line}: more than rows of text can be packed. ` +
+            "If it is what you mean to train on, unpack it and name the unpacked file.",
+        );
+      }
     }
   } catch (error) {
-    throw error instanceof UserError ? error : unreadable(path, error);
+    throw error instanceof UserError ? error : unreadable(path, error, line);
   } finally {
     file.destroy();
     gunzip?.destroy();
@@ -141,14 +158,23 @@ function decodeLine(path: string, line: number, bytes: Buffer): string {
   if (line === 1 && bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf) start = 3;
   const end = bytes.length > start && bytes[bytes.length - 1] === 0x0d ? bytes.length - 1 : bytes.length;
   const body = bytes.subarray(start, end);
+  const nul = body.indexOf(0);
+  const utf16 = nul >= 0 || (line === 1 && (body[0] === 0xff || body[0] === 0xfe));
+  if (nul >= 0 && isUtf8(body)) {
+    throw badLine(
+      path,
+      line,
+      `holds a NUL byte, the ${start + nul + 1}th of the line: the file is UTF-16, no text, or was torn when its machine stopped. ` +
+        "Convert it (iconv -t UTF-8) or write it again.",
+    );
+  }
   if (isUtf8(body)) return body.toString("utf8");
   const at = firstInvalidByte(body);
   const byte = `0x${(body[at] ?? 0).toString(16).padStart(2, "0")}`;
-  const utf16 = line === 1 && (body[0] === 0xff || body[0] === 0xfe) ? "It looks like UTF-16. " : "";
   throw badLine(
     path,
     line,
-    `is not UTF-8: byte ${start + at + 1} of the line is ${byte}. ${utf16}Convert the file, for example with iconv -t UTF-8.`,
+    `is not UTF-8: byte ${start + at + 1} of the line is ${byte}. ${utf16 ? "It looks like UTF-16. " : ""}Convert the file, for example with iconv -t UTF-8.`,
   );
 }
 
@@ -171,53 +197,38 @@ function firstInvalidByte(bytes: Buffer): number {
 }
 
 function parseLine(path: string, line: number, text: string): unknown {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return parseStrictJson(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    if (!reason.startsWith("is not JSON")) throw badLine(path, line, reason, error);
     const remedy =
       line === 1 && text.trimStart().startsWith("[")
         ? "The file looks like one JSON array: write one object a line, for example with jq -c '.[]'."
         : "Expected one JSON object on one line.";
-    throw badLine(path, line, `(${text.length} characters) is not JSON: ${reason}. ${remedy}`, error);
+    throw badLine(path, line, `(${text.length} characters) ${reason}. ${remedy}`, error);
   }
-  const flaw = flawOf(value, 0);
-  if (flaw !== undefined) throw badLine(path, line, flaw);
-  return value;
-}
-
-/** What JSON.parse lets through and text or recursion further on would trip over. */
-function flawOf(value: unknown, depth: number): string | undefined {
-  if (typeof value === "string") {
-    return !LONE_SURROGATE.test(value)
-      ? undefined
-      : `holds half of a surrogate pair (\\ud8xx escape) near ${JSON.stringify(value.slice(0, 40))}: no UTF-8 text can.`;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (depth > MAX_DEPTH) return `nests deeper than ${MAX_DEPTH} levels: flatten the row.`;
-  for (const item of Array.isArray(value) ? value : Object.entries(value).flat()) {
-    const flaw = flawOf(item, depth + 1);
-    if (flaw !== undefined) return flaw;
-  }
-  return undefined;
 }
 
 function badLine(path: string, line: number, rest: string, cause?: unknown): UserError {
   return new UserError("bad_line", `${path}, line ${line} ${rest}`, { cause });
 }
 
-function unreadable(path: string, error: unknown): UserError {
+function unreadable(path: string, error: unknown, line?: number): UserError {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") {
     return new UserError(
       "missing_file",
       `${path} does not exist: check the path (it is taken from the current folder).`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return new UserError("unreadable_file", `${path} cannot be read: ${reason}.`, { cause: error });
+  const packed = typeof code === "string" && code.startsWith("Z_");
+  return new UserError(
+    "unreadable_file",
+    `${path} cannot be read${line === undefined ? "" : ` from line ${line} on`}: ${reason}.` +
+      (packed ? " As gzip it is cut short or broken: copy or pack it again." : ""),
+    { cause: error },
+  );
 }

@@ -14,6 +14,60 @@ export interface Packing {
   readonly waste: number;
 }
 
+/** How rows fill bins, by TRL's names. */
+export const packingStrategies = ["bfd", "bfd_split", "wrapped"] as const;
+export type PackingStrategy = (typeof packingStrategies)[number];
+
+/** Tokens `start` to `end` (exclusive) of a row. */
+export interface Piece {
+  readonly row: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Rows of any length as bins of pieces. `bfd` cuts what is longer than a bin, `bfd_split` packs its parts too;
+ * `wrapped` lays all rows end to end and cuts that, so that no room stays empty and most bins begin inside a
+ * row.
+ */
+export function packPieces(
+  lengths: ArrayLike<number>,
+  capacity: number,
+  strategy: PackingStrategy,
+): readonly (readonly Piece[])[] {
+  if (strategy === "wrapped") return wrap(lengths, capacity);
+  const pieces = Array.from(lengths).flatMap((length, row) => {
+    const parts = strategy === "bfd" ? Math.min(length, 1) : Math.ceil(length / capacity);
+    return Array.from({ length: parts }, (_, part) => {
+      const start = part * capacity;
+      return { row, start, end: Math.min(length, start + capacity) };
+    });
+  });
+  const { bins } = packBestFit(
+    pieces.map(({ start, end }) => end - start),
+    capacity,
+  );
+  return bins.map((bin) => bin.map((piece) => pieces[piece]!));
+}
+
+function wrap(lengths: ArrayLike<number>, capacity: number): Piece[][] {
+  const bins: Piece[][] = [];
+  let room = 0;
+  for (let row = 0; row < lengths.length; row++) {
+    for (let start = 0; start < lengths[row]!; ) {
+      if (room === 0) {
+        bins.push([]);
+        room = capacity;
+      }
+      const end = Math.min(lengths[row]!, start + room);
+      bins.at(-1)!.push({ row, start, end });
+      room -= end - start;
+      start = end;
+    }
+  }
+  return bins;
+}
+
 /** Throws RangeError for a row longer than `capacity`: what happens to long rows is decided before. */
 export function packBestFit(lengths: ArrayLike<number>, capacity: number): Packing {
   if (!Number.isInteger(capacity) || capacity < 1) {

@@ -11,7 +11,7 @@ export interface Reject {
   readonly id: string | null;
   /**
    * A bad row's error code (`bad_row`, `prompt_not_prefix`, ...), or what happened to a long one: `dropped`,
-   * `truncated` (kept, cut), `emptied` (left out: the cut left nothing to train).
+   * `truncated` (kept, cut), `emptied` (left out: a cut, this one or an earlier one, left nothing to train).
    */
   readonly reason: string;
   /** Before a cut; null where the row was never tokenised. */

@@ -3,6 +3,7 @@
  * schema, whose first issue becomes one sentence: field, what was expected, what came.
  */
 import { z } from "zod";
+import { parseStrictJson } from "./strict-json.js";
 import { UserError } from "./user-error.js";
 
 /** Where a row stands, for messages. */
@@ -26,19 +27,16 @@ export function jsonOr<T extends z.ZodType>(schema: T, expected: string, empty?:
     .union([schema, z.string()], { error: `expected ${expected}` })
     .transform((value, context): z.output<T> => {
       if (typeof value !== "string") return value as z.output<T>;
-      const parsed = schema.safeParse(value.trim() === "" ? empty : parseJson(value));
-      if (parsed.success) return parsed.data;
-      context.addIssue({ code: "custom", message: `expected ${expected}`, input: value });
+      let message = `expected ${expected}`;
+      try {
+        const parsed = schema.safeParse(value.trim() === "" ? empty : parseStrictJson(value));
+        if (parsed.success) return parsed.data;
+      } catch (error) {
+        message += ` (the text ${(error as Error).message.replace(/[.:,]? *$/, "")})`;
+      }
+      context.addIssue({ code: "custom", message, input: value });
       return z.NEVER;
     });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /**

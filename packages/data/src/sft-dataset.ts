@@ -7,7 +7,8 @@
 import type { ChatTemplate } from "./chat-template.js";
 import { type EncodedRow, type EncodingPlan, type LossOn, planRow } from "./encoding.js";
 import { readJsonl } from "./jsonl.js";
-import { createRecordIds } from "./record-id.js";
+import { unpackRow } from "./packed-row.js";
+import { createRecordIds, parentsOf } from "./record-id.js";
 import { FULL_REMEDIES, type Reject } from "./rejects.js";
 import { type RowPlace, rowError } from "./row-check.js";
 import { IGNORED_LABEL, parseSftRow, type RowFormat, type SftRow } from "./sft-row.js";
@@ -18,6 +19,8 @@ export interface TokenizedRow {
   /** SHA-256 of the row's canonical JSON, with `#2`, `#3`, ... for repeats. */
   readonly id: string;
   readonly line: number;
+  /** Ids of the rows that this one was made from, as its `parents` column lists them. */
+  readonly parents?: readonly string[];
   /** [tokens] */
   readonly inputIds: Int32Array;
   /**
@@ -28,7 +31,7 @@ export interface TokenizedRow {
 }
 
 export interface SftCounts {
-  /** Rows of the file: kept + dropped + emptied + rejected. */
+  /** Rows of the file (of a row with `seq_lengths` each sequence): kept + dropped + emptied + rejected. */
   readonly read: number;
   /** Rows that are returned. */
   readonly kept: number;
@@ -38,7 +41,7 @@ export interface SftCounts {
   readonly dropped: number;
   /** Overlong rows cut to their first maxLength tokens and kept (`truncate`). */
   readonly truncated: number;
-  /** Overlong rows left out because the cut left nothing to train. */
+  /** Left out as nothing to train was left: overlong rows after the cut, sequences of a row packed elsewhere. */
   readonly emptied: number;
   /** Bad rows left out (`onBadRow: "reject"`). */
   readonly rejected: number;
@@ -94,12 +97,21 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
   const recordId = createRecordIds();
   let batch: PendingRow[] = [];
   let characters = 0;
+  // One batch is with the tokenizer's threads while the next is read and rendered.
+  let encoding: { readonly rows: readonly PendingRow[]; readonly ids: Promise<number[][][]> } | undefined;
+  const collect = async (): Promise<void> => {
+    const { rows, ids } = encoding ?? { rows: [], ids: [] };
+    encoding = undefined;
+    for (const [i, encoded] of (await ids).entries()) dataset.add(rows[i]!, encoded);
+  };
   const flush = async (): Promise<void> => {
-    const pending = batch;
+    const rows = batch;
     batch = [];
     characters = 0;
-    const ids = await encodeTogether(texts.loaded(), pending);
-    for (const [i, row] of pending.entries()) dataset.add(row, ids[i]!);
+    await collect();
+    encoding = { rows, ids: encodeTogether(texts.loaded(), rows) };
+    // Whoever collects it sees the error; until then it is not unhandled.
+    encoding.ids.catch(() => undefined);
   };
   let digest = "";
   const lines = readJsonl(path, {
@@ -111,19 +123,28 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
     }),
   });
   try {
-    for await (const { line, value } of lines) {
-      const row = await planned(value, { path, line }, recordId(value), texts, options);
-      batch.push(row);
-      if (row.plan instanceof UserError && options.onBadRow !== "reject") break;
-      if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
-      if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+    reading: for await (const { line, value } of lines) {
+      const parts = userErrorOr(() => unpackRow(value, { path, line }));
+      for (const part of parts instanceof UserError ? [parts] : parts) {
+        const id = recordId(part instanceof UserError ? value : part);
+        const row: PendingRow =
+          part instanceof UserError
+            ? { line, id, plan: part }
+            : await planned(part, { path, line }, id, texts, options);
+        batch.push(parts instanceof UserError || parts.length === 1 ? row : { ...row, sequence: true });
+        if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
+        else if (options.onBadRow !== "reject") break reading;
+        if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+      }
     }
   } catch (error) {
     // A row before the line that could not be read may be bad: it comes first.
     await flush();
+    await collect();
     throw error;
   }
   await flush();
+  await collect();
   return { ...dataset.result(), digest, ...texts.loaded() };
 }
 
@@ -136,6 +157,9 @@ interface PendingRow {
   readonly line: number;
   readonly id: string | null;
   readonly format?: RowFormat;
+  readonly parents?: readonly string[] | undefined;
+  /** One of several sequences of a packed row. */
+  readonly sequence?: boolean;
   readonly plan: EncodingPlan | UserError;
 }
 
@@ -147,12 +171,24 @@ async function planned(
   { format, lossOn, now }: SftDatasetOptions,
 ): Promise<PendingRow> {
   const { line } = place;
-  const row = userErrorOr(() => parseSftRow(value, place, format));
-  if (row instanceof UserError) return { line, id, plan: row };
-  if (row.kind === "tokens") return { line, id, format: row.format, plan: { texts: [], finish: () => row } };
+  const parsed = userErrorOr(() => ({
+    row: parseSftRow(value, place, format),
+    parents: parentsOf(value, place),
+  }));
+  if (parsed instanceof UserError) return { line, id, plan: parsed };
+  const { row, parents } = parsed;
+  const { format: found } = row;
+  if (row.kind === "tokens")
+    return { line, id, format: found, parents, plan: { texts: [], finish: () => row } };
   // Outside: a tokenizer that does not load is not the row's fault.
   const loaded = await texts.need(row, place);
-  return { line, id, format: row.format, plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })) };
+  return {
+    line,
+    id,
+    format: found,
+    parents,
+    plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })),
+  };
 }
 
 function userErrorOr<T>(body: () => T): T | UserError {
@@ -243,6 +279,17 @@ function collector(path: string, options: SftDatasetOptions) {
       encoded = row.plan.finish(ids);
       checkIds(encoded, vocabSize, place);
       if (trainedTokens(encoded.labels, encoded.labels.length) === 0) {
+        // The last token of a long row may stand alone in a pack: no fault of the file's.
+        if (row.sequence) {
+          counts.emptied++;
+          reject(
+            row,
+            "emptied",
+            encoded.inputIds.length,
+            "a sequence of a packed row without a trained token.",
+          );
+          return;
+        }
         throw rowError(
           "nothing_to_train",
           place,
@@ -288,6 +335,7 @@ function collector(path: string, options: SftDatasetOptions) {
     rows.push({
       id: row.id!,
       line: row.line,
+      ...(row.parents && { parents: row.parents }),
       inputIds: Int32Array.from(end === length ? encoded.inputIds : encoded.inputIds.slice(0, end)),
       labels: Int32Array.from(end === length ? encoded.labels : encoded.labels.slice(0, end)),
     });

@@ -6,8 +6,8 @@
  */
 import { z } from "zod";
 import { alpacaRow } from "./alpaca.js";
-import { type ChatMessage, checkRoles, messageSchema, toolsSchema } from "./messages.js";
-import { check, describe, optional, type RowPlace, rowError } from "./row-check.js";
+import { checkTurns, type Turns, toolsSchema, turnSchema, variablesSchema } from "./messages.js";
+import { check, describe, type RowPlace, rowError } from "./row-check.js";
 import { sharegptRow } from "./sharegpt.js";
 
 /** A label that is not trained, as in PyTorch and Hugging Face. */
@@ -24,11 +24,7 @@ export interface Rendering {
   readonly variables: Readonly<Record<string, unknown>> | undefined;
 }
 
-interface Conversation extends Rendering {
-  readonly messages: readonly ChatMessage[];
-  /** How the file spells turn i (`messages[3]`, `completion[0]`), for messages. */
-  readonly nameOf: (turn: number) => string;
-}
+interface Conversation extends Turns, Rendering {}
 
 /** A row by what is done with it: ShareGPT and Alpaca rows are `messages`, and keep the name of their format. */
 export type SftRow = { readonly format: RowFormat } & (
@@ -62,9 +58,40 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
     if (content === undefined || (Array.isArray(content) && content.length === 0)) continue;
     throw rowError("bad_row", place, `column ${column} is not supported: ${reason}.`);
   }
+  for (const column of ["label", "kto_tag"]) {
+    if (row[column] !== false) continue;
+    throw rowError(
+      "bad_row",
+      place,
+      `column ${column} is false: this looks like an example of a bad answer (unpaired preference), which fine-tuning would teach. Leave such rows out, or remove the column.`,
+    );
+  }
   const found = format ?? detect(row);
   if (found === undefined) throw unknownRow(row, place);
-  return PARSERS[found](row, place);
+  const parsed = PARSERS[found](row, place);
+  if ("messages" in parsed) {
+    const rendered = [parsed.messages.map((message) => message.tool_calls), parsed.tools, parsed.variables];
+    const inexact = inexactNumber(rendered);
+    if (inexact !== undefined) {
+      throw rowError(
+        "bad_row",
+        place,
+        `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
+      );
+    }
+  }
+  return parsed;
+}
+
+/** A whole number in a value that may not be the one which the file wrote. */
+function inexactNumber(value: unknown): number | undefined {
+  if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const item of Object.values(value)) {
+    const found = inexactNumber(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 const REFUSED_COLUMNS: Readonly<Record<string, string>> = {
@@ -93,20 +120,16 @@ const PARSERS: Readonly<Record<RowFormat, (row: object, place: RowPlace) => SftR
   tokens: tokenRow,
   messages: (row, place) => {
     const { messages, tools, chat_template_kwargs: variables } = check(messagesSchema, row, place);
-    const nameOf = (turn: number): string => `messages[${turn}]`;
-    checkRoles(messages, nameOf, place);
-    return { format: "messages", kind: "messages", messages, tools, variables, nameOf };
+    const turns = checkTurns(messages, (turn) => `messages[${turn}]`, place);
+    return { format: "messages", kind: "messages", ...turns, tools, variables };
   },
   "prompt-completion": promptCompletionRow,
-  sharegpt: (row, place) => {
-    const conversation = sharegptRow(row, place);
-    checkRoles(conversation.messages, conversation.nameOf, place);
-    return { format: "sharegpt", kind: "messages", ...conversation };
-  },
+  sharegpt: (row, place) => ({ format: "sharegpt", kind: "messages", ...sharegptRow(row, place) }),
   alpaca: (row, place) => {
     const { messages, tools } = alpacaRow(row, place);
     const nameOf = (turn: number): string => (turn === messages.length - 1 ? "output" : `turn ${turn}`);
-    return { format: "alpaca", kind: "messages", messages, tools, variables: undefined, nameOf };
+    const untrained = new Set<number>();
+    return { format: "alpaca", kind: "messages", messages, untrained, nameOf, tools, variables: undefined };
   },
   text: (row, place) => {
     const { text } = check(z.looseObject({ text: z.string() }), row, place);
@@ -117,16 +140,16 @@ const PARSERS: Readonly<Record<RowFormat, (row: object, place: RowPlace) => SftR
 };
 
 const messagesSchema = z.looseObject({
-  messages: z.array(messageSchema).min(1),
+  messages: z.array(turnSchema).min(1),
   tools: toolsSchema,
-  chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
+  chat_template_kwargs: variablesSchema,
 });
 
 const promptCompletionSchema = z.looseObject({
-  prompt: z.array(messageSchema).min(1),
-  completion: z.array(messageSchema).min(1),
+  prompt: z.array(turnSchema).min(1),
+  completion: z.array(turnSchema).min(1),
   tools: toolsSchema,
-  chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
+  chat_template_kwargs: variablesSchema,
 });
 
 function promptCompletionRow(row: object, place: RowPlace): SftRow {
@@ -160,17 +183,17 @@ function promptCompletionRow(row: object, place: RowPlace): SftRow {
   const promptTurns = before.length;
   const nameOf = (turn: number): string =>
     turn < promptTurns ? `prompt[${turn}]` : `completion[${turn - promptTurns}]`;
-  const messages = [...before, ...after];
-  checkRoles(messages, nameOf, place);
-  if (after[0]?.role !== "assistant") {
+  const turns = checkTurns([...before, ...after], nameOf, place, promptTurns);
+  const first = after[0]?.message.role;
+  if (first !== "assistant") {
     throw rowError(
       "roles_out_of_order",
       place,
-      `completion[0].role: expected assistant, came ${after[0]?.role}. The completion is what the assistant answers: move the other turns to the prompt.`,
+      `completion[0].role: expected assistant, came ${first}. The completion is what the assistant answers: move the other turns to the prompt.`,
     );
   }
   const { tools, chat_template_kwargs: variables } = parsed;
-  return { format, kind: "prompt-completion-messages", messages, promptTurns, tools, variables, nameOf };
+  return { format, kind: "prompt-completion-messages", ...turns, promptTurns, tools, variables };
 }
 
 const id = z.int().min(0);

@@ -5,7 +5,15 @@
  * `role` and `content` instead are taken as they are.
  */
 import { z } from "zod";
-import { type ChatMessage, messageSchema, toolsSchema } from "./messages.js";
+import {
+  checkTurns,
+  functionSchema,
+  type Turn,
+  toolsSchema,
+  turnSchema,
+  variablesSchema,
+  weightsSchema,
+} from "./messages.js";
 import { check, jsonOr, optional, type RowPlace, rowError } from "./row-check.js";
 
 const ROLES = {
@@ -20,68 +28,62 @@ const ROLES = {
   function_call: "assistant",
 } as const;
 
-const callSchema = z.looseObject({
-  name: z.string(),
-  arguments: optional(jsonOr(z.record(z.string(), z.unknown()), "an object, or a JSON string of one", {})),
-});
 const callsSchema = jsonOr(
-  z.union([callSchema, z.array(callSchema).min(1)]),
+  z.union([functionSchema, z.array(functionSchema).min(1)]),
   "JSON of {name, arguments} or of a list of these",
 );
 
-const turnSchema = z
-  .looseObject({ from: z.enum(Object.keys(ROLES) as (keyof typeof ROLES)[]), value: z.string() })
-  .transform(({ from, value }, context): ChatMessage => {
-    const role = ROLES[from];
-    if (from !== "function_call") {
-      if (role !== "assistant" || value.trim() !== "") return { role, content: value };
-      context.addIssue({
-        code: "custom",
-        path: ["value"],
-        message: "expected an answer",
-        params: { code: "empty_turn" },
-      });
+const fromValueSchema = z
+  .looseObject({
+    from: z.enum(Object.keys(ROLES) as (keyof typeof ROLES)[]),
+    value: z.string(),
+    ...weightsSchema,
+  })
+  .transform(({ from, value, loss_weight, weight }, context): z.input<typeof turnSchema> => {
+    const turn = { role: ROLES[from], content: value, loss_weight, weight };
+    const issue = (message: string, code?: string): never => {
+      context.addIssue({ code: "custom", path: ["value"], message, params: { code } });
       return z.NEVER;
+    };
+    if (from !== "function_call") {
+      if (turn.role === "assistant" && value.trim() === "") issue("expected an answer", "empty_turn");
+      return turn;
     }
     const calls = callsSchema.safeParse(value);
-    if (!calls.success) {
-      const message = calls.error.issues[0]?.message ?? "expected JSON";
-      context.addIssue({ code: "custom", path: ["value"], message });
-      return z.NEVER;
-    }
+    if (!calls.success) return issue(calls.error.issues[0]?.message ?? "expected JSON");
     const list = Array.isArray(calls.data) ? calls.data : [calls.data];
-    const toolCalls = list.map((call) => ({ type: "function", function: call }));
-    return { role, content: "", tool_calls: toolCalls };
-  });
+    return { ...turn, content: "", tool_calls: list.map((call) => ({ type: "function", function: call })) };
+  })
+  .pipe(turnSchema);
 
 const sharegptSchema = z.looseObject({
   conversations: z.array(z.unknown()).min(1),
   system: optional(z.string()),
   tools: toolsSchema,
-  chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
+  chat_template_kwargs: variablesSchema,
 });
 
-/** The row's conversation; its order of roles is for the caller to check. */
+/** Throws UserError as parseSftRow does. */
 export function sharegptRow(row: object, place: RowPlace) {
   const { conversations, system, tools, chat_template_kwargs: variables } = check(sharegptSchema, row, place);
   const openAi = conversations.some((turn) => typeof turn === "object" && turn !== null && "role" in turn);
-  const schema: z.ZodType<ChatMessage> = openAi ? messageSchema : turnSchema;
+  const schema: z.ZodType<Turn> = openAi ? turnSchema : fromValueSchema;
   const turns = check(z.looseObject({ conversations: z.array(schema) }), row, place).conversations;
-  if (system && turns[0]?.role === "system" && turns[0].content !== system) {
+  const own = turns[0]?.message.role === "system" ? turns[0].message.content : undefined;
+  if (system && own !== undefined && own !== system) {
     throw rowError(
       "bad_row",
       place,
       "system: the conversation has another system turn of its own (conversations[0]). Keep one of the two.",
     );
   }
-  const withSystem = system && turns[0]?.role !== "system";
-  const messages = withSystem ? [{ role: "system", content: system } as const, ...turns] : turns;
-  const offset = withSystem ? 1 : 0;
+  const offset = system && own === undefined ? 1 : 0;
+  const first: Turn = { message: { role: "system", content: system ?? "" }, weight: undefined };
+  const nameOf = (turn: number): string => (turn < offset ? "system" : `conversations[${turn - offset}]`);
   return {
-    messages,
+    ...checkTurns(offset === 1 ? [first, ...turns] : turns, nameOf, place),
     tools: tools?.map(wrapped),
     variables,
-    nameOf: (turn: number): string => (turn < offset ? "system" : `conversations[${turn - offset}]`),
   };
 }
 

@@ -69,7 +69,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     const rust = RustTokenizer.fromString(text);
     rust.disableTruncation();
     rust.disablePadding();
-    return { digest, eosToken, ...wrap(rust, specialIds(JSON.parse(text))) };
+    return { digest, eosToken, ...wrap(rust, specialIds(rust, JSON.parse(text))) };
   } catch (error) {
     throw new UserError(
       "bad_tokenizer",
@@ -80,10 +80,19 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
 }
 
-function specialIds(file: {
-  added_tokens?: readonly { id: number; special: boolean }[];
-}): ReadonlySet<number> {
-  return new Set((file.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
+/** The library numbers added tokens by their order, whatever their ids say: a gap would shift them silently. */
+function specialIds(
+  rust: RustTokenizer,
+  file: { added_tokens?: readonly { id: number; content: string; special: boolean }[] },
+): ReadonlySet<number> {
+  const added = file.added_tokens ?? [];
+  const moved = added.find(({ id, content }) => rust.tokenToId(content) !== id);
+  if (moved) {
+    throw new Error(
+      `the added token ${moved.content} has the id ${moved.id} there, but comes out as ${rust.tokenToId(moved.content)} (added tokens must follow the vocabulary in the order of their ids)`,
+    );
+  }
+  return new Set(added.filter((token) => token.special).map((token) => token.id));
 }
 
 function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Omit<Tokenizer, "digest" | "eosToken"> {

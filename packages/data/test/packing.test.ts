@@ -1,39 +1,89 @@
 import { expect, test } from "vitest";
-import { packBestFit } from "../src/index.js";
+import { type PackingStrategy, packBestFit, packPieces, splitPrompt } from "../src/index.js";
 import { fixture, random } from "./support/qwen25.js";
 
 interface PackingCase {
   readonly id: string;
-  readonly strategy: string;
+  readonly strategy: PackingStrategy | "extract_prompt";
   readonly seq_length: number;
-  readonly examples: { readonly input_ids: readonly (readonly number[])[] };
-  readonly expected: { readonly input_ids: readonly (readonly number[])[]; readonly seq_lengths: unknown };
+  readonly examples: Readonly<Record<string, readonly (readonly number[])[]>>;
+  readonly expected: Readonly<Record<string, readonly (readonly number[])[]>>;
 }
 
-test("TRL's best-fit-decreasing cases; what is too long is split or cut before", async () => {
-  const cases = (await fixture<PackingCase>("trl-packing/cases.jsonl")).filter((one) =>
-    /^bfd/.test(one.strategy),
-  );
-  expect(cases.length).toBeGreaterThan(0);
+test("TRL's packing cases", async () => {
+  const cases = await fixture<PackingCase>("trl-packing/cases.jsonl");
+  expect(cases).toHaveLength(5);
   for (const { id, strategy, seq_length: capacity, examples, expected } of cases) {
-    const rows = examples.input_ids.flatMap((row) => {
-      const parts: (readonly number[])[] = [];
-      for (let at = 0; at < row.length; at += capacity) parts.push(row.slice(at, at + capacity));
-      return strategy === "bfd_split" ? parts : parts.slice(0, 1);
-    });
-    const { bins } = packBestFit(
-      rows.map((row) => row.length),
+    if (strategy === "extract_prompt") {
+      const { chosen, rejected } = examples as unknown as { chosen: string; rejected: string };
+      expect(splitPrompt(chosen, rejected), id).toEqual(expected);
+      continue;
+    }
+    const bins = packPieces(
+      examples.input_ids!.map((row) => row.length),
       capacity,
+      strategy,
     );
-    expect(
-      bins.map((bin) => bin.flatMap((row) => rows[row]!)),
-      id,
-    ).toEqual(expected.input_ids);
-    expect(
-      bins.map((bin) => bin.map((row) => rows[row]!.length)),
-      id,
-    ).toEqual(expected.seq_lengths);
+    for (const [column, rows] of Object.entries(expected)) {
+      const packed = bins.map((bin) =>
+        column === "seq_lengths"
+          ? bin.map(({ start, end }) => end - start)
+          : bin.flatMap(({ row, start, end }) => examples[column]![row]!.slice(start, end)),
+      );
+      expect(packed, `${id} ${column}`).toEqual(rows);
+    }
   }
+});
+
+test("bfd cuts what bfd_split keeps; wrapped leaves no room", () => {
+  const pieces = (strategy: PackingStrategy) =>
+    packPieces([5, 0, 2, 1], 4, strategy).map((bin) => bin.map(({ row, start, end }) => [row, start, end]));
+  expect(pieces("bfd")).toEqual([
+    [[0, 0, 4]],
+    [
+      [2, 0, 2],
+      [3, 0, 1],
+    ],
+  ]);
+  expect(pieces("bfd_split")).toEqual([
+    [[0, 0, 4]],
+    [
+      [2, 0, 2],
+      [0, 4, 5],
+      [3, 0, 1],
+    ],
+  ]);
+  expect(pieces("wrapped")).toEqual([
+    [[0, 0, 4]],
+    [
+      [0, 4, 5],
+      [2, 0, 2],
+      [3, 0, 1],
+    ],
+  ]);
+});
+
+test("the prompt that two answers share", () => {
+  const user = { role: "user", content: "Sky?" };
+  const answer = (content: string) => ({ role: "assistant", content });
+  expect(splitPrompt([user, answer("Blue")], [user, answer("Green")])).toEqual({
+    prompt: [user],
+    chosen: [answer("Blue")],
+    rejected: [answer("Green")],
+  });
+  // The two emoji share their first code unit.
+  expect(splitPrompt("a \u{1f680}", "a \u{1f681}")).toEqual({
+    prompt: "a",
+    chosen: " \u{1f680}",
+    rejected: " \u{1f681}",
+  });
+  expect(splitPrompt("Q: yes", "Q: yes and no")).toEqual({
+    prompt: "Q: ye",
+    chosen: "s",
+    rejected: "s and no",
+  });
+  expect(splitPrompt("no", "yes")).toEqual({ prompt: "", chosen: "no", rejected: "yes" });
+  expect(splitPrompt("same", "same")).toBeUndefined();
 });
 
 /** The rule as it reads, in O(n * bins). */

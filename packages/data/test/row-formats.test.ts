@@ -344,7 +344,7 @@ test.each<[string, readonly unknown[]]>([
     ],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came a system turn.",
+    "messages[2].role: expected user or tool after messages[1], an assistant turn, came a system turn.",
     [user("a"), assistant("b"), { role: "system", content: "c" }],
   ],
   [
@@ -360,12 +360,12 @@ test.each<[string, readonly unknown[]]>([
     [user("a"), user("b")],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came an assistant turn.",
+    "messages[2].role: expected user or tool after messages[1], an assistant turn, came an assistant turn.",
     [user("a"), assistant("b"), assistant("c")],
   ],
   [
-    "messages[2].role: expected user after messages[1], an assistant turn, came a tool turn. A tool turn answers",
-    [user("a"), assistant("b"), tool],
+    "messages[1].role: expected assistant after messages[0], a user turn, came a tool turn. A tool turn answers",
+    [user("a"), tool],
   ],
   [
     "messages[2].role: expected tool after messages[1], an assistant turn with tool_calls, came a user turn.",
@@ -390,4 +390,16 @@ test("the last turn must be the assistant's, unless everything is trained", asyn
   expect((await load(row, { lossOn: "everything" })).counts.kept).toBe(1);
   const parallel = { messages: [user("a"), call, tool, tool, assistant("b"), user("c"), call] };
   expect((await load(parallel)).counts.kept).toBe(1);
+});
+
+test("what fine-tuning must not take: bad examples, variables that are the run's", async () => {
+  const messages = [user("a"), assistant("b")];
+  expect(await userError("bad_row", () => parseSftRow({ messages, label: false }, PLACE))).toContain(
+    "a bad answer",
+  );
+  expect(parseSftRow({ messages, label: true }, PLACE).format).toBe("messages");
+  const kwargs = { messages, chat_template_kwargs: { add_generation_prompt: true } };
+  expect(await userError("bad_row", () => parseSftRow(kwargs, PLACE))).toContain(
+    "chat_template_kwargs: expected none of messages, tools",
+  );
 });

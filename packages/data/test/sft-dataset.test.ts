@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
 import {
   type ChatTemplate,
@@ -12,7 +13,7 @@ import {
   type Tokenizer,
   writeRejects,
 } from "../src/index.js";
-import { folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
+import { folderWith, QWEN25_DIR, qwenTokenizerFile, userError } from "./support/qwen25.js";
 
 let tokenizer: Tokenizer;
 let template: ChatTemplate;
@@ -253,21 +254,90 @@ test("the reject file has one object a line; the summary counts reasons", async 
 });
 
 test("digests change with what they stand for", async () => {
-  const [config, file] = await Promise.all(
-    ["tokenizer_config.json", "tokenizer.json"].map((name) => readFile(join(QWEN25_DIR, name), "utf8")),
-  );
-  const base = { "tokenizer.json": file!, "tokenizer_config.json": config! };
+  const config = (eos: unknown) =>
+    JSON.stringify({ eos_token: eos, chat_template: "{{ messages }}{{ eos_token }}" });
+  const base = {
+    "tokenizer.json": qwenTokenizerFile({ a: 0, b: 1 }, [], { "<|im_end|>": 2, "<|endoftext|>": 3 }),
+    "tokenizer_config.json": config("<|im_end|>"),
+  };
   const digests = async (files: Record<string, string>) => {
     const folder = await folderWith({ ...base, ...files });
     const [text, chat] = [await loadTokenizer(folder), await loadChatTemplate(folder)];
     return [text.digest, chat.digest, text.eosToken];
   };
-  expect(await digests({})).toEqual([tokenizer.digest, template.digest, "<|im_end|>"]);
-  const otherEos = config!.replace('"eos_token": "<|im_end|>"', '"eos_token": {"content": "<|endoftext|>"}');
-  const [text, chat, eos] = await digests({ "tokenizer_config.json": otherEos });
-  expect([text === tokenizer.digest, chat === template.digest, eos]).toEqual([false, false, "<|endoftext|>"]);
-  const [sameText, otherChat] = await digests({ "chat_template.jinja": "{{ messages }}" });
-  expect([sameText, otherChat === template.digest]).toEqual([tokenizer.digest, false]);
-  const [otherText, sameChat] = await digests({ "tokenizer.json": `${file} ` });
-  expect([otherText === tokenizer.digest, sameChat]).toEqual([false, template.digest]);
+  const [text, chat, eos] = await digests({});
+  expect([text?.length, chat?.length, eos]).toEqual([64, 64, "<|im_end|>"]);
+  expect(await digests({})).toEqual([text, chat, eos]);
+  const otherEos = await digests({ "tokenizer_config.json": config({ content: "<|endoftext|>" }) });
+  expect([otherEos[0] === text, otherEos[1] === chat, otherEos[2]]).toEqual([false, false, "<|endoftext|>"]);
+  const otherChat = await digests({ "chat_template.jinja": "{{ messages }}" });
+  expect([otherChat[0] === text, otherChat[1] === chat]).toEqual([true, false]);
+  const otherText = await digests({ "tokenizer.json": `${base["tokenizer.json"]} ` });
+  expect([otherText[0] === text, otherText[1] === chat]).toEqual([false, true]);
+});
+
+test("parents are kept, so that a row can be traced; they are no part of its id", async () => {
+  const { rows } = await load([
+    { input_ids: [1, 2] },
+    { input_ids: [1, 2], id: "seed_task_3", parents: ["a".repeat(64), "seed_task_0"] },
+    { input_ids: [3, 4], parents: null },
+    { input_ids: [5, 6], parents: [] },
+  ]);
+  expect(rows.map((row) => row.parents)).toEqual([undefined, ["a".repeat(64), "seed_task_0"], undefined, []]);
+  expect(rows[1]?.id).toBe(`${rows[0]?.id}#2`);
+  for (const [parents, expected] of [
+    ["a", 'parents: expected array, came a string "a"'],
+    [[1], "parents[0]: expected string, came a number 1"],
+    [[""], "parents[0]: expected string to have >=1 characters"],
+  ] as const) {
+    const message = await userError("bad_row", () =>
+      load([{ input_ids: [1, 2] }, { input_ids: [1, 2], parents }]),
+    );
+    expect(message).toContain(`line 2: ${expected}`);
+  }
+});
+
+test("a row of packed sequences is one row for each", async () => {
+  const packed = {
+    input_ids: [1, 2, 3, 4, 5, 6],
+    labels: [1, 2, 3, -100, 5, 6],
+    seq_lengths: [2, 3, 1],
+    topic: "x",
+  };
+  const { rows, counts, rejects } = await load([packed, { input_ids: [7, 8], seq_lengths: null }]);
+  expect(rows.map(({ line, inputIds, labels }) => [line, [...inputIds], [...labels]])).toEqual([
+    [1, [1, 2], [1, 2]],
+    [1, [3, 4, 5], [3, -100, 5]],
+    [2, [7, 8], [7, 8]],
+  ]);
+  expect(new Set(rows.map(({ id }) => id)).size).toBe(3);
+  // The sixth token stands alone: nothing predicts it.
+  expect(counts).toMatchObject({ read: 4, kept: 3, emptied: 1, tokens: 7, trainedTokens: 3 });
+  expect(rejects).toMatchObject([{ line: 1, reason: "emptied", tokens: 1 }]);
+  for (const [lengths, expected] of [
+    [[2, 3], "seq_lengths: its sum is 5, expected 6 as input_ids has"],
+    [[6, 0], "seq_lengths[1]: expected number to be >=1"],
+    ["6", "seq_lengths: expected array"],
+  ] as const) {
+    const message = await userError("bad_row", () => load([{ ...packed, seq_lengths: lengths }]));
+    expect(message).toContain(`line 1: ${expected}`);
+  }
+});
+
+test("first rows of public files: each loads, or says why not", async () => {
+  const path = (name: string) => fileURLToPath(new URL(`fixtures/demo-rows/${name}.jsonl`, import.meta.url));
+  const options = { ...TOKENS, tokenizer, template, maxLength: 10_000, onBadRow: "reject" } as const;
+  for (const [name, kept, reasons] of [
+    ["tool_use_reasoning", 12, {}],
+    ["sharegpt_toolcall", 15, {}],
+    ["messages_lossweight", 20, {}],
+    ["sharegpt_conversations", 20, {}],
+    ["alpaca_identity", 20, {}],
+    ["dolly", 0, { unknown_row: 8 }],
+  ] as const) {
+    const { counts, rejects } = await loadSftRows(path(name), options);
+    expect([counts.kept, counts.reasons], name).toEqual([kept, reasons]);
+    for (const { remedy } of rejects)
+      expect(remedy).toContain("Rename prompt to prompt and answer to completion");
+  }
 });

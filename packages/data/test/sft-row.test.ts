@@ -42,6 +42,7 @@ test("messages rows: developer is system, nulls of absent fields go, further key
       { role: "assistant", content: "two", reasoning_content: "1 + 1" },
     ],
     tools: [{ type: "function", function: { name: "f" } }],
+    untrained: new Set(),
     variables: { enable_thinking: false },
   });
 });
@@ -77,7 +78,7 @@ test.each<[string, unknown, string]>([
   [
     "bad_row",
     turns(USER, { role: "assistant", content: 5 }),
-    "messages[1].content: expected string, came a number 5",
+    "messages[1].content: expected text, or a list of parts, came a number 5",
   ],
   ["bad_row", turns({ role: "user" }), "messages[0].content: expected text, came nothing"],
   ["bad_row", turns({ role: "user", content: null }), "messages[0].content: expected text, came null"],
@@ -94,7 +95,7 @@ test.each<[string, unknown, string]>([
   [
     "bad_row",
     turns(USER, { role: "assistant", tool_calls: [{ function: { name: "f", arguments: "not json" } }] }),
-    'messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one, came a string "not json"',
+    "messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one (the text is not JSON: ",
   ],
   ["bad_row", { ...(turns(USER) as object), tools: "{}" }, "tools: expected a list of tools"],
   ["bad_row", { input_ids: [] }, "input_ids: expected array to have >=1 items"],

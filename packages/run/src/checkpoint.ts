@@ -53,7 +53,10 @@ export interface NewCheckpoint extends Pick<Manifest, "step" | "identity" | "acc
 const checkpointName = /^checkpoint-(\d+)$/;
 const leftoverName = /\.(?:partial|trash)-[0-9a-f]{12}$/;
 
-/** Writes checkpoint-<step> into `runDir`, in place of one with that name. Throws UserError `disk_full`, `cannot_write`; earlier checkpoints are untouched. */
+/**
+ * Writes checkpoint-<step> into `runDir`, in place of one with that name. Throws UserError
+ * `disk_full`, `cannot_write`; earlier checkpoints are untouched.
+ */
 export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint): Promise<Checkpoint> {
   const { step, identity, accepted, parents, bytes, write } = checkpoint;
   const dir = join(runDir, `checkpoint-${step}`);
@@ -70,7 +73,9 @@ export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint)
     return { dir, manifest };
   } catch (cause) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined); // the first error is the one to tell
-    throw asCannotWrite(dir, cause);
+    // What was refused inside has a name that is gone by now: the checkpoint's is the one to tell.
+    const refused = cause instanceof UserError && cause.code === "cannot_write" ? cause.cause : cause;
+    throw asCannotWrite(dir, refused);
   }
 }
 

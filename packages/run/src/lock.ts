@@ -63,8 +63,13 @@ export async function lockRun(dir: string): Promise<RunLock> {
   }
   return {
     release: async () => {
-      const holder = await readHolder(path);
-      if (typeof holder === "object" && holder.token === own.token) await rm(path, { force: true });
+      try {
+        const holder = await readHolder(path);
+        if (typeof holder === "object" && holder.token === own.token) await rm(path, { force: true });
+      } catch {
+        // What stays when the disk refuses is the lock of a process that is about to be gone, which holds nothing; and the error that
+        // ended the run is the one to tell.
+      }
     },
   };
 }

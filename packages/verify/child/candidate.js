@@ -1,0 +1,84 @@
+// The candidate's side in JavaScript: holds its program, calls what the tests ask for. Follows plain.js; the host gives
+// `evaluate(source, name)`, which runs a script in the global scope and returns its value.
+
+const objects = [];
+const module_ = { exports: {} };
+
+function refer(value) {
+  let number = objects.indexOf(value);
+  if (number < 0) number = objects.push(value) - 1;
+  const kind = typeof value === "function" ? "callable" : "object";
+  return ["o", number, kind, String(value?.constructor?.name ?? "object"), true];
+}
+
+function raised(error) {
+  const stack = String(error?.stack ?? "");
+  const line = /candidate\.js:(\d+)/.exec(stack);
+  return {
+    raised: String(error?.name ?? "Error"),
+    text: String(error?.message === undefined ? error : `${error.name}: ${error.message}`).slice(0, 2000),
+    message: String(error?.message ?? error).slice(0, 2000),
+    line: line ? Number(line[1]) : null,
+    module: typeof error?.module === "string" ? error.module : null,
+  };
+}
+
+function lookUp(name) {
+  let value;
+  const [head, ...rest] = name.split(".");
+  try {
+    value = evaluate(`typeof ${head} === "undefined" ? undefined : ${head}`, "lookup.js");
+  } catch {
+    value = undefined; // A name in its temporal dead zone: the program ended before it.
+  }
+  if (value === undefined) value = module_.exports?.[head] ?? module_.exports?.default?.[head];
+  if (value === undefined && module_.exports?.name === head) value = module_.exports;
+  for (const part of rest) {
+    const owner = typeof value === "function" && value.prototype?.[part] ? new value() : value;
+    value = owner[part].bind(owner);
+  }
+  return value === undefined ? null : { value: new Encoder([], refer).encode(value) };
+}
+
+function respond(request) {
+  if (request.op === "load") {
+    globalThis.module = module_;
+    globalThis.exports = module_.exports;
+    evaluate(request.source, "candidate.js");
+    return {};
+  }
+  if (request.op === "names")
+    return { names: Object.fromEntries(request.names.map((name) => [name, lookUp(name)])) };
+  if (request.op === "beside") {
+    evaluate(request.tests, "tests.js");
+    return { nonce: request.nonce, outcome: "pass" };
+  }
+  const decoder = new Decoder([], (number) => objects[number]);
+  const target = decoder.decode(request.on);
+  const args = decoder.decode(request.args);
+  const answer = (value, promise) => {
+    if (request.only)
+      return { value: new Encoder([], refer).encode(request.only === "result" ? value : args) };
+    const encoder = new Encoder(decoder.known.slice(1), refer); // The first is the argument list itself.
+    return { value: encoder.encode(value), changes: encoder.changes(), promise };
+  };
+  const value = target(...args);
+  return typeof value?.then === "function"
+    ? value.then((settled) => answer(settled, true))
+    : answer(value, false);
+}
+
+const stringify = JSON.stringify;
+
+/** One request, one response; both JSON texts. The response may be a promise of one. */
+function handle(line) {
+  let response;
+  try {
+    response = respond(JSON.parse(line));
+  } catch (error) {
+    response = raised(error);
+  }
+  if (typeof response.then === "function")
+    return response.then(stringify, (error) => stringify(raised(error)));
+  return stringify(response);
+}

@@ -1,0 +1,153 @@
+"""The candidate's side: holds its program, calls what the tests ask for, says what came. Follows plain.py.
+
+Nothing here is secret and nothing here decides: whatever the candidate does to this interpreter, it can only change its
+own answers. The one exception is `beside`, for tests that need the candidate's objects; its verdict is not sealed.
+"""
+import builtins
+import operator
+import sys
+import types
+
+pristine = dict(builtins.__dict__)
+source_name = "<candidate>"
+module = types.ModuleType("candidate")
+objects = []
+numbers = {}
+
+operations = {
+    "call": lambda target, *args, **kwargs: target(*args, **kwargs),
+    "getattr": getattr,
+    "setattr": setattr,
+    "len": len,
+    "iter": iter,
+    "next": next,
+    "str": str,
+    "repr": repr,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "format": format,
+}
+for name in "getitem setitem delitem contains add sub mul truediv floordiv mod pow neg pos abs index".split():
+    operations[name] = getattr(operator, name)
+
+
+def refer(value):
+    """An object that stays here: the other side gets its number."""
+    if id(value) not in numbers:
+        numbers[id(value)] = len(objects)
+        objects.append(value)
+    kind = "object"
+    if isinstance(value, type):
+        kind = "exception" if issubclass(value, BaseException) else "class"
+    elif callable(value):
+        kind = "callable"
+    try:
+        true = bool(value)
+    except Exception:
+        true = True
+    name = value.__name__ if isinstance(value, type) else type(value).__name__
+    return ["o", numbers[id(value)], kind, str(name), true]
+
+
+def raised(error):
+    import traceback  # Only here: it costs a quarter of the interpreter's start.
+    kinds = [kind.__name__ for kind in type(error).__mro__ if pristine.get(kind.__name__) is kind]
+    try:
+        arguments = Encoder().encode(tuple(error.args))
+    except Exception:
+        arguments = None
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source_name]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    return {
+        "raised": type(error).__name__,
+        "kinds": kinds,
+        "number": numbers.get(id(type(error))),
+        "args": arguments,
+        "text": "".join(traceback.format_exception_only(type(error), error)).strip()[-2000:],
+        "line": line if type(line) is int else None,
+        "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+    }
+
+
+def load(source):
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["candidate"] = module
+    exec(compile(source, source_name, "exec", dont_inherit=True), module.__dict__)
+
+
+def run_program(source):
+    """A whole program, as python3 would run it: its exit code, and what it raised."""
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    response = {"exit": 0}
+    try:
+        exec(compile(source, source_name, "exec", dont_inherit=True), main.__dict__)
+    except SystemExit as end:
+        response = {"exit": end.code if type(end.code) is int else 0 if end.code is None else 1}
+    except BaseException as error:
+        response = {"exit": 1, **raised(error)}
+    try:
+        sys.stdout.flush()
+    except Exception:
+        pass
+    return response
+
+
+def look_up(name):
+    """A global by its name, or a method by the path `Class.method`: of an instance made without arguments."""
+    if name.split(".")[0] not in module.__dict__:
+        return None
+    value = module.__dict__[name.split(".")[0]]
+    for part in name.split(".")[1:]:
+        value = getattr(value() if isinstance(value, type) else value, part)
+    if isinstance(value, types.ModuleType):
+        return {"module": value.__name__}
+    # What the program imported from the standard library is imported there too, not asked for here.
+    home = getattr(value, "__module__", None)
+    if isinstance(home, str) and home.split(".")[0] in sys.stdlib_module_names and home != "__main__":
+        if getattr(sys.modules.get(home), getattr(value, "__name__", ""), None) is value:
+            return {"module": home, "attribute": value.__name__}
+    return {"value": Encoder(refer=refer).encode(value)}
+
+
+def operate(request):
+    decoder = Decoder(resolve=lambda number, *_: objects[number])
+    target = decoder.decode(request["on"])
+    args = decoder.decode(request["args"])
+    kwargs = decoder.decode(request["kwargs"])
+    value = operations[request["do"]](target, *args, **kwargs)
+    if request.get("only"):
+        # Asked from outside any interpreter: the result, or the arguments as they are now, on their own.
+        return {"value": Encoder(refer=refer).encode(value if request["only"] == "result" else args)}
+    encoder = Encoder(decoder.known, refer)
+    return {"value": encoder.encode(value), "changes": encoder.changes()}
+
+
+def beside(request):
+    """Runs the tests in the candidate's own interpreter: only where they cannot do without its objects."""
+    namespace = dict(module.__dict__)
+    namespace["__builtins__"] = pristine
+    result = run_here(request, namespace)
+    return {"nonce": request["nonce"], **result}
+
+
+def handle(line):
+    """One request, one response; both JSON texts."""
+    request = json.loads(line)
+    try:
+        if request["op"] == "load":
+            load(request["source"])
+            response = {}
+        elif request["op"] == "program":
+            response = run_program(request["source"])
+        elif request["op"] == "names":
+            response = {"names": {name: look_up(name) for name in request["names"]}}
+        elif request["op"] == "beside":
+            response = beside(request)
+        else:
+            response = operate(request)
+    except BaseException as error:
+        response = raised(error)
+    return json.dumps(response)

@@ -1,0 +1,32 @@
+/** Tasks from the rows of public benchmarks, as their files spell them (recipe: EvalPlus and MBPP's own harnesses). */
+import type { AssertsTask } from "./task.js";
+
+export interface HumanEvalRow {
+  readonly prompt: string;
+  readonly entry_point: string;
+  readonly test: string;
+}
+
+/** Its candidate is completePython(prompt, answer, entry_point). */
+export function humanEvalTask({ prompt, entry_point, test }: HumanEvalRow): AssertsTask {
+  return {
+    mode: "asserts",
+    language: "python",
+    tests: `${test}\ncheck(${entry_point})\n`,
+    preamble: prompt,
+    entryPoint: entry_point,
+  };
+}
+
+export interface MbppRow {
+  readonly test_list: readonly string[];
+  /** The sanitized half. */
+  readonly test_imports?: readonly string[];
+  /** The full set. */
+  readonly test_setup_code?: string;
+}
+
+export function mbppTask({ test_list, test_imports = [], test_setup_code = "" }: MbppRow): AssertsTask {
+  const tests = [...test_imports, test_setup_code, ...test_list].filter((text) => text !== "").join("\n");
+  return { mode: "asserts", language: "python", tests };
+}

@@ -1,0 +1,67 @@
+/** Grades under bubblewrap: every mode, every language whose tool is here. */
+import type { Verdict } from "../verdict.js";
+import { gradeAsserts } from "./asserts.js";
+import { gradeBeside, testsRunBeside } from "./asserts-beside.js";
+import type { Layout } from "./bubblewrap.js";
+import { gradeCalls } from "./calls.js";
+import { crash } from "./code-verdict.js";
+import { type Interpreter, openNative, type Role } from "./interpreter.js";
+import type { Limits } from "./limits.js";
+import { gradeQuery } from "./query.js";
+import { prepareProgram } from "./run-program.js";
+import { gradeStdio } from "./stdio.js";
+import type { CodeTask, GradeOptions } from "./task.js";
+import { NotTranspiled, toCommonJs } from "./transpile.js";
+
+/** Native programs meet no module, thread or call that only a route lacks. */
+const nothing = (): undefined => undefined;
+
+export async function gradeNative(
+  task: CodeTask,
+  source: string,
+  layout: Layout,
+  limits: Limits,
+  options: GradeOptions,
+): Promise<Verdict> {
+  const { signal, objects = "allow" } = options;
+  const opened: Interpreter[] = [];
+  const open = async (language: "python" | "javascript", role: Role): Promise<Interpreter> => {
+    // Tests count towards nobody's limits; theirs only catch tests that never end.
+    const within =
+      role === "candidate"
+        ? limits
+        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+    const interpreter = await openNative(language, role, layout, within, signal);
+    opened.push(interpreter);
+    return interpreter;
+  };
+  try {
+    if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
+    if (task.mode === "stdio") {
+      const prepared = await prepareProgram(task.language, source, layout, limits, signal);
+      return await gradeStdio(task, prepared, limits, (language) => open(language, "candidate"));
+    }
+    if (task.mode === "asserts" && testsRunBeside(task.language)) {
+      return await gradeBeside({ ...task, language: task.language }, source, layout, limits, signal);
+    }
+    const language = task.language === "python" ? "python" : "javascript";
+    const code =
+      task.language === "python"
+        ? source
+        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    if (task.mode === "calls") {
+      return await gradeCalls(task, code, await open(language, "candidate"), limits, nothing, (other) =>
+        open(other, "candidate"),
+      );
+    }
+    const [candidate, tests] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
+    const text = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;
+    return await gradeAsserts({ ...task, tests: text }, code, { candidate, tests }, limits, objects, nothing);
+  } catch (error) {
+    if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
+    throw error;
+  } finally {
+    for (const interpreter of opened) interpreter.stop("done");
+    await Promise.all(opened.map(({ exit }) => exit));
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Watches what the kernel's own limits leave open: RLIMIT_CPU and RLIMIT_AS count one process, not its children, and
+ * shared memory counts nowhere. Reads /proc from outside the sandbox, where the candidate cannot lie about it.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface Usage {
+  readonly cpuSeconds: number;
+  readonly memoryBytes: number;
+  readonly processes: number;
+}
+
+// USER_HZ and the page size as every Linux that Node runs on reports them to user space (ARM may have 64 KiB pages:
+// then memory is read from VmRSS, which is in kB).
+const ticksPerSecond = 100;
+
+/** CPU time and resident memory of a process and all below it; undefined when it is gone or /proc is not there. */
+export function usageOf(pid: number): Usage | undefined {
+  let cpuTicks = 0;
+  let memoryBytes = 0;
+  let processes = 0;
+  const queue = [pid];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const stat = read(`/proc/${next}/stat`);
+    if (stat === undefined) continue;
+    processes++;
+    // After the command's closing parenthesis: state is field 3, utime..cstime are fields 14 to 17.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    for (let i = 11; i <= 14; i++) cpuTicks += Number(fields[i]);
+    const status = read(`/proc/${next}/status`) ?? "";
+    memoryBytes += 1024 * (kilobytes(status, "RssAnon") + kilobytes(status, "RssShmem"));
+    queue.push(...childrenOf(next));
+  }
+  return processes === 0 ? undefined : { cpuSeconds: cpuTicks / ticksPerSecond, memoryBytes, processes };
+}
+
+function childrenOf(pid: number): number[] {
+  let tasks: string[];
+  try {
+    tasks = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // It ended in between.
+  }
+  return tasks.flatMap((task) =>
+    (read(`/proc/${pid}/task/${task}/children`) ?? "").split(" ").filter(Boolean).map(Number),
+  );
+}
+
+function kilobytes(status: string, key: string): number {
+  const at = status.indexOf(`${key}:`);
+  return at < 0 ? 0 : Number.parseInt(status.slice(at + key.length + 1), 10);
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return undefined; // It ended in between, or this is no Linux.
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Python text as top-level statements, without running Python: which lines of an answer are a program, and what of a
+ * program a function needs. Parsed by @lezer/python, which always gives a tree and marks what is no Python.
+ */
+import { parser } from "@lezer/python";
+
+type SyntaxNode = ReturnType<typeof parser.parse>["topNode"];
+
+export interface TopLevel {
+  readonly kind: "import" | "function" | "class" | "assignment" | "other";
+  /** What it defines, for all kinds but `other`. */
+  readonly names: readonly string[];
+  /** Every name that occurs in it, attributes too. */
+  readonly uses: ReadonlySet<string>;
+  readonly returns: boolean;
+  readonly text: string;
+}
+
+/** Beyond this an answer is no solution, and the search for its code would take long. */
+const maxLines = 5_000;
+
+export function topLevelStatements(source: string): readonly TopLevel[] {
+  return children(parser.parse(source).topNode)
+    .filter((node) => node.name !== "Comment")
+    .map((node) => topLevelOf(node, source));
+}
+
+function topLevelOf(node: SyntaxNode, source: string): TopLevel {
+  const uses = new Set<string>();
+  let returns = false;
+  walk(node, (inner) => {
+    if (inner.name === "VariableName" || inner.name === "PropertyName")
+      uses.add(source.slice(inner.from, inner.to));
+    if (
+      inner.name === "ReturnStatement" ||
+      inner.name === "YieldStatement" ||
+      inner.name === "YieldExpression"
+    )
+      returns = true;
+  });
+  const inner =
+    node.name === "DecoratedStatement"
+      ? (children(node).find(({ name }) => name.endsWith("Definition")) ?? node)
+      : node;
+  const text = source.slice(node.from, node.to).trimEnd();
+  const named = (kind: TopLevel["kind"], names: readonly string[]): TopLevel => ({
+    kind,
+    names,
+    uses,
+    returns,
+    text,
+  });
+  switch (inner.name) {
+    case "ImportStatement":
+      return named("import", importedNames(inner, source));
+    case "FunctionDefinition":
+    case "ClassDefinition": {
+      const name = children(inner).find((child) => child.name === "VariableName");
+      const kind = inner.name === "ClassDefinition" ? "class" : "function";
+      return named(kind, name ? [source.slice(name.from, name.to)] : []);
+    }
+    case "AssignStatement": {
+      const assigned: string[] = [];
+      for (const child of children(inner)) {
+        if (child.name === "AssignOp") break;
+        walk(child, (target) => {
+          if (target.name === "VariableName") assigned.push(source.slice(target.from, target.to));
+        });
+      }
+      return named("assignment", assigned);
+    }
+    default:
+      return named("other", []);
+  }
+}
+
+/** The name each import binds: the last of `a as b`, the first of `a.b`. */
+function importedNames(node: SyntaxNode, source: string): string[] {
+  const text = source.slice(node.from, node.to).replace(/[()]/g, " ");
+  const list = /\bimport\s+([\s\S]*)$/.exec(text)?.[1] ?? "";
+  return list
+    .split(",")
+    .map((part) =>
+      part
+        .trim()
+        .split(/\s+as\s+/)
+        .at(-1)!
+        .split(".")[0]!
+        .trim(),
+    )
+    .filter(Boolean);
+}
+
+export function isPython(source: string): boolean {
+  let valid = true;
+  walk(parser.parse(source).topNode, (node) => {
+    // `print x` is Python 2, and also how people write English.
+    if (node.type.isError || node.name === "PrintStatement") valid = false;
+  });
+  return valid;
+}
+
+/**
+ * The longest run of lines that is Python, by lines that are not blank. A text is Python if each of its top-level
+ * statements is, so one pass over the statements finds it; a line that begins none ends the run.
+ */
+export function longestPython(text: string): string {
+  const lines = text.split("\n").slice(0, maxLines);
+  let best = { size: 0, from: 0, to: 0 };
+  let run = { size: 0, from: 0, to: 0 };
+  for (let i = 0; i < lines.length; ) {
+    if (lines[i]!.trim() === "") {
+      i++;
+      continue;
+    }
+    const end = statementEnd(lines, i);
+    if (end === undefined) {
+      i++;
+      run = { size: 0, from: i, to: i };
+      continue;
+    }
+    const size = lines.slice(i, end).filter((line) => line.trim() !== "").length;
+    run = { size: run.size + size, from: run.size === 0 ? i : run.from, to: end };
+    if (run.size > best.size) best = run;
+    i = end;
+  }
+  return lines.slice(best.from, best.to).join("\n").trimEnd();
+}
+
+// Lines that go on with a statement that began at the margin.
+const continues = /^(?:\s|[)\]}]|(?:elif|else|except|finally)\b)/;
+
+/** Where the statement that begins on this line ends; undefined if none begins here. */
+function statementEnd(lines: readonly string[], start: number): number | undefined {
+  if (/^\s/.test(lines[start]!)) return undefined;
+  let end = start + 1;
+  // A decorator belongs to what follows it; a string or bracket that is open takes what follows it too.
+  const open = (): boolean => /^@/.test(lines[end - 1]!) || isOpen(lines.slice(start, end).join("\n"));
+  while (end < lines.length) {
+    const line = lines[end]!;
+    if (line.trim() !== "" && !continues.test(line) && !open()) break;
+    if (end - start > maxLines) return undefined;
+    end++;
+  }
+  while (end > start + 1 && lines[end - 1]!.trim() === "") end--;
+  if (isPython(lines.slice(start, end).join("\n"))) return end;
+  // A block cut off by prose that is indented, or by the end of the answer: as much of it as stands.
+  for (let shorter = end - 1; shorter > start && end - shorter < 200; shorter--) {
+    if (lines[shorter - 1]!.trim() !== "" && isPython(lines.slice(start, shorter).join("\n"))) return shorter;
+  }
+  return undefined;
+}
+
+/** Whether a text ends within brackets or a long string. */
+function isOpen(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    if (c === "#") {
+      const end = text.indexOf("\n", i);
+      if (end < 0) break;
+      i = end;
+    } else if (c === '"' || c === "'") {
+      const long = text.startsWith(c.repeat(3), i);
+      const quote = long ? c.repeat(3) : c;
+      let at = i + quote.length;
+      while (at < text.length && !text.startsWith(quote, at) && (long || text[at] !== "\n"))
+        at += text[at] === "\\" ? 2 : 1;
+      if (at >= text.length) return long;
+      i = at + quote.length - 1;
+    } else if ("([{".includes(c)) depth++;
+    else if (")]}".includes(c)) depth--;
+  }
+  return depth > 0;
+}
+
+/**
+ * Imports and definitions; with an entry point, only what it reaches. The first definition of a name counts, as in
+ * EvalPlus's sanitizer, whose purpose this serves: an answer may go on with second tries and tests.
+ * Without one, functions that return nothing are tests, not answers.
+ */
+export function keepReachable(source: string, entryPoint?: string): string {
+  const statements = topLevelStatements(source);
+  const defined = new Map<string, TopLevel>();
+  const definitions: TopLevel[] = [];
+  for (const statement of statements) {
+    if (!["function", "class", "assignment"].includes(statement.kind)) continue;
+    if (statement.names.length === 0 || statement.names.some((name) => defined.has(name))) continue;
+    if (entryPoint === undefined && statement.kind === "function" && !statement.returns) continue;
+    for (const name of statement.names) defined.set(name, statement);
+    definitions.push(statement);
+  }
+  let kept = definitions;
+  if (entryPoint !== undefined) {
+    const reached = new Set<TopLevel>();
+    const queue = [entryPoint];
+    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+      const statement = defined.get(name);
+      if (statement === undefined || reached.has(statement)) continue;
+      reached.add(statement);
+      queue.push(...statement.uses);
+    }
+    kept = definitions.filter((statement) => reached.has(statement));
+  }
+  return [...statements.filter(({ kind }) => kind === "import"), ...kept].map(({ text }) => text).join("\n");
+}
+
+function children(node: SyntaxNode): SyntaxNode[] {
+  const found: SyntaxNode[] = [];
+  for (let child = node.firstChild; child !== null; child = child.nextSibling) found.push(child);
+  return found;
+}
+
+function walk(node: SyntaxNode, visit: (node: SyntaxNode) => void): void {
+  const cursor = node.cursor();
+  const { to } = node;
+  do {
+    if (cursor.from > to || (cursor.from === to && cursor.from !== node.from)) break;
+    visit(cursor.node);
+  } while (cursor.next());
+}

@@ -1,0 +1,55 @@
+/**
+ * TypeScript and ES modules to CommonJS, by sucrase: types are taken away, not checked. It reads hostile text, so it works
+ * in a thread that can be ended, never in the event loop.
+ */
+import { Worker } from "node:worker_threads";
+import { ownFile } from "./packages.js";
+
+/** The candidate's text is no program of its language. */
+export class NotTranspiled extends Error {
+  override readonly name = "NotTranspiled";
+}
+
+interface Answer {
+  readonly code?: string;
+  readonly error?: string;
+}
+
+let worker: Worker | undefined;
+let queue: Promise<unknown> = Promise.resolve();
+
+const moduleSyntax = /^\s*(?:import\b(?!\s*\()|export\b)/m;
+
+export function toCommonJs(source: string, language: "javascript" | "typescript"): Promise<string> {
+  if (language === "javascript" && !moduleSyntax.test(source)) return Promise.resolve(source);
+  const turn = queue.then(() => transpile(source, language));
+  queue = turn.catch(() => {});
+  return turn;
+}
+
+const patienceMs = 10_000;
+
+function transpile(source: string, language: string): Promise<string> {
+  worker ??= new Worker(ownFile("child", "transpile.mjs"));
+  const mine = worker;
+  mine.ref();
+  return new Promise((resolve, reject) => {
+    const finish = (act: () => void): void => {
+      clearTimeout(timer);
+      mine.removeAllListeners();
+      mine.unref();
+      act();
+    };
+    const replace = (why: string): void => {
+      worker = undefined;
+      void mine.terminate();
+      finish(() => reject(new NotTranspiled(why)));
+    };
+    const timer = setTimeout(() => replace(`not read within ${patienceMs / 1000} s`), patienceMs);
+    mine.once("message", ({ code, error }: Answer) => {
+      finish(() => (code === undefined ? reject(new NotTranspiled(error)) : resolve(code)));
+    });
+    mine.once("error", (error) => replace(String(error)));
+    mine.postMessage({ source, language });
+  });
+}
