@@ -137,7 +137,6 @@ export const command = defineCommand({
       const result = await gradeFile({
         data: data!,
         verifiers,
-        concurrency,
         ...(file !== undefined && { output: file }),
         settings: identityOf(given, own),
         signal: stopping.signal,

@@ -15,8 +15,8 @@ import type { Row } from "./verifier.js";
 
 export interface GradeFileOptions {
   readonly data: string;
+  /** Their concurrency is that of the grading. After an error, close them: what still waits then ends. */
   readonly verifiers: Verifiers;
-  readonly concurrency: number;
   /** A new file for rows and verdicts, and beside it OUTPUT.progress with the journal; without it nothing is kept. */
   readonly output?: string;
   /** What else decides the verdicts: a journal made with other settings is refused. */
@@ -243,13 +243,6 @@ async function openPartial(output: string): Promise<PartialFile> {
   };
 }
 
-const notGraded: GradedResponse = {
-  outcome: "infrastructure-error",
-  evidence: "Not graded: cancelled.",
-  verifier: "none",
-  seconds: 0,
-};
-
 interface Waiting {
   readonly row: Row;
   readonly line: number;
@@ -263,7 +256,7 @@ async function gradeRows(
   journal: Journal | undefined,
   partial: PartialFile | undefined,
 ): Promise<FileGrading> {
-  const { data, verifiers, concurrency, onRow, onGraded, signal } = options;
+  const { data, verifiers, onRow, onGraded, signal } = options;
   const { rows, responses: total, unfit, names } = scanned;
   await options.onStart?.({
     rows,
@@ -273,18 +266,13 @@ async function gradeRows(
     alreadyGraded: Math.max(0, (journal?.size ?? 1) - 1),
   });
   const report = createReport();
-  const slots = createSlots(concurrency);
   let [done, fromJournal] = [0, 0];
-  /** An error ends the run: what still waits for its turn need not be graded. */
-  let isBroken = false;
   const gradeOne = async (row: Row, text: string, key: string): Promise<GradedResponse> => {
     const known = journal?.get(key) as GradedResponse | undefined;
     let graded = known;
     if (known !== undefined) fromJournal++;
     else {
-      graded = await slots.run(async () =>
-        isBroken || signal?.aborted ? notGraded : verifiers.grade(text, row),
-      );
+      graded = await verifiers.grade(text, row);
       if (signal?.aborted && graded.outcome === "infrastructure-error") return graded;
       // Recorded in its own time: the next response need not wait for the disk.
       if (graded.outcome !== "infrastructure-error" && journal !== undefined)
@@ -308,47 +296,20 @@ async function gradeRows(
   const onEnd = (end: string): void => {
     digest = end;
   };
-  let failed: unknown;
-  try {
-    for await (const { line, value } of readJsonl(data, { onEnd })) {
-      if (signal?.aborted) break;
-      const row = value as Row;
-      const responses = responsesOf(row) as Responses;
-      const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(row, text, `${line}.${i}`)));
-      // Looked at in order, later; until then a failure is nobody's.
-      verdicts.catch(() => undefined);
-      waiting.push({ row, line, responses, verdicts });
-      if (waiting.length >= WINDOW) await settle();
-    }
-    while (waiting.length > 0) await settle();
-  } catch (error) {
-    failed = error;
-    isBroken = true;
-    await Promise.allSettled(waiting.map(({ verdicts }) => verdicts));
+  for await (const { line, value } of readJsonl(data, { onEnd })) {
+    if (signal?.aborted) break;
+    const row = value as Row;
+    const responses = responsesOf(row) as Responses;
+    const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(row, text, `${line}.${i}`)));
+    // Looked at in order, later; until then a failure is nobody's.
+    verdicts.catch(() => undefined);
+    waiting.push({ row, line, responses, verdicts });
+    if (waiting.length >= WINDOW) await settle();
   }
-  if (failed !== undefined) throw failed;
+  while (waiting.length > 0) await settle();
   if (!signal?.aborted && digest !== scanned.digest) {
     throw new UserError("changed_file", `${data} changed while it was graded: start again.`);
   }
   const end = signal?.aborted ? "stopped" : "complete";
   return { ...report.report(), rows, unfit, fromJournal, end };
-}
-
-/** At most so many at once, in the order they came. */
-function createSlots(count: number): { run<T>(work: () => Promise<T>): Promise<T> } {
-  const queue: (() => void)[] = [];
-  let free = count;
-  return {
-    run: async (work) => {
-      if (free > 0) free--;
-      else await new Promise<void>((resolve) => queue.push(resolve));
-      try {
-        return await work();
-      } finally {
-        const next = queue.shift();
-        if (next === undefined) free++;
-        else next();
-      }
-    },
-  };
 }

@@ -13,6 +13,7 @@ import { codeVerifiers } from "./code-verifier.js";
 import { type Detected, type Detection, detectVerifier as detect } from "./detect.js";
 import { instructionVerifiers } from "./instruction-verifiers.js";
 import { responsesOf } from "./responses.js";
+import { createSlots } from "./slots.js";
 import {
   type Row,
   rowFault,
@@ -93,6 +94,9 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       `There is no verifier ${JSON.stringify(forced)}. Known verifiers: ${verifierNames.join(", ")}; or the path of a module of your own, such as ./my-verifier.mjs.`,
     );
   }
+  const closing = new AbortController();
+  const ended = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
+  const slots = createSlots(concurrency ?? availableParallelism());
   let grader: AnswerGrader | undefined;
   const tools: Tools = {
     // Processes start with the first answer.
@@ -103,7 +107,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
     sandbox: {
       objects: unsealed === "refuse" ? "refuse" : "allow",
       ...(route !== undefined && { route }),
-      ...(signal !== undefined && { signal }),
+      signal: ended,
     },
   };
 
@@ -138,18 +142,21 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
     return { name, grade: (response) => definition.grade(response, needs.data, settings, tools) };
   }
 
-  async function gradeWith(prepared: ReturnType<typeof prepare>, response: string): Promise<GradedResponse> {
-    const started = performance.now();
-    const verdict =
-      "problem" in prepared
-        ? rowFault(prepared.problem)
-        : await withRetries(() => prepared.grade(response), signal);
-    const seconds = Number(((performance.now() - started) / 1000).toFixed(4));
-    return { ...verdict, verifier: prepared.name, seconds };
+  function gradeWith(prepared: ReturnType<typeof prepare>, response: string): Promise<GradedResponse> {
+    return slots.run(async () => {
+      const started = performance.now();
+      const verdict =
+        "problem" in prepared
+          ? rowFault(prepared.problem)
+          : await withRetries(() => prepared.grade(response), ended);
+      const seconds = Number(((performance.now() - started) / 1000).toFixed(4));
+      return { ...verdict, verifier: prepared.name, seconds };
+    });
   }
 
   const close = async (): Promise<void> => {
     // Processes that nobody waits for do not keep ours alive until they are gone.
+    closing.abort();
     const alive = setInterval(() => undefined, 1000);
     try {
       await grader?.close();
@@ -203,8 +210,9 @@ function settingsOf({ settings }: Detection, row: Row): unknown {
   return { ...(typeof column === "object" && column !== null && column), ...settings };
 }
 
-async function withRetries(grade: () => Promise<Verdict>, signal: AbortSignal | undefined): Promise<Verdict> {
+async function withRetries(grade: () => Promise<Verdict>, signal: AbortSignal): Promise<Verdict> {
   for (let attempt = 0; ; attempt++) {
+    if (signal.aborted) return { outcome: "infrastructure-error", evidence: "Not graded: cancelled." };
     let verdict: Verdict;
     try {
       verdict = await grade();
@@ -212,7 +220,7 @@ async function withRetries(grade: () => Promise<Verdict>, signal: AbortSignal | 
       const said = error instanceof Error ? (error.stack ?? error.message) : String(error);
       verdict = { outcome: "infrastructure-error", evidence: `Not graded: the verifier failed: ${said}` };
     }
-    if (verdict.outcome !== "infrastructure-error" || attempt >= RETRIES || signal?.aborted) return verdict;
+    if (verdict.outcome !== "infrastructure-error" || attempt >= RETRIES) return verdict;
     if (isSettled(verdict)) return verdict;
   }
 }
