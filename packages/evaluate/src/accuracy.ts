@@ -13,11 +13,16 @@ export interface Accuracy {
 
 /** Of `total` at least 1. */
 export function wilson(correct: number, total: number): Accuracy {
-  const z = 1.959964;
   const share = correct / total;
+  const stderr = total > 1 ? Math.sqrt((share * (1 - share)) / (total - 1)) : null;
+  return { correct, total, share, ...wilsonShare(share, total), stderr };
+}
+
+/** The interval of a share of `total` trials, which need be no whole number. */
+export function wilsonShare(share: number, total: number): { readonly low: number; readonly high: number } {
+  const z = 1.959964;
   const middle = (share + (z * z) / (2 * total)) / (1 + (z * z) / total);
   const half =
     (z * Math.sqrt((share * (1 - share)) / total + (z * z) / (4 * total * total))) / (1 + (z * z) / total);
-  const stderr = total > 1 ? Math.sqrt((share * (1 - share)) / (total - 1)) : null;
-  return { correct, total, share, low: Math.max(0, middle - half), high: Math.min(1, middle + half), stderr };
+  return { low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
 }

@@ -1,16 +1,37 @@
 // What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
 import { z } from "zod";
 import { extractions } from "./extract.js";
+import { taskNames } from "./tasks.js";
 
 export const evaluateConfig = z
   .strictObject({
     model_name_or_path: z.string().describe("Hugging Face folder of the model"),
     data: z.string().describe("questions, JSONL: question, prompt or messages, and answer"),
-    task: z.string().min(1).optional().describe("name in tables and files (default: of the data file)"),
+    task: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(`${taskNames.join(", ")}: asks and grades their rows; else a name for tables and files`),
+    verifier: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "how responses are graded: exact_match, auto (what each row says), a verifier's name, or a module",
+      ),
     extract: z.enum(extractions).default("auto").describe("what of a response is its answer"),
     num_fewshot: z.int().nonnegative().default(0).describe("solved examples before each question"),
     fewshot_data: z.string().optional().describe("where they come from: the first rows of this file"),
     limit: z.int().positive().optional().describe("only the first so many questions"),
+    num_samples: z.int().min(1).max(10_000).default(1).describe("responses to each question"),
+    pass_at: z
+      .array(z.int().positive())
+      .optional()
+      .describe("the k of pass@k (default: 1 and num_samples), where verifiers grade"),
+    unsealed: z
+      .enum(["accept", "refuse"])
+      .default("accept")
+      .describe("verdicts of tests that had to run beside the program"),
     temperature: z.number().nonnegative().default(0).describe("0: greedy"),
     max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
     seed: z
@@ -23,6 +44,22 @@ export const evaluateConfig = z
       .string()
       .optional()
       .describe("folder for MODEL/results_<date>.json and MODEL/samples_<task>_<date>.jsonl"),
+  })
+  .superRefine(({ num_samples, temperature, pass_at: ks = [] }, context) => {
+    if (num_samples > 1 && temperature === 0) {
+      context.addIssue({
+        code: "custom",
+        path: ["num_samples"],
+        message: "greedy responses are all the same; give a temperature above 0",
+      });
+    }
+    if (ks.some((k) => k > num_samples)) {
+      context.addIssue({
+        code: "custom",
+        path: ["pass_at"],
+        message: `pass@k needs at least k responses to a question, num_samples is ${num_samples}`,
+      });
+    }
   })
   .superRefine(({ num_fewshot, fewshot_data }, context) => {
     if (num_fewshot > 0 && fewshot_data === undefined) {

@@ -11,7 +11,7 @@ export interface ModelResponse {
 
 /** `infrastructure-error` counts neither way; any other outcome but `pass` counts as wrong. */
 export type Grader = (
-  question: Pick<Question, "answer">,
+  question: Pick<Question, "answer"> & Partial<Pick<Question, "doc">>,
   response: ModelResponse,
 ) => Verdict | Promise<Verdict>;
 

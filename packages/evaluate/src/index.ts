@@ -2,7 +2,16 @@ export { type Accuracy, wilson } from "./accuracy.js";
 export { type EvaluateConfig, evaluateConfig } from "./config.js";
 export { type Extraction, extractAnswer, extractions, isExactMatch, referenceAnswer } from "./extract.js";
 export { exactMatch, type Grader, type ModelResponse } from "./grade.js";
-export { examplesFor, type Question, readQuestions } from "./questions.js";
+export {
+  type Answered,
+  exactMatchMeasure,
+  ifevalMeasure,
+  type Measure,
+  type Metric,
+  passMeasure,
+} from "./measures.js";
+export { type Majority, majorityOf, meanScore, passAtK } from "./pass-at-k.js";
+export { examplesFor, type Question, type ReadOptions, readQuestions } from "./questions.js";
 export {
   type Asked,
   type Graded,
@@ -10,7 +19,10 @@ export {
   type RespondOptions,
   renderPrompts,
   respond,
+  respondSeveral,
 } from "./respond.js";
 export { type Evaluation, makeResultFolder, resultsOf, writeResults } from "./results.js";
 export { type Score, type Summary, summarize } from "./summary.js";
 export { resultTable, settingsLine } from "./table.js";
+export { findTask, type Task, taskNames } from "./tasks.js";
+export { rowOf, verifierGrader } from "./verifier-grader.js";

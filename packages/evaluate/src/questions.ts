@@ -1,5 +1,7 @@
 // Questions with their reference answers, from a file, checked row by row.
+
 import { type ChatMessage, createRecordIds, parseSftRow, readJsonl, UserError } from "@posttrain/data";
+import type { Task } from "./tasks.js";
 
 export interface Question {
   readonly line: number;
@@ -15,31 +17,69 @@ export interface Question {
   readonly group: string | undefined;
 }
 
+export interface ReadOptions {
+  /** A benchmark whose rows are asked in its own way. */
+  readonly task?: Task | undefined;
+  /** Another verifier than exact match reads the row itself: it may have no answer column. */
+  readonly answerless?: boolean;
+}
+
 /** Reads them all. UserError naming file, line and field. */
-export async function readQuestions(path: string): Promise<readonly Question[]> {
+export async function readQuestions(path: string, options: ReadOptions = {}): Promise<readonly Question[]> {
   const recordId = createRecordIds();
   const questions: Question[] = [];
   for await (const { line, value } of readJsonl(path)) {
-    questions.push({ line, id: recordId(value), ...parseQuestion(value, path, line) });
+    const question =
+      options.task === undefined
+        ? parseQuestion(value, path, line, options.answerless)
+        : taskQuestion(options.task, value, path, line);
+    questions.push({ line, id: recordId(value), ...question });
   }
   return questions;
 }
 
-function parseQuestion(value: unknown, path: string, line: number): Omit<Question, "line" | "id"> {
+function taskQuestion(task: Task, value: unknown, path: string, line: number): Omit<Question, "line" | "id"> {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  const doc = isObject ? (value as Readonly<Record<string, unknown>>) : {};
+  const content = task.ask(doc);
+  if (content === undefined) {
+    const found = isObject ? Object.keys(doc).join(", ") || "none" : JSON.stringify(value).slice(0, 60);
+    throw new UserError(
+      "bad_question",
+      `${path}, line ${line}: a row of ${task.name} has ${task.columns.join(", ")}; its columns are ${found}. Give another task, or rename the columns.`,
+    );
+  }
+  return {
+    doc,
+    messages: [{ role: "user", content }],
+    tools: undefined,
+    answer: task.answer(doc),
+    group: task.group?.(doc),
+  };
+}
+
+function parseQuestion(
+  value: unknown,
+  path: string,
+  line: number,
+  answerless = false,
+): Omit<Question, "line" | "id"> {
   const refuse = (text: string): UserError => new UserError("bad_question", `${path}, line ${line}: ${text}`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw refuse(`expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.`);
   }
   const doc = value as Readonly<Record<string, unknown>>;
   const column = (["question", "prompt", "messages"] as const).find((name) => doc[name] != null);
-  if (column === undefined || doc["answer"] == null) {
+  if (column === undefined || (doc["answer"] == null && !answerless)) {
     const found = Object.keys(doc).join(", ") || "none";
     throw refuse(
       `a question needs question, prompt or messages, and answer; its columns are ${found}. Rename or convert the columns.`,
     );
   }
-  const { answer } = doc;
-  if ((typeof answer !== "string" || answer.trim() === "") && typeof answer !== "number") {
+  const answer = answerless ? plainAnswer(doc["answer"]) : doc["answer"];
+  if (answerless) {
+    // The verifier says what is wrong with it.
+  } else if ((typeof answer !== "string" || answer.trim() === "") && typeof answer !== "number") {
     throw refuse(`answer: expected text or a number, came ${JSON.stringify(answer).slice(0, 60)}.`);
   }
   const asked = doc[column];
@@ -63,6 +103,10 @@ function parseQuestion(value: unknown, path: string, line: number): Omit<Questio
     throw refuse("the last message is an assistant turn, so there is nothing to answer. Remove it.");
   }
   return { doc, messages: row.messages, tools: row.tools, answer: String(answer), group: groupOf(doc) };
+}
+
+function plainAnswer(answer: unknown): string {
+  return typeof answer === "string" || typeof answer === "number" ? String(answer) : "";
 }
 
 function groupOf(doc: Readonly<Record<string, unknown>>): string | undefined {

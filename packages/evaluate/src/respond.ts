@@ -18,7 +18,9 @@ import type { Grader, ModelResponse } from "./grade.js";
 import type { Question } from "./questions.js";
 
 /** What of a question is asked, and the solved examples before it. */
-export interface Asked extends Pick<Question, "messages" | "answer" | "line"> {
+export interface Asked
+  extends Pick<Question, "messages" | "answer" | "line">,
+    Partial<Pick<Question, "doc">> {
   readonly tools?: readonly unknown[] | undefined;
   readonly examples?: readonly Question[];
 }
@@ -28,8 +30,12 @@ export interface RespondOptions {
   readonly temperature: number;
   readonly maxNewTokens: number;
   readonly seed: number;
+  /** Responses to each question. Default: 1. */
+  readonly samples?: number;
   readonly maxSequences?: number;
   readonly onToken?: () => void;
+  /** Called for every response that was graded. */
+  readonly onGraded?: () => void;
 }
 
 export interface Graded extends ModelResponse {
@@ -79,14 +85,26 @@ function withExamples(
   return [...messages.slice(0, system), ...turns, ...messages.slice(system)];
 }
 
-/** Graded responses in the order of the questions. */
+/** One graded response to each question, in their order. */
 export async function respond(
+  model: Model,
+  questions: readonly Asked[],
+  prompts: Prompts,
+  grader: Grader,
+  options: RespondOptions,
+): Promise<readonly Graded[]> {
+  const samples = await respondSeveral(model, questions, prompts, grader, { ...options, samples: 1 });
+  return samples.flat();
+}
+
+/** All graded responses to each question, in their order. */
+export async function respondSeveral(
   model: Model,
   questions: readonly Asked[],
   { texts, ids, tokenizer }: Prompts,
   grader: Grader,
-  { temperature, maxNewTokens, seed, maxSequences, onToken }: RespondOptions,
-): Promise<readonly Graded[]> {
+  { temperature, maxNewTokens, seed, samples = 1, maxSequences, onToken, onGraded }: RespondOptions,
+): Promise<readonly (readonly Graded[])[]> {
   const { config, generationConfig } = model;
   const settings = { ...policySampling, temperature, stopIds: resolveStopIds(generationConfig, config) };
   const room = (prompt: Int32Array): number =>
@@ -100,17 +118,20 @@ export async function respond(
   };
   const requests = ids.map((promptIds, row) => ({
     promptIds,
-    samples: 1,
+    samples,
     row,
     visit: 0,
     settings: { ...settings, maxNewTokens: room(promptIds) },
   }));
   const sequences = await generate(model, requests, options);
-  return Promise.all(
+  const graded = await Promise.all(
     sequences.map(async ({ ids: own, finish }, i) => {
+      const question = Math.floor(i / samples);
       const text = tokenizer.decode([...own], { skipSpecialTokens: true });
-      const verdict = await grader(questions[i]!, { text, finish });
-      return { prompt: texts[i]!, text, finish, tokens: own.length, verdict };
+      const verdict = await grader(questions[question]!, { text, finish });
+      onGraded?.();
+      return { prompt: texts[question]!, text, finish, tokens: own.length, verdict };
     }),
   );
+  return questions.map((_, i) => graded.slice(i * samples, (i + 1) * samples));
 }

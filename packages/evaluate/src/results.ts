@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { asCannotWrite, writeDurably } from "@posttrain/run";
 import type { EvaluateConfig } from "./config.js";
 import { referenceAnswer } from "./extract.js";
+import type { Answered } from "./measures.js";
 import type { Question } from "./questions.js";
-import type { Graded } from "./respond.js";
 import type { Score, Summary } from "./summary.js";
 
 export interface Evaluation {
@@ -16,7 +16,9 @@ export interface Evaluation {
   readonly task: string;
   readonly version: number;
   readonly questions: readonly Question[];
-  readonly graded: readonly Graded[];
+  readonly answered: readonly Answered[];
+  /** How the answer was found: the extraction of exact match, or a verifier. */
+  readonly filter: string;
   readonly summary: Summary;
   readonly started: Date;
   readonly ended: Date;
@@ -26,7 +28,8 @@ export interface Evaluation {
 
 export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unknown>> {
   const { config, task, version, questions, summary, started, ended } = evaluation;
-  const { extract, num_fewshot: shots } = config;
+  const { num_fewshot: shots } = config;
+  const { filter } = evaluation;
   const { all, groups } = summary;
   const scores = [all, ...groups.map((group) => ({ ...group, name: `${task}_${group.name}` }))];
   const each = <T>(of: (score: Score) => T): Record<string, T> =>
@@ -35,11 +38,11 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
     results: Object.fromEntries(
       scores.map((score, i) => [
         score.name,
-        metricsOf(score, extract, i > 0 ? ` - ${groups[i - 1]!.name}` : score.name),
+        metricsOf(score, filter, i > 0 ? ` - ${groups[i - 1]!.name}` : score.name),
       ]),
     ),
     ...(groups.length > 0 && {
-      groups: { [task]: metricsOf(all, extract, task) },
+      groups: { [task]: metricsOf(all, filter, task) },
       group_subtasks: { [task]: scores.slice(1).map(({ name }) => name) },
     }),
     configs: {
@@ -47,7 +50,10 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
     },
     versions: each(() => version),
     "n-shot": each(() => shots),
-    higher_is_better: each(() => ({ exact_match: true, unended: false })),
+    higher_is_better: each(({ metrics }) => ({
+      ...Object.fromEntries(metrics.map(({ name }) => [name, true])),
+      unended: false,
+    })),
     "n-samples": each((score) => ({
       original: score.responses,
       effective: score.responses - score.ungraded,
@@ -76,12 +82,15 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
 }
 
 function metricsOf(score: Score, filter: string, alias: string): Record<string, unknown> {
-  const { exactMatch, unended } = score;
+  const { exactMatch, metrics, unended } = score;
+  const values = metrics.flatMap(({ name, value }): [string, unknown][] => [
+    [`${name},${filter}`, value?.share ?? "N/A"],
+    [`${name}_stderr,${filter}`, value?.stderr ?? "N/A"],
+    [`${name}_interval,${filter}`, value === null ? "N/A" : [value.low, value.high]],
+  ]);
   return {
     alias,
-    [`exact_match,${filter}`]: exactMatch?.share ?? "N/A",
-    [`exact_match_stderr,${filter}`]: exactMatch?.stderr ?? "N/A",
-    [`exact_match_interval,${filter}`]: exactMatch === null ? "N/A" : [exactMatch.low, exactMatch.high],
+    ...Object.fromEntries(values),
     [`unended,${filter}`]: unended.share,
     [`unended_stderr,${filter}`]: unended.stderr ?? "N/A",
     correct: exactMatch?.correct ?? 0,
@@ -91,36 +100,46 @@ function metricsOf(score: Score, filter: string, alias: string): Record<string, 
   };
 }
 
-function generationOf({
-  temperature,
-  max_new_tokens,
-  seed,
-}: EvaluateConfig): Readonly<Record<string, number>> {
-  return { temperature, max_new_tokens, seed };
+function generationOf(config: EvaluateConfig): Readonly<Record<string, number>> {
+  const { temperature, max_new_tokens, seed, num_samples } = config;
+  return { temperature, max_new_tokens, seed, ...(num_samples > 1 && { num_samples }) };
 }
 
 /** One object for each question, in their order. */
-function sampleLines({ config, questions, graded }: Evaluation): readonly object[] {
+function sampleLines({ config, questions, answered, summary, filter }: Evaluation): readonly object[] {
+  const main = summary.all.metrics[0]?.name ?? "exact_match";
   return questions.map(({ doc, answer, group }, i) => {
-    const { prompt, text, finish, verdict } = graded[i]!;
-    const extracted = verdict.details?.["extracted"];
+    const { samples, majority } = answered[i]!;
+    const { prompt, finish, verdict } = samples[0]!;
+    const outcomes = samples.map((sample) => sample.verdict.outcome);
+    const graded = outcomes.filter((outcome) => outcome !== "infrastructure-error").length;
+    const passed = outcomes.filter((outcome) => outcome === "pass").length;
     return {
       doc_id: i,
       doc,
       target: answer,
       arguments: { gen_args_0: { arg_0: prompt, arg_1: generationOf(config) } },
-      resps: [[text]],
-      filtered_resps: [typeof extracted === "string" ? extracted : ""],
-      filter: config.extract,
-      metrics: ["exact_match"],
+      resps: [samples.map(({ text }) => text)],
+      filtered_resps: samples.map((sample) => {
+        const extracted = sample.verdict.details?.["extracted"];
+        return typeof extracted === "string" ? extracted : "";
+      }),
+      filter,
+      metrics: [main],
       doc_hash: sha256(JSON.stringify(doc, null, 2)),
       prompt_hash: sha256(prompt),
       target_hash: sha256(answer),
-      exact_match: verdict.outcome === "pass" ? 1 : 0,
+      // Of what could be graded; null where nothing could.
+      [main]: samples.length === 1 ? passed : graded === 0 ? null : passed / graded,
       reference: referenceAnswer(answer),
       finish_reason: finish,
       ...(group !== undefined && { group }),
       verdict,
+      ...(samples.length > 1 && {
+        finish_reasons: samples.map((sample) => sample.finish),
+        verdicts: samples.map((sample) => sample.verdict),
+        majority: majority ?? null,
+      }),
     };
   });
 }

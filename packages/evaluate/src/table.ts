@@ -51,8 +51,8 @@ function rowsOf(
     value?.stderr == null ? "N/A" : value.stderr.toFixed(4),
     value === null ? "N/A" : `${value.low.toFixed(4)}-${value.high.toFixed(4)}`,
   ];
-  const exact = metric(true, "exact_match", "↑", score.exactMatch);
-  return whole ? [exact, metric(false, "unended", "↓", score.unended)] : [exact];
+  const rows = score.metrics.map(({ name, value }, i) => metric(i === 0, name, "↑", value));
+  return whole ? [...rows, metric(false, "unended", "↓", score.unended)] : rows;
 }
 
 function render(title: string, rows: readonly Row[]): string {

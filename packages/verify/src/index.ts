@@ -111,4 +111,4 @@ export {
   type SelfTestReport,
   selfTest,
 } from "./verifiers/self-test.js";
-export { type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";
+export { afterThinking, type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";

@@ -1,18 +1,20 @@
-// posttrain evaluate: questions from a file against a model, graded by exact match, with the table that lm-evaluation-harness prints.
+// posttrain evaluate: questions from a file against a model, graded by exact match or by verifiers, with the table that
+// lm-evaluation-harness prints.
 import { basename } from "node:path";
 import {
   type Asked,
   type EvaluateConfig,
   type Evaluation,
   evaluateConfig,
-  exactMatch,
   examplesFor,
+  findTask,
   type Graded,
   makeResultFolder,
   type Prompts,
+  type ReadOptions,
   readQuestions,
   renderPrompts,
-  respond,
+  respondSeveral,
   resultsOf,
   resultTable,
   settingsLine,
@@ -21,6 +23,8 @@ import {
 } from "@posttrain/evaluate";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
 import { defineCommand } from "../command.js";
+import { exactGrading, type Grading, openGrading } from "../evaluate-grading.js";
+import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { asUserError } from "../sampling.js";
@@ -37,6 +41,10 @@ export const command = defineCommand({
       "the problems that npm start has asked",
     ],
     [
+      "npx posttrain evaluate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data HumanEval.jsonl --task humaneval --num_samples 8 --temperature 0.8",
+      "pass@1 and pass@8 by running the programs",
+    ],
+    [
       "npx posttrain evaluate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data questions.jsonl --num_fewshot 2 --fewshot_data solved.jsonl --output_dir results",
       "two solved examples before each question, every response kept",
     ],
@@ -46,52 +54,79 @@ export const command = defineCommand({
     "The answer in a response is what --extract says: boxed (the last \\boxed{}), hash (after the last ####), answer (after the last " +
     '"Answer:" or "answer is"), last_number, whole, or auto: the first of these that is there, a number only where the reference is one. ' +
     "It is right when it is the reference, but for case, spaces, thousands separators and a trailing point. A response that never ended is " +
-    "wrong and counted apart (unended). --json prints what results_<date>.json has.",
+    "wrong and counted apart (unended). With --task or --verifier the verdicts are those of posttrain verify: answers by value, programs " +
+    "run, instructions checked; pass@k without bias over --num_samples responses, maj@k by the answer that most of them give, IFEval's four " +
+    `accuracies; what could not be graded is left out, counted, and the exit code ${exitCodes.ungraded}. --json prints what results_<date>.json has.`,
   run: async (config, context) => {
     const { model_name_or_path: dir } = config;
     const { config: model } = await openModelFolder(dir);
-    const questions = (await readQuestions(config.data)).slice(0, config.limit);
-    const asked = await withExamples(questions, config);
-    const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings);
-    const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
-    const output = createOutput(context, process.stderr);
-    const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");
-    const started = new Date();
-    const digest = await modelDigest(dir);
-    const graded = await withModel(dir, context, (opened) => {
-      output.say(`${dir}: ${describeModel(opened)}`);
-      return ask(opened, asked, prompts, config, output);
-    });
-    const summary = summarize(task, questions, graded);
-    const evaluation: Evaluation = {
-      ...{ config, task, version, questions, graded, summary, started },
-      ended: new Date(),
-      modelDigest: digest,
-    };
-    const files = folder === undefined ? undefined : await writeResults(folder, evaluation);
-    const { withoutAnswer, ungraded, unended } = summary.all;
-    output.say(
-      `${plural(questions.length, "question")}: ${plural(unended.correct, "response")} never ended (counted as wrong), ` +
-        `${count(withoutAnswer)} ended without an answer${ungraded > 0 ? `, ${count(ungraded)} could not be graded (left out)` : ""}`,
-    );
-    if (!context.json) {
-      const { extract: filter, num_fewshot: shots, temperature, max_new_tokens, seed, limit } = config;
-      const generation = { temperature, max_new_tokens, ...(temperature > 0 && { seed }) };
-      process.stdout.write(
-        `${settingsLine({ model: dir, generation, limit, shots })}\n${resultTable(summary, { version, filter, shots })}\n`,
+    const rules = findTask(config.task);
+    const isExact = (config.verifier ?? (rules === undefined ? "exact_match" : "")) === "exact_match";
+    const reading = { task: rules, answerless: !isExact };
+    const questions = (await readQuestions(config.data, reading)).slice(0, config.limit);
+    const asked = await withExamples(questions, config, reading);
+    const grading = isExact ? exactGrading(config) : await openGrading(config, rules, questions);
+    try {
+      const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings);
+      const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
+      const output = createOutput(context, process.stderr);
+      const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");
+      const started = new Date();
+      const digest = await modelDigest(dir);
+      const samples = await withModel(dir, context, (opened) => {
+        output.say(`${dir}: ${describeModel(opened)}`);
+        return ask(opened, asked, prompts, grading, config, output);
+      });
+      const answered =
+        config.num_samples > 1 ? await grading.vote(samples) : samples.map((own) => ({ samples: own }));
+      const summary = summarize(task, questions, answered, grading.measure);
+      const evaluation: Evaluation = {
+        ...{ config, task, version, questions, answered, summary, started },
+        filter: grading.filter,
+        ended: new Date(),
+        modelDigest: digest,
+      };
+      const files = folder === undefined ? undefined : await writeResults(folder, evaluation);
+      const { withoutAnswer, ungraded, unended, responses } = summary.all;
+      const several = config.num_samples > 1 ? `, ${plural(responses, "response")}` : "";
+      output.say(
+        `${plural(questions.length, "question")}${several}: ${plural(unended.correct, "response")} never ended${isExact ? " (counted as wrong)" : ""}, ` +
+          `${count(withoutAnswer)} ended without an answer${ungraded > 0 ? `, ${count(ungraded)} could not be graded (left out)` : ""}`,
       );
+      const unsealed = samples.flat().filter(({ verdict }) => verdict.details?.["sealed"] === false).length;
+      if (unsealed > 0) {
+        output.say(
+          `${plural(unsealed, "verdict")} came from tests that ran beside the program (sealed: false); --unsealed refuse leaves them out.`,
+        );
+      }
+      if (!context.json) {
+        const { num_fewshot: shots, temperature, max_new_tokens, seed, limit, num_samples } = config;
+        const generation = {
+          temperature,
+          max_new_tokens,
+          ...(temperature > 0 && { seed }),
+          ...(num_samples > 1 && { num_samples }),
+        };
+        process.stdout.write(
+          `${settingsLine({ model: dir, generation, limit, shots })}\n${resultTable(summary, { version, filter: grading.filter, shots })}\n`,
+        );
+      }
+      if (files) output.print(`\n${files.results}\n${files.samples}`);
+      output.result({ json: { ...resultsOf(evaluation), files: files ?? null } });
+      if (ungraded > 0 && !isExact) process.exitCode = exitCodes.ungraded;
+    } finally {
+      await grading.close();
     }
-    if (files) output.print(`\n${files.results}\n${files.samples}`);
-    output.result({ json: { ...resultsOf(evaluation), files: files ?? null } });
   },
 });
 
 async function withExamples(
   questions: Awaited<ReturnType<typeof readQuestions>>,
   { num_fewshot: shots, fewshot_data: file }: EvaluateConfig,
+  reading: ReadOptions,
 ): Promise<readonly Asked[]> {
   if (file === undefined) return questions;
-  const examples = await readQuestions(file);
+  const examples = await readQuestions(file, reading);
   return questions.map((question) => ({
     ...question,
     examples: examplesFor(question, examples, shots, file),
@@ -102,20 +137,28 @@ async function ask(
   model: Model,
   asked: readonly Asked[],
   prompts: Prompts,
+  { grader }: Grading,
   config: EvaluateConfig,
   output: Output,
-): Promise<readonly Graded[]> {
+): Promise<readonly (readonly Graded[])[]> {
   const progress = output.progress();
   const started = performance.now();
-  const most = asked.length * config.max_new_tokens;
+  const total = asked.length * config.num_samples;
+  const most = total * config.max_new_tokens;
   let tokens = 0;
+  let graded = 0;
   const speed = (): string => {
     const seconds = (performance.now() - started) / 1000;
     return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
   };
   const left = (): string => duration(((performance.now() - started) / 1000 / tokens) * (most - tokens));
   try {
-    return await respond(model, asked, prompts, exactMatch(config.extract), {
+    return await respondSeveral(model, asked, prompts, grader, {
+      samples: config.num_samples,
+      onGraded: () => {
+        graded++;
+        progress.show(() => `${count(graded)} of ${plural(total, "response")} graded`);
+      },
       temperature: config.temperature,
       maxNewTokens: config.max_new_tokens,
       seed: config.seed,

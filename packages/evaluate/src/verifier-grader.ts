@@ -1,0 +1,51 @@
+// Grades by the verifiers of packages/verify, as a grader of evaluate: the row of a question and a response to it.
+import {
+  afterThinking,
+  checkInstructions,
+  type GradedResponse,
+  type Row,
+  type Verdict,
+  type Verifiers,
+} from "@posttrain/verify";
+import type { Grader } from "./grade.js";
+
+/** Answers: a response that never ended has none. Programs and instructions are judged by what is there. */
+const answersEnd = ["code", "checker", "ifeval", "instructions"];
+
+/** `doc` of the question is what the verifier reads; responses that it may hold are not looked at. */
+export function verifierGrader(verifiers: Verifiers): Grader {
+  return async ({ doc = {}, answer }, { text, finish }) => {
+    const row = rowOf(doc, answer, text);
+    const name = verifiers.nameOf(row);
+    if (finish === "length" && name !== undefined && !answersEnd.includes(name)) {
+      return {
+        outcome: "unparseable",
+        evidence: "No answer was taken from the response: it never ended.",
+        details: { verifier: name },
+      };
+    }
+    const graded = await verifiers.grade(text, row);
+    return name === "ifeval" ? withLoose(graded, row, text) : graded;
+  };
+}
+
+/** The row without what it says of other responses. A row of a plain question keeps its answer under the name that verifiers read. */
+export function rowOf(doc: Row, answer: string, text: string): Row {
+  const { responses: _, response: __, completions: ___, completion: ____, prediction: _____, ...rest } = doc;
+  const hasReference = rest["answer"] !== undefined || rest["ground_truth"] !== undefined || answer === "";
+  return { ...rest, ...(!hasReference && rest["solution"] === undefined && { answer }), response: text };
+}
+
+/** IFEval reports both: what the strict check said stays the verdict. */
+async function withLoose(graded: GradedResponse, row: Row, text: string): Promise<Verdict> {
+  const ids = row["instruction_id_list"];
+  const kwargs = row["kwargs"];
+  if (!Array.isArray(ids) || !Array.isArray(kwargs) || graded.outcome === "infrastructure-error")
+    return graded;
+  const requests = ids.map((id: unknown, i) => ({ id: String(id), kwargs: kwargs[i] as unknown }));
+  const loose = await checkInstructions(afterThinking(text), requests, "loose");
+  return {
+    ...graded,
+    details: { ...graded.details, loose: loose.outcome, loose_instructions: loose.details.instructions },
+  };
+}
