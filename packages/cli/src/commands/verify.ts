@@ -1,5 +1,6 @@
 // posttrain verify: responses in a file graded by rules: answers matched, programs run, instructions checked.
 import { availableParallelism } from "node:os";
+import { UserError } from "@posttrain/data";
 import {
   type FileGrading,
   type GradingPlan,
@@ -59,7 +60,9 @@ const options = z
     self_test: z
       .boolean()
       .default(false)
-      .describe("grade canaries, known right, known wrong and hostile, in place of a file"),
+      .describe(
+        "grade canaries, known right, known wrong and hostile, in place of a file; with --verifier that one alone",
+      ),
     timeout_seconds: z
       .number()
       .positive()
@@ -115,7 +118,7 @@ export const command = defineCommand({
     const { data, output: file } = given;
     const output = createOutput(context, given.self_test ? process.stdout : process.stderr);
     if (given.self_test) {
-      await runSelfTest(given.concurrency, output);
+      await runSelfTest(given, output);
       return;
     }
     const concurrency = given.concurrency ?? availableParallelism();
@@ -163,11 +166,18 @@ export const command = defineCommand({
   },
 });
 
-async function runSelfTest(concurrency: number | undefined, output: Output): Promise<void> {
+async function runSelfTest({ concurrency, verifier }: Options, output: Output): Promise<void> {
+  if (verifier !== undefined && !verifierNames.includes(verifier)) {
+    throw new UserError(
+      "unknown_verifier",
+      `--self_test: there is no verifier ${verifier}. Known verifiers: ${verifierNames.join(", ")}.`,
+    );
+  }
   const progress = output.progress();
   const started = performance.now();
   const report = await selfTest({
     ...(concurrency !== undefined && { concurrency }),
+    ...(verifier !== undefined && { verifiers: [verifier] }),
     onGroup: ({ verifier, variant, language = "" }, done, total) =>
       progress.show(() => `${done} of ${total}: ${[verifier, language, variant].filter(Boolean).join(" ")}`),
   }).finally(() => progress.end());

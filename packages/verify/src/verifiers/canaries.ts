@@ -268,21 +268,22 @@ const codeGroups: readonly CanaryGroup[] = routes.flatMap((route) => [
   ),
 ]);
 
-const sql = code(
-  "native",
-  "query",
-  {
-    mode: "query",
-    language: "sql",
-    setup: "CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (1), (2);",
-    rows: [[1], [2]],
-  },
-  [
-    "```sql\nSELECT x FROM t\n```",
-    "```sql\nSELECT x + 1 FROM t\n```",
-    "```sql\nSELECT readfile('/etc/passwd')\n```",
-  ],
-);
+const sql = (route: Route): CanaryGroup =>
+  code(
+    route,
+    "query",
+    {
+      mode: "query",
+      language: "sql",
+      setup: "CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (1), (2);",
+      rows: [[1], [2]],
+    },
+    [
+      "```sql\nSELECT x FROM t\n```",
+      "```sql\nSELECT x + 1 FROM t\n```",
+      "```sql\nSELECT readfile('/etc/passwd')\n```",
+    ],
+  );
 
 const checkers: readonly CanaryGroup[] = routes.map((route) => ({
   verifier: "checker",
@@ -303,6 +304,6 @@ export const canaryGroups: readonly CanaryGroup[] = [
   ...answerGroups,
   ...instructionGroups,
   ...codeGroups,
-  sql,
+  ...routes.map(sql),
   ...checkers,
 ];

@@ -29,7 +29,8 @@ export function responsesOf(row: Row): FoundResponses {
     };
   }
   const value = row[column];
-  const single = textOf(value);
+  // A list in a plural column has a response in each entry, be it a message; in a singular one messages are a conversation.
+  const single = column.endsWith("s") && Array.isArray(value) ? undefined : textOf(value);
   if (single !== undefined) return { texts: [single], column, several: false };
   if (Array.isArray(value) && value.length > 0) {
     const texts = value.map(textOf);
@@ -48,7 +49,7 @@ const expectation = (value: unknown): string =>
 /** Text as it is; of messages the text of the assistant's turns, the last of them. */
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  if (isMessage(value)) return contentOf(value.content);
+  if (isMessage(value)) return value.role === "assistant" ? contentOf(value.content) : undefined;
   if (!Array.isArray(value) || value.length === 0 || !value.every(isMessage)) return undefined;
   const last = value.filter(({ role }) => role === "assistant").at(-1);
   return last === undefined ? undefined : contentOf(last.content);
