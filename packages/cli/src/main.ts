@@ -16,6 +16,14 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "make a tiny model, fine-tune it on arithmetic, show what it learnt",
     load: async () => (await import("./commands/quickstart.js")).command,
   },
+  init: {
+    about: "write a config for your own model and rows, with reasons",
+    load: async () => (await import("./commands/init.js")).command,
+  },
+  validate: {
+    about: "what sft would do with its rows, and what would be lost",
+    load: async () => (await import("./commands/validate.js")).command,
+  },
   sft: {
     about: "fine-tune a model on conversations",
     load: async () => (await import("./commands/sft.js")).command,
@@ -31,6 +39,18 @@ const commands: Readonly<Record<string, Entry>> = {
   score: {
     about: "log-probability, entropy and argmax of every token of given rows",
     load: async () => (await import("./commands/score.js")).command,
+  },
+  evaluate: {
+    about: "questions from a file, graded by exact match, as a table",
+    load: async () => (await import("./commands/evaluate.js")).command,
+  },
+  inspect: {
+    about: "what a model or checkpoint is, and how it differs from another",
+    load: async () => (await import("./commands/inspect.js")).command,
+  },
+  env: {
+    about: "one block about this machine, to paste into a bug report",
+    load: async () => (await import("./commands/env.js")).command,
   },
 };
 

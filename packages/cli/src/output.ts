@@ -9,6 +9,9 @@ export type Line = readonly [label: string, text: string];
 export interface Output {
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Of the terminal, at most 160; 80 without one: for what is drawn, which fills them. */
+  readonly columns: number;
+  readonly coloured: boolean;
   /** Talk: broken at spaces to the width of the terminal. */
   say(text: string): void;
   /** Talk that keeps its lines. */
@@ -36,6 +39,8 @@ export function createOutput(
   return {
     json,
     quiet,
+    columns: stream.isTTY ? Math.min(stream.columns || 80, 160) : 80,
+    coloured: stream.isTTY === true && stream.hasColors(),
     say: (text) => print(stream.isTTY ? wrap(text, widthOf(stream)) : text),
     print,
     table(lines) {

@@ -221,6 +221,11 @@ it("help and version start fast and load no kernels", async () => {
     ["generate", "-h"],
     ["chat", "--help"],
     ["score", "--help"],
+    ["init", "--help"],
+    ["inspect", "--help"],
+    ["env", "--help"],
+    ["validate", "--help"],
+    ["evaluate", "--help"],
     ["quickstart", "--help"],
   ]) {
     const { code, out, err } = await posttrain(args, { env: { POSTTRAIN_NATIVE_VARIANT: "none" } });

@@ -194,6 +194,23 @@ describe("a terminal", () => {
     const commands = [
       sft(run),
       ["score", ...model, ...data],
+      ["init", ...model, ...data, "--output", at(`init-${columns}.yaml`)],
+      ["inspect", ...model, "--compare_to", model[1]!],
+      ["validate", ...model, ...data, "--packing"],
+      [
+        "evaluate",
+        ...model,
+        "--data",
+        writeRows(folder, "q.jsonl", [{ prompt: "?", answer: 1 }]),
+        "--limit",
+        "1",
+      ],
+      [
+        "validate",
+        ...model,
+        "--data",
+        writeRows(folder, "long.jsonl", [rows[0], conversation("词", "语".repeat(700))]),
+      ],
       ["generate", ...model, "--prompt", "Hello", "--max_new_tokens", "3"],
       ["sft", "--lerning_rate", "1"],
       ["sft", "--help"],
@@ -229,7 +246,18 @@ describe("a terminal", () => {
 });
 
 describe("examples", () => {
-  const names = ["quickstart", "sft", "generate", "chat", "score"];
+  const names = [
+    "quickstart",
+    "init",
+    "validate",
+    "sft",
+    "generate",
+    "chat",
+    "score",
+    "evaluate",
+    "inspect",
+    "env",
+  ];
   let home: string;
   let bin: string;
 
@@ -247,7 +275,17 @@ describe("examples", () => {
     }
     cpSync(data[1]!, join(home, "runs/quickstart-1/training.jsonl"));
     writeRows(home, "rows.jsonl", rows);
+    const config = [
+      "model_name_or_path: runs/quickstart-1/model",
+      "data: rows.jsonl",
+      "output_dir: runs/config",
+    ];
+    writeFileSync(join(home, "run.yaml"), config.join("\n"));
     writeRows(home, "text.jsonl", [{ text: "Some text." }, { text: "More of it." }]);
+    const questions = [1, 2, 3].map((i) => ({ question: `What is ${i} + 1?`, answer: i + 1 }));
+    for (const name of ["questions", "solved", "runs/quickstart-1/evaluation"]) {
+      writeRows(home, `${name}.jsonl`, questions);
+    }
     writeRows(home, "prompts.jsonl", [{ prompt: "Hello" }]);
     bin = at("bin");
     mkdirSync(bin);
