@@ -110,7 +110,10 @@ export async function prepareSftData(
 /** rows.jsonl of the run folder, which rows train and which are held out, and rejects.jsonl, which were left out or cut and why. */
 export async function writeRowLists(dir: string, data: SftData): Promise<void> {
   const list = (rows: readonly TokenizedRow[], split: string): string[] =>
-    rows.map(({ id, line, inputIds }) => `${JSON.stringify({ line, id, tokens: inputIds.length, split })}\n`);
+    rows.map(
+      ({ id, line, parents, inputIds }) =>
+        `${JSON.stringify({ line, id, parents, tokens: inputIds.length, split })}\n`,
+    );
   const lines = [...list(data.trainRows, "train"), ...list(data.evalRows, "eval")];
   await writeDurably(join(dir, "rows.jsonl"), lines.join(""));
   if (data.rejects.length > 0) await writeRejects(join(dir, "rejects.jsonl"), data.rejects);
