@@ -47,7 +47,8 @@ function respond(request) {
     evaluate(request.source, "candidate.js");
     return {};
   }
-  if (request.op === "names") return { names: Object.fromEntries(request.names.map((name) => [name, lookUp(name)])) };
+  if (request.op === "names")
+    return { names: Object.fromEntries(request.names.map((name) => [name, lookUp(name)])) };
   if (request.op === "beside") {
     evaluate(request.tests, "tests.js");
     return { nonce: request.nonce, outcome: "pass" };
@@ -56,12 +57,15 @@ function respond(request) {
   const target = decoder.decode(request.on);
   const args = decoder.decode(request.args);
   const answer = (value, promise) => {
-    if (request.only) return { value: new Encoder([], refer).encode(request.only === "result" ? value : args) };
+    if (request.only)
+      return { value: new Encoder([], refer).encode(request.only === "result" ? value : args) };
     const encoder = new Encoder(decoder.known.slice(1), refer); // The first is the argument list itself.
     return { value: encoder.encode(value), changes: encoder.changes(), promise };
   };
   const value = target(...args);
-  return typeof value?.then === "function" ? value.then((settled) => answer(settled, true)) : answer(value, false);
+  return typeof value?.then === "function"
+    ? value.then((settled) => answer(settled, true))
+    : answer(value, false);
 }
 
 const stringify = JSON.stringify;
@@ -74,6 +78,7 @@ function handle(line) {
   } catch (error) {
     response = raised(error);
   }
-  if (typeof response.then === "function") return response.then(stringify, (error) => stringify(raised(error)));
+  if (typeof response.then === "function")
+    return response.then(stringify, (error) => stringify(raised(error)));
   return stringify(response);
 }

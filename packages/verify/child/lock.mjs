@@ -10,7 +10,16 @@ Object.defineProperty(process, "binding", {
   writable: false,
 });
 
-for (const name of ["fetch", "WebSocket", "EventSource", "XMLHttpRequest", "Request", "Response", "navigator", "BroadcastChannel"]) {
+for (const name of [
+  "fetch",
+  "WebSocket",
+  "EventSource",
+  "XMLHttpRequest",
+  "Request",
+  "Response",
+  "navigator",
+  "BroadcastChannel",
+]) {
   Reflect.deleteProperty(globalThis, name);
 }
 

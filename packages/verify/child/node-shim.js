@@ -12,14 +12,16 @@ function inspect(value, depth = 0) {
   if (depth > 4) return Array.isArray(value) ? "[Array]" : "[Object]";
   const show = (item) => inspect(item, depth + 1);
   if (Array.isArray(value)) return value.length === 0 ? "[]" : `[ ${value.map(show).join(", ")} ]`;
-  if (value instanceof Map) return `Map(${value.size}) { ${[...value].map(([k, v]) => `${show(k)} => ${show(v)}`).join(", ")} }`;
+  if (value instanceof Map)
+    return `Map(${value.size}) { ${[...value].map(([k, v]) => `${show(k)} => ${show(v)}`).join(", ")} }`;
   if (value instanceof Set) return `Set(${value.size}) { ${[...value].map(show).join(", ")} }`;
   const entries = Object.keys(value).map((key) => `${key}: ${show(value[key])}`);
   return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
 }
 
 function format(first, ...rest) {
-  if (typeof first !== "string" || !first.includes("%")) return [first, ...rest].map((value) => inspect(value)).join(" ");
+  if (typeof first !== "string" || !first.includes("%"))
+    return [first, ...rest].map((value) => inspect(value)).join(" ");
   const text = first.replace(/%[sdifjoO%]/g, (code) => {
     if (code === "%%") return "%";
     return rest.length === 0 ? code : code === "%j" ? JSON.stringify(rest.shift()) : inspect(rest.shift());
@@ -36,7 +38,11 @@ class AssertionError extends Error {
 }
 
 function deepEqual(a, b, strict, seen = new Map()) {
-  if (strict ? Object.is(a, b) : a === b || (typeof a !== "object" && typeof b !== "object" && a == b) || (a !== a && b !== b)) {
+  if (
+    strict
+      ? Object.is(a, b)
+      : a === b || (typeof a !== "object" && typeof b !== "object" && a == b) || (a !== a && b !== b)
+  ) {
     return true;
   }
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
@@ -49,10 +55,15 @@ function deepEqual(a, b, strict, seen = new Map()) {
     return a.size === b.size && [...a].every(([key, value]) => b.has(key) && same(value, b.get(key)));
   }
   if (a instanceof Set && b instanceof Set) {
-    return a.size === b.size && [...a].every((value) => b.has(value) || [...b].some((other) => same(value, other)));
+    return (
+      a.size === b.size && [...a].every((value) => b.has(value) || [...b].some((other) => same(value, other)))
+    );
   }
   const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]));
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(b, key) && same(a[key], b[key]))
+  );
 }
 
 function fail(message, fallback) {
@@ -125,7 +136,8 @@ const modules = {
   "assert/strict": assert.strict,
   fs: {
     readFileSync(path, options) {
-      if (path !== 0 && path !== "/dev/stdin") throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
+      if (path !== 0 && path !== "/dev/stdin")
+        throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
       return options === undefined ? { toString: () => readInput() } : readInput();
     },
     writeSync: (_, text) => write(String(text)),
@@ -148,7 +160,11 @@ const modules = {
 
 globalThis.require = (name) => {
   const found = modules[String(name).replace(/^node:/, "")];
-  if (found === undefined) throw Object.assign(new Error(`Cannot find module '${name}'`), { module: String(name), missingModule: String(name) });
+  if (found === undefined)
+    throw Object.assign(new Error(`Cannot find module '${name}'`), {
+      module: String(name),
+      missingModule: String(name),
+    });
   return found;
 };
 const print = (...values) => write(`${format(...values)}\n`);

@@ -57,7 +57,9 @@ class Encoder {
     }
     if (!isContainer(value)) {
       if (this.refer) return this.refer(value);
-      throw new NotPlain(`a value of type ${typeof value === "function" ? "function" : value.constructor?.name}`);
+      throw new NotPlain(
+        `a value of type ${typeof value === "function" ? "function" : value.constructor?.name}`,
+      );
     }
     this.position.set(value, this.known.length + this.opened.length);
     this.opened.push(value);
@@ -65,8 +67,10 @@ class Encoder {
   }
 
   content(value) {
-    if (Array.isArray(value) || ArrayBuffer.isView(value)) return ["l", Array.from(value, (item) => this.encode(item))];
-    if (value instanceof Map) return ["m", Array.from(value, ([key, item]) => [this.encode(key), this.encode(item)])];
+    if (Array.isArray(value) || ArrayBuffer.isView(value))
+      return ["l", Array.from(value, (item) => this.encode(item))];
+    if (value instanceof Map)
+      return ["m", Array.from(value, ([key, item]) => [this.encode(key), this.encode(item)])];
     if (value instanceof Set) return ["s", Array.from(value, (item) => this.encode(item))];
     return ["d", Object.keys(value).map((key) => [key, this.encode(value[key])])];
   }
@@ -91,7 +95,8 @@ class Decoder {
   }
 
   decode(code) {
-    if (code === null || typeof code === "boolean" || typeof code === "string" || typeof code === "number") return code;
+    if (code === null || typeof code === "boolean" || typeof code === "string" || typeof code === "number")
+      return code;
     if (!Array.isArray(code)) throw new Malformed("no plain data");
     const [tag, first, second] = code;
     switch (tag) {
@@ -129,7 +134,8 @@ class Decoder {
   }
 
   at(number) {
-    if (!Number.isInteger(number) || this.known[number] === undefined) throw new Malformed("no such container");
+    if (!Number.isInteger(number) || this.known[number] === undefined)
+      throw new Malformed("no such container");
     return this.known[number];
   }
 
@@ -153,7 +159,12 @@ class Decoder {
         for (const key of Object.keys(value)) delete value[key];
         for (const [key, item] of decoded) {
           // An own property whatever its name: `__proto__` sets no prototype.
-          Object.defineProperty(value, key, { value: item, enumerable: true, writable: true, configurable: true });
+          Object.defineProperty(value, key, {
+            value: item,
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          });
         }
       }
     }

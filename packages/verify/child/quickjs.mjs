@@ -3,8 +3,9 @@
 //     node <locks> quickjs.mjs candidate|tests <memoryMb>    reads the role's script from descriptor 6
 //
 // `fresh` throws the engine's runtime away and makes a new one: nothing of a program is left.
-import { capMemory } from "./lock.mjs";
+
 import { readAll, readLine, send } from "./lines.mjs";
+import { capMemory } from "./lock.mjs";
 
 const [role = "", memoryMb = "512"] = process.argv.slice(2);
 capMemory(Number(memoryMb) + 64);
@@ -25,7 +26,8 @@ function open() {
   let exitCode = 0;
 
   /** @param {string} name @param {(...args: any[]) => any} act */
-  const host = (name, act) => context.newFunction(name, act).consume((handle) => context.setProp(context.global, name, handle));
+  const host = (name, act) =>
+    context.newFunction(name, act).consume((handle) => context.setProp(context.global, name, handle));
   host("evaluate", (source, name) => {
     const result = context.evalCode(context.getString(source), context.getString(name));
     return result.error ? { error: result.error } : result.value;
@@ -64,12 +66,21 @@ function open() {
 
   /** @param {string} line */
   const request = (line) => {
-    const answer = context.unwrapResult(context.newString(line).consume((text) => context.callFunction(run, context.undefined, text)));
+    const answer = context.unwrapResult(
+      context.newString(line).consume((text) => context.callFunction(run, context.undefined, text)),
+    );
     return answer.consume((handle) => {
       if (context.typeof(handle) === "string") return context.getString(handle);
       runtime.executePendingJobs();
       const state = context.getPromiseState(handle);
-      if (state.type === "pending") return JSON.stringify({ raised: "Error", message: "", text: "a promise that nothing settles", line: null, module: null });
+      if (state.type === "pending")
+        return JSON.stringify({
+          raised: "Error",
+          message: "",
+          text: "a promise that nothing settles",
+          line: null,
+          module: null,
+        });
       return context.unwrapResult(state).consume((value) => context.getString(value));
     });
   };
@@ -78,7 +89,10 @@ function open() {
   const program = (source) => {
     exitCode = 0;
     const response = { exit: 0 };
-    const steps = [() => context.evalCode(source, "candidate.js"), () => context.callFunction(runLater, context.undefined)];
+    const steps = [
+      () => context.evalCode(source, "candidate.js"),
+      () => context.callFunction(runLater, context.undefined),
+    ];
     for (const step of steps) {
       const result = step();
       if (!result.error) {

@@ -100,7 +100,9 @@ function defineStandIns(wall, spec) {
 
 function verdictOf(error, wall, tests) {
   const line = /tests\.js:(\d+)/.exec(String(error?.stack ?? ""));
-  const at = line ? { line: Number(line[1]), text: (tests.split("\n")[line[1] - 1] ?? "").trim().slice(0, 500) } : null;
+  const at = line
+    ? { line: Number(line[1]), text: (tests.split("\n")[line[1] - 1] ?? "").trim().slice(0, 500) }
+    : null;
   const crossed = wall.crossed.find(([other]) => other === error);
   if (crossed) {
     const [, { text, line: theirs, module }] = crossed;

@@ -1,7 +1,20 @@
 export { type HumanEvalRow, humanEvalTask, type MbppRow, mbppTask } from "./code/benchmarks.js";
-export { completePython, type ExtractOptions, type Extracted, extractCode, sanitizePython } from "./code/extract.js";
+export {
+  completePython,
+  type Extracted,
+  type ExtractOptions,
+  extractCode,
+  sanitizePython,
+} from "./code/extract.js";
 export { extractLikeSandboxFusion, type SandboxFusionOptions } from "./code/extract-sandboxfusion.js";
-export { type CheckerTest, gradeCode, judgeWith, type ProgramRun, runProgram, testChecker } from "./code/grade.js";
+export {
+  type CheckerTest,
+  gradeCode,
+  judgeWith,
+  type ProgramRun,
+  runProgram,
+  testChecker,
+} from "./code/grade.js";
 export type { Limits } from "./code/limits.js";
 export { type GradingPool, gradingPool } from "./code/pool.js";
 export { nativeSelfTest, type Proof, provenLayout, type SelfTest } from "./code/self-test.js";

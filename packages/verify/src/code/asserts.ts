@@ -44,7 +44,8 @@ export async function gradeAsserts(
   const loaded = await loadCandidate(candidate, source, limits, unsupported);
   if (loaded !== undefined) return loaded;
 
-  if ((await tests.receive()) !== "ready") return infrastructure(await why(tests, "the tests' interpreter did not start"));
+  if ((await tests.receive()) !== "ready")
+    return infrastructure(await why(tests, "the tests' interpreter did not start"));
   tests.send(JSON.stringify({ tests: task.tests, preamble: task.preamble, entryPoint: task.entryPoint }));
   for (;;) {
     const line = await tests.receive();
@@ -77,9 +78,12 @@ export async function loadCandidate(
   }
   candidate.send(JSON.stringify({ op: "load", source }));
   const answer = await candidate.receive();
-  if (!answer?.startsWith("=")) return ended(await stopped(candidate), limits, "while its program was loaded");
+  if (!answer?.startsWith("="))
+    return ended(await stopped(candidate), limits, "while its program was loaded");
   const response = responseOf(answer);
-  return response["raised"] === undefined ? undefined : raisedVerdict(response as unknown as Raised, unsupported, "while its program was loaded");
+  return response["raised"] === undefined
+    ? undefined
+    : raisedVerdict(response as unknown as Raised, unsupported, "while its program was loaded");
 }
 
 export function responseOf(line: string): Record<string, unknown> {
@@ -99,11 +103,19 @@ export function raisedVerdict(raised: Raised, unsupported: Unsupported, when: st
   return crash(`The candidate raised ${String(raised.text).slice(0, 1000)}${line}, ${when}.`);
 }
 
-async function verdictOf(result: Result, candidate: Interpreter, limits: Limits, unsupported: Unsupported): Promise<Verdict> {
+async function verdictOf(
+  result: Result,
+  candidate: Interpreter,
+  limits: Limits,
+  unsupported: Unsupported,
+): Promise<Verdict> {
   const sealed = { sealed: true, calls: result.calls ?? 0 };
   switch (result.outcome) {
     case "pass":
-      return pass(`All tests passed, in an interpreter apart from the candidate's (${sealed.calls} calls).`, sealed);
+      return pass(
+        `All tests passed, in an interpreter apart from the candidate's (${sealed.calls} calls).`,
+        sealed,
+      );
     case "broken":
       return infrastructure(`the tests cannot run: ${result.error}`);
     case "closed": {
@@ -114,7 +126,9 @@ async function verdictOf(result: Result, candidate: Interpreter, limits: Limits,
     default: {
       const at = result.at ? `, at line ${result.at.line} of the tests: ${result.at.text}` : "";
       if (result.candidate) return raisedVerdict(result.candidate, unsupported, `in a test${at}`);
-      const object = result.object ? ` It returned an object of type ${result.object}, which equals no plain data.` : "";
+      const object = result.object
+        ? ` It returned an object of type ${result.object}, which equals no plain data.`
+        : "";
       const error = result.error ? ` (${result.error})` : "";
       return fail(`A test failed${error}${at}.${object}`, sealed);
     }
@@ -159,6 +173,7 @@ export async function stopped(interpreter: Interpreter): Promise<Exit> {
 async function why(interpreter: Interpreter, what: string): Promise<string> {
   const exit = await stopped(interpreter);
   const said = exit.stderr.toString("utf8").trim().slice(-500);
-  const how = exit.stopped && exit.stopped !== "done" ? `stopped: ${exit.stopped}` : `exit ${exit.code ?? exit.signal}`;
+  const how =
+    exit.stopped && exit.stopped !== "done" ? `stopped: ${exit.stopped}` : `exit ${exit.code ?? exit.signal}`;
   return `${what} (${how}${said ? `; ${said}` : ""})`;
 }

@@ -69,7 +69,11 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     ...program.argv,
   ];
   const { stdin } = program;
-  const launch = { data: files.map(([, content]) => content), env: {}, ...(stdin === undefined ? {} : { stdin }) };
+  const launch = {
+    data: files.map(([, content]) => content),
+    env: {},
+    ...(stdin === undefined ? {} : { stdin }),
+  };
   // Root may read what nobody may not; where root has no right to mount, nobody's user namespace may still work.
   return layout === "userns" && process.getuid?.() === 0
     ? {
@@ -88,7 +92,9 @@ export function bubblewrapStarted(status: string): boolean {
 
 function rootFolder(name: string): string[] {
   // Merged /usr everywhere that this runs; an old layout has real folders.
-  return existsSync(`/usr/${name}`) ? ["--symlink", `usr/${name}`, `/${name}`] : ["--ro-bind", `/${name}`, `/${name}`];
+  return existsSync(`/usr/${name}`)
+    ? ["--symlink", `usr/${name}`, `/${name}`]
+    : ["--ro-bind", `/${name}`, `/${name}`];
 }
 
 /** A toolchain may lie below a home that only its owner enters: in the sandbox its parents are empty and open. */

@@ -1,6 +1,13 @@
 /** Calls of one function with plain arguments; results are compared here, or judged by a checker in its own sandbox. */
 import type { Verdict } from "../verdict.js";
-import { loadCandidate, raisedVerdict, type Raised, responseOf, stopped, type Unsupported } from "./asserts.js";
+import {
+  loadCandidate,
+  type Raised,
+  raisedVerdict,
+  responseOf,
+  stopped,
+  type Unsupported,
+} from "./asserts.js";
 import { type OpenChecker, openChecker } from "./checker.js";
 import { crash, ended, fail, infrastructure, pass } from "./code-verdict.js";
 import { plainEqual, plainText } from "./compare.js";
@@ -13,8 +20,10 @@ import type { CallsTask } from "./task.js";
 export async function findFunction(interpreter: Interpreter, name: string): Promise<number | undefined> {
   interpreter.send(JSON.stringify({ op: "names", names: [name] }));
   const names = responseOf((await interpreter.receive()) ?? "")["names"];
-  const found = typeof names === "object" && names !== null ? (names as Record<string, unknown>)[name] : undefined;
-  const value = typeof found === "object" && found !== null ? (found as { value?: unknown }).value : undefined;
+  const found =
+    typeof names === "object" && names !== null ? (names as Record<string, unknown>)[name] : undefined;
+  const value =
+    typeof found === "object" && found !== null ? (found as { value?: unknown }).value : undefined;
   return Array.isArray(value) && value[0] === "o" && typeof value[1] === "number" ? value[1] : undefined;
 }
 
@@ -30,10 +39,17 @@ export type Called =
   | { readonly kind: "gone" };
 
 /** `args` are JSON values, or values already encoded when `encoded` is set. */
-export async function callFunction(interpreter: Interpreter, number: number, call: Call, encoded = false): Promise<Called> {
+export async function callFunction(
+  interpreter: Interpreter,
+  number: number,
+  call: Call,
+  encoded = false,
+): Promise<Called> {
   const args = ["l", encoded ? call.args : call.args.map(encodeJson)];
   const kwargs = encodeJson(call.kwargs ?? {});
-  interpreter.send(JSON.stringify({ op: "operate", do: "call", on: ["o", number], args, kwargs, only: call.only }));
+  interpreter.send(
+    JSON.stringify({ op: "operate", do: "call", on: ["o", number], args, kwargs, only: call.only }),
+  );
   const line = await interpreter.receive();
   if (!line?.startsWith("=")) return { kind: "gone" };
   const response = responseOf(line);
@@ -72,12 +88,16 @@ export async function gradeCalls(
     if (called.kind === "raised") return raisedVerdict(called.raised, unsupported, `in case ${i + 1}`);
     if (checker) {
       const judged = await checker.judge([encodeJson(args), called.code, encodeJson(expected)]);
-      if (judged.outcome !== "pass") return judged.outcome === "fail" ? fail(`Case ${i + 1}: ${judged.evidence}`, details) : judged;
+      if (judged.outcome !== "pass")
+        return judged.outcome === "fail" ? fail(`Case ${i + 1}: ${judged.evidence}`, details) : judged;
       continue;
     }
     // In Python the arguments come back as the tuple that the function got.
     if (plainEqual(called.value, plainOfJson(expected), task.comparison)) continue;
-    return fail(`Case ${i + 1} of ${task.cases.length}: expected ${plainText(plainOfJson(expected))}, got ${plainText(called.value)}.`, details);
+    return fail(
+      `Case ${i + 1} of ${task.cases.length}: expected ${plainText(plainOfJson(expected))}, got ${plainText(called.value)}.`,
+      details,
+    );
   }
   return pass(`All ${task.cases.length} cases agree.`, { sealed: true, cases: task.cases.length });
 }

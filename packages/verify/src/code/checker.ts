@@ -30,11 +30,13 @@ export async function openChecker(
       if (called.kind === "gone") return infrastructure("the checker ended before it answered");
       if (called.kind === "raised") return infrastructure(`the checker raised ${called.raised.text}`);
       const { value } = called;
-      if (typeof value === "boolean") return value ? pass("The checker agreed.") : fail("The checker refused it.");
+      if (typeof value === "boolean")
+        return value ? pass("The checker agreed.") : fail("The checker refused it.");
       if (typeof value === "object" && value !== null && (value.kind === "tuple" || value.kind === "list")) {
         const [verdict, message] = value.items;
         const evidence = typeof message === "string" ? message.slice(0, 1000) : "The checker gave no reason.";
-        if (typeof verdict === "boolean" && value.items.length === 2) return verdict ? pass(evidence) : fail(evidence);
+        if (typeof verdict === "boolean" && value.items.length === 2)
+          return verdict ? pass(evidence) : fail(evidence);
       }
       return infrastructure("the checker returned neither true nor false, nor a pair of that and a message");
     },

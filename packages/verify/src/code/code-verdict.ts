@@ -36,7 +36,8 @@ export function ended(exit: Exit, limits: Limits, when: string): Verdict {
   const said = exit.stderr.toString("utf8").trim().slice(-1000);
   const tail = said === "" ? "" : ` It had said: ${said}`;
   if (exit.stopped === "cancelled") return infrastructure("cancelled", details);
-  if (!exit.started) return infrastructure(`the sandbox did not start (${said || `exit ${exit.code}`})`, details);
+  if (!exit.started)
+    return infrastructure(`the sandbox did not start (${said || `exit ${exit.code}`})`, details);
   if (
     exit.stopped === "cpu" ||
     exit.code === sigxcpu ||
@@ -47,8 +48,10 @@ export function ended(exit: Exit, limits: Limits, when: string): Verdict {
   if (exit.stopped === "wall") {
     return verdict("timeout", `Still waiting after ${limits.wallSeconds} s, ${when}.`, details);
   }
-  if (exit.stopped === "memory") return crash(`Needed more than ${limits.memoryMb} MiB of memory, ${when}.`, details);
-  if (exit.stopped === "output") return crash(`Wrote more than ${limits.outputBytes} bytes, ${when}.`, details);
+  if (exit.stopped === "memory")
+    return crash(`Needed more than ${limits.memoryMb} MiB of memory, ${when}.`, details);
+  if (exit.stopped === "output")
+    return crash(`Wrote more than ${limits.outputBytes} bytes, ${when}.`, details);
   const how = exit.signal ?? (exit.code === null ? "killed" : `exit code ${exit.code}`);
   return crash(`Its process ended (${how}), ${when}.${tail}`, details);
 }

@@ -40,7 +40,9 @@ function decimal(token: string): number | undefined {
 
 /** What is infinite or no number is never near anything. */
 function within(a: number, b: number, absolute: number, relative: number): boolean {
-  return Number.isFinite(a) && Number.isFinite(b) && Math.abs(a - b) <= Math.max(absolute, relative * Math.abs(b));
+  return (
+    Number.isFinite(a) && Number.isFinite(b) && Math.abs(a - b) <= Math.max(absolute, relative * Math.abs(b))
+  );
 }
 
 function firstDifference(
@@ -89,7 +91,9 @@ export function plainEqual(got: Plain, expected: Plain, how: ValueComparison = {
   }
   if (got.kind === "set" && expected.kind === "set") {
     const keys = new Set(got.items.map(keyText));
-    return got.items.length === expected.items.length && expected.items.every((item) => keys.has(keyText(item)));
+    return (
+      got.items.length === expected.items.length && expected.items.every((item) => keys.has(keyText(item)))
+    );
   }
   if (isSequence(got) && isSequence(expected)) {
     if (how.strictTypes && got.kind !== expected.kind) return false;
@@ -129,7 +133,8 @@ const shownItems = 50;
 /** For a person to read: cut off where it is deep or long. */
 export function plainText(value: Plain, depth = 0): string {
   if (value === null) return "None";
-  if (typeof value === "string") return JSON.stringify(value.length > 500 ? `${value.slice(0, 500)}…` : value);
+  if (typeof value === "string")
+    return JSON.stringify(value.length > 500 ? `${value.slice(0, 500)}…` : value);
   if (typeof value !== "object") return String(value);
   if (value.kind === "float") return String(value.value);
   if (value.kind === "other") return value.text;

@@ -93,7 +93,9 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
   };
   watch(check);
 
-  const outputs = [stdout!, stderr!].map((stream) => capped(stream, limits.outputBytes, () => stop("output")));
+  const outputs = [stdout!, stderr!].map((stream) =>
+    capped(stream, limits.outputBytes, () => stop("output")),
+  );
   let said = "";
   status!.setEncoding("utf8").on("data", (text: string) => {
     if (said.length < 65536) said += text;

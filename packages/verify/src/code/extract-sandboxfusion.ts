@@ -28,7 +28,8 @@ export function extractLikeSandboxFusion(completion: string, options: SandboxFus
   const text = version === 2 ? completion.replaceAll("```\n```", "```") : completion;
   const fenced = fencedBlocks(text);
   const asked = language === "nodejs" ? "javascript" : language;
-  let blocks: readonly Block[] = version === 2 ? fenced.blocks.map((block) => tagInside(block, asked)) : fenced.blocks;
+  let blocks: readonly Block[] =
+    version === 2 ? fenced.blocks.map((block) => tagInside(block, asked)) : fenced.blocks;
   if (isFewshotTask) {
     const own = blocks.findIndex((block) => block.language === asked);
     const at = own >= 0 ? own : blocks.findIndex((block) => block.language === "");
@@ -50,8 +51,15 @@ export function extractLikeSandboxFusion(completion: string, options: SandboxFus
     if (blocks.length > 0) kind = "heuristic";
   }
   const chosen =
-    codeBlockIdx !== undefined ? blocks.slice(codeBlockIdx).slice(0, 1) : firstBlockOnly ? blocks.slice(0, 1) : blocks;
-  let code = chosen.map((block) => block.code).join("\n\n").replaceAll("\r", "");
+    codeBlockIdx !== undefined
+      ? blocks.slice(codeBlockIdx).slice(0, 1)
+      : firstBlockOnly
+        ? blocks.slice(0, 1)
+        : blocks;
+  let code = chosen
+    .map((block) => block.code)
+    .join("\n\n")
+    .replaceAll("\r", "");
   if (version === 1) code = stripFirstVersion(code, asked, options);
   else if (!options.isUt) code = stripSecondVersion(code, asked, options, text);
   return { code: before(code, "# Example usage"), kind };
@@ -65,7 +73,10 @@ function tagInside(block: Block, language: string): Block {
 }
 
 function heuristicBlocks(text: string, language: string): string[] {
-  const code = `${text.split("\n").filter((line) => line.trim() !== "").join("\n")}\n`;
+  const code = `${text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .join("\n")}\n`;
   if (language === "python") {
     return code.match(/(?:^(?:import|from|#)[^\n]+\n)*^(?:def|class) [^\n]+\n(?:[ \t]+[^\n]+\n)+/gm) ?? [];
   }
@@ -79,7 +90,10 @@ function before(code: string, mark: string): string {
 }
 
 function withoutAsserts(code: string): string {
-  return code.split("\n").filter((line) => !line.startsWith("assert ")).join("\n");
+  return code
+    .split("\n")
+    .filter((line) => !line.startsWith("assert "))
+    .join("\n");
 }
 
 function stripFirstVersion(code: string, language: string, options: SandboxFusionOptions): string {
@@ -97,7 +111,12 @@ function stripFirstVersion(code: string, language: string, options: SandboxFusio
   }
 }
 
-function stripSecondVersion(code: string, language: string, options: SandboxFusionOptions, answer: string): string {
+function stripSecondVersion(
+  code: string,
+  language: string,
+  options: SandboxFusionOptions,
+  answer: string,
+): string {
   switch (language) {
     case "python": {
       const lines = code.split("\n");
@@ -109,13 +128,17 @@ function stripSecondVersion(code: string, language: string, options: SandboxFusi
     case "c":
       return before(code, "int main()");
     case "java":
-      if (options.innerFunctionOnly) return braced(code, /(?:public|private|protected)\s+static\s+.*?\(.*?\)\s*\{/s)?.text ?? code;
+      if (options.innerFunctionOnly)
+        return braced(code, /(?:public|private|protected)\s+static\s+.*?\(.*?\)\s*\{/s)?.text ?? code;
       return asSolution(code.replaceAll("public class Solution {", "class Solution {"), options);
     case "csharp":
       if (!options.innerFunctionOnly) return code;
       return braced(code, /(?:public|private|protected|internal)\s+static\s+.*?\(.*?\)\s*\{/s)?.text ?? code;
     case "go":
-      return without(options.noRemoval ? code : code.replaceAll("package main", ""), /func\s+main\(.*?\)\s*\{/s);
+      return without(
+        options.noRemoval ? code : code.replaceAll("package main", ""),
+        /func\s+main\(.*?\)\s*\{/s,
+      );
     case "kotlin":
       return without(code, /fun\s+main\(.*?\)\s*\{/s);
     case "scala":
@@ -145,7 +168,10 @@ function asSolution(code: string, { entryPoint, declaration = "" }: SandboxFusio
 }
 
 /** From a signature that ends in a brace to the brace that closes it. */
-function braced(code: string, signature: RegExp): { readonly from: number; readonly to: number; readonly text: string } | undefined {
+function braced(
+  code: string,
+  signature: RegExp,
+): { readonly from: number; readonly to: number; readonly text: string } | undefined {
   const match = signature.exec(code);
   if (match === null) return undefined;
   let depth = 1;

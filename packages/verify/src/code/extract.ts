@@ -52,10 +52,15 @@ export const languageTags: Readonly<Record<string, readonly string[]>> = {
   verilog: ["verilog"],
 };
 
-const languageOfTag = new Map(Object.entries(languageTags).flatMap(([language, tags]) => tags.map((tag) => [tag, language])));
+const languageOfTag = new Map(
+  Object.entries(languageTags).flatMap(([language, tags]) => tags.map((tag) => [tag, language])),
+);
 
 /** Blocks that close, in order, and what an open fence at the end holds. */
-export function fencedBlocks(answer: string): { readonly blocks: readonly Block[]; readonly open: Block | undefined } {
+export function fencedBlocks(answer: string): {
+  readonly blocks: readonly Block[];
+  readonly open: Block | undefined;
+} {
   const blocks: Block[] = [];
   let open: { fence: string; indent: number; tag: string; lines: string[] } | undefined;
   const close = ({ tag, lines, indent }: NonNullable<typeof open>): Block => {
@@ -66,7 +71,13 @@ export function fencedBlocks(answer: string): { readonly blocks: readonly Block[
     if (open === undefined) {
       // Within a line of prose too: "Here it is: ```python".
       const start = /^(.*?)(`{3,}|~{3,})[ \t]*([^`\n]*)$/.exec(line);
-      if (start) open = { fence: start[2]!, indent: /^[ \t]*$/.test(start[1]!) ? start[1]!.length : 0, tag: start[3]!.trim(), lines: [] };
+      if (start)
+        open = {
+          fence: start[2]!,
+          indent: /^[ \t]*$/.test(start[1]!) ? start[1]!.length : 0,
+          tag: start[3]!.trim(),
+          lines: [],
+        };
       continue;
     }
     const end = /^[ \t]*(`{3,}|~{3,})[ \t]*$/.exec(line);
@@ -80,7 +91,11 @@ export function fencedBlocks(answer: string): { readonly blocks: readonly Block[
 
 /** The first word of what follows a fence: ```python title="x". */
 function languageOf(tag: string): string {
-  const word = tag.toLowerCase().replace(/^\{\s*\.?/, "").split(/[\s,:{}]/)[0] ?? "";
+  const word =
+    tag
+      .toLowerCase()
+      .replace(/^\{\s*\.?/, "")
+      .split(/[\s,:{}]/)[0] ?? "";
   return languageOfTag.get(word) ?? "";
 }
 
@@ -93,9 +108,13 @@ export function extractCode(answer: string, options: ExtractOptions = {}): Extra
     return { code: open.code, kind: "incomplete_fenced" };
   }
   if (blocks.length > 0) return { code: "", kind: "empty" }; // All in other languages.
-  const code = language === undefined || language === "python" ? longestPython(answer) : heuristicCode(answer, language);
+  const code =
+    language === undefined || language === "python" ? longestPython(answer) : heuristicCode(answer, language);
   if (code.trim() === "") return { code: "", kind: "empty" };
-  return { code: entryPoint !== undefined && language === "python" ? keepOrAll(code, entryPoint) : code, kind: "heuristic" };
+  return {
+    code: entryPoint !== undefined && language === "python" ? keepOrAll(code, entryPoint) : code,
+    kind: "heuristic",
+  };
 }
 
 function keepOrAll(code: string, entryPoint: string): string {
@@ -103,11 +122,18 @@ function keepOrAll(code: string, entryPoint: string): string {
 }
 
 /** Blocks tagged so; else those that say nothing; among them those that define the entry point, if any do. */
-function ofLanguage(blocks: readonly Block[], language: string | undefined, entryPoint: string | undefined): readonly Block[] {
+function ofLanguage(
+  blocks: readonly Block[],
+  language: string | undefined,
+  entryPoint: string | undefined,
+): readonly Block[] {
   const full = blocks.filter(({ code }) => code.trim() !== "");
   const tagged = language === undefined ? full : full.filter((block) => block.language === language);
   const own = tagged.length > 0 ? tagged : full.filter((block) => block.language === "");
-  const defining = entryPoint === undefined ? [] : own.filter(({ code }) => new RegExp(`\\b${escape(entryPoint)}\\b`).test(code));
+  const defining =
+    entryPoint === undefined
+      ? []
+      : own.filter(({ code }) => new RegExp(`\\b${escape(entryPoint)}\\b`).test(code));
   return defining.length > 0 ? defining : own;
 }
 
@@ -124,7 +150,8 @@ export function sanitizePython(answer: string, entryPoint?: string): string {
 }
 
 function heuristicCode(answer: string, language: string): string {
-  if (language === "sql") return /^[ \t]*(?:select|with\s[^\n]+\sas)\b[^;]*;?/im.exec(answer)?.[0].trim() ?? "";
+  if (language === "sql")
+    return /^[ \t]*(?:select|with\s[^\n]+\sas)\b[^;]*;?/im.exec(answer)?.[0].trim() ?? "";
   return answer.trim();
 }
 
@@ -143,7 +170,9 @@ function defines(code: string, name: string): boolean {
 export function completePython(prompt: string, answer: string, entryPoint: string): string {
   const { blocks, open } = fencedBlocks(answer);
   const fenced = blocks.length > 0 || open !== undefined;
-  const code = fenced ? extractCode(answer, { language: "python", choose: "first", entryPoint }).code : answer;
+  const code = fenced
+    ? extractCode(answer, { language: "python", choose: "first", entryPoint }).code
+    : answer;
   if (code.startsWith(prompt)) return code;
   if (defines(code, entryPoint)) {
     // Imports and helpers of the prompt that it may count on; its own definitions come later and win.
@@ -163,6 +192,11 @@ export function completePython(prompt: string, answer: string, entryPoint: strin
 function indentBody(code: string): string {
   const [first = "", ...rest] = code.split("\n");
   const others = rest.filter((line) => line.trim() !== "");
-  const trimmed = others.length > 0 && others.every((line) => /^(?: {4}|\t)/.test(line)) && !/:\s*(?:#.*)?$/.test(first);
-  return (trimmed ? [`    ${first}`, ...rest] : [first, ...rest].map((line) => (line.trim() === "" ? line : `    ${line}`))).join("\n");
+  const trimmed =
+    others.length > 0 && others.every((line) => /^(?: {4}|\t)/.test(line)) && !/:\s*(?:#.*)?$/.test(first);
+  return (
+    trimmed
+      ? [`    ${first}`, ...rest]
+      : [first, ...rest].map((line) => (line.trim() === "" ? line : `    ${line}`))
+  ).join("\n");
 }

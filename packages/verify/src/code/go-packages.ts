@@ -25,7 +25,14 @@ export async function goPackages(imports: readonly string[]): Promise<GoPackages
   const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "posttrain", "go-build");
   await mkdir(folder, { recursive: true });
   // go's own checks look at nothing but its settings: no module, no network, no other toolchain.
-  const env = { ...process.env, GOCACHE: folder, GO111MODULE: "off", GOTOOLCHAIN: "local", GOPROXY: "off", CGO_ENABLED: "0" };
+  const env = {
+    ...process.env,
+    GOCACHE: folder,
+    GO111MODULE: "off",
+    GOTOOLCHAIN: "local",
+    GOPROXY: "off",
+    CGO_ENABLED: "0",
+  };
   const options = { env, cwd: folder, maxBuffer: 64 << 20 };
   standard ??= run("go", ["list", "std"], options).then(({ stdout }) => new Set(stdout.trim().split("\n")));
   const known = await standard;

@@ -3,7 +3,7 @@
  * child/pyodide.mjs, child/quickjs.mjs). Two of them grade a program: the candidate's and the tests'.
  */
 import { readFileSync } from "node:fs";
-import { type Layout, bubblewrapLaunch, bubblewrapStarted } from "./bubblewrap.js";
+import { bubblewrapLaunch, bubblewrapStarted, type Layout } from "./bubblewrap.js";
 import { type ContainedProcess, type Exit, type StopReason, startContained } from "./contained-process.js";
 import type { Limits } from "./limits.js";
 import { type LineChannel, lineChannel } from "./line-channel.js";

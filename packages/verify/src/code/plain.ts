@@ -21,7 +21,8 @@ export class MalformedPlain extends Error {
 /** A number with a fraction or beyond 2^53 is a float, as JSON readers of both languages have it. */
 export function encodeJson(value: unknown): unknown {
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;
-  if (typeof value === "number") return Number.isSafeInteger(value) && !Object.is(value, -0) ? value : ["f", floatText(value)];
+  if (typeof value === "number")
+    return Number.isSafeInteger(value) && !Object.is(value, -0) ? value : ["f", floatText(value)];
   if (typeof value === "bigint") {
     return ["I", value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`];
   }
@@ -111,7 +112,8 @@ function integer(code: string): bigint {
 
 function float(code: string): number {
   if (code === "nan") return Number.NaN;
-  if (code === "inf" || code === "-inf") return code === "inf" ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+  if (code === "inf" || code === "-inf")
+    return code === "inf" ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
   const value = Number(code);
   if (code.trim() === "" || Number.isNaN(value)) throw new MalformedPlain("no float");
   return value;

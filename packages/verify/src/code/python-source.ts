@@ -29,13 +29,27 @@ function topLevelOf(node: SyntaxNode, source: string): TopLevel {
   const uses = new Set<string>();
   let returns = false;
   walk(node, (inner) => {
-    if (inner.name === "VariableName" || inner.name === "PropertyName") uses.add(source.slice(inner.from, inner.to));
-    if (inner.name === "ReturnStatement" || inner.name === "YieldStatement" || inner.name === "YieldExpression") returns = true;
+    if (inner.name === "VariableName" || inner.name === "PropertyName")
+      uses.add(source.slice(inner.from, inner.to));
+    if (
+      inner.name === "ReturnStatement" ||
+      inner.name === "YieldStatement" ||
+      inner.name === "YieldExpression"
+    )
+      returns = true;
   });
   const inner =
-    node.name === "DecoratedStatement" ? (children(node).find(({ name }) => name.endsWith("Definition")) ?? node) : node;
+    node.name === "DecoratedStatement"
+      ? (children(node).find(({ name }) => name.endsWith("Definition")) ?? node)
+      : node;
   const text = source.slice(node.from, node.to).trimEnd();
-  const named = (kind: TopLevel["kind"], names: readonly string[]): TopLevel => ({ kind, names, uses, returns, text });
+  const named = (kind: TopLevel["kind"], names: readonly string[]): TopLevel => ({
+    kind,
+    names,
+    uses,
+    returns,
+    text,
+  });
   switch (inner.name) {
     case "ImportStatement":
       return named("import", importedNames(inner, source));
@@ -64,7 +78,17 @@ function topLevelOf(node: SyntaxNode, source: string): TopLevel {
 function importedNames(node: SyntaxNode, source: string): string[] {
   const text = source.slice(node.from, node.to).replace(/[()]/g, " ");
   const list = /\bimport\s+([\s\S]*)$/.exec(text)?.[1] ?? "";
-  return list.split(",").map((part) => part.trim().split(/\s+as\s+/).at(-1)!.split(".")[0]!.trim()).filter(Boolean);
+  return list
+    .split(",")
+    .map((part) =>
+      part
+        .trim()
+        .split(/\s+as\s+/)
+        .at(-1)!
+        .split(".")[0]!
+        .trim(),
+    )
+    .filter(Boolean);
 }
 
 export function isPython(source: string): boolean {
@@ -112,7 +136,11 @@ const continues = /^(?:\s|[)\]}]|(?:elif|else|except|finally)\b)/;
 const decoratorsAtMost = 20;
 
 /** Where the statement that begins on this line ends; undefined if none begins here. */
-function statementEnd(lines: readonly string[], start: number, budget: { characters: number }): number | undefined {
+function statementEnd(
+  lines: readonly string[],
+  start: number,
+  budget: { characters: number },
+): number | undefined {
   if (/^\s/.test(lines[start]!)) return undefined;
   const state: Nesting = { depth: 0, quote: "" };
   let end = start;
@@ -124,7 +152,14 @@ function statementEnd(lines: readonly string[], start: number, budget: { charact
     // A decorator belongs to what follows it.
     if (/^@/.test(line) && state.depth === 0 && ++decorators <= decoratorsAtMost) continue;
     const next = lines[end];
-    if (next !== undefined && next.trim() !== "" && !continues.test(next) && state.depth <= 0 && state.quote === "") break;
+    if (
+      next !== undefined &&
+      next.trim() !== "" &&
+      !continues.test(next) &&
+      state.depth <= 0 &&
+      state.quote === ""
+    )
+      break;
   } while (end < lines.length && budget.characters > 0);
   while (end > start + 1 && lines[end - 1]!.trim() === "") end--;
   if (state.quote !== "" || state.depth > 0) return undefined;

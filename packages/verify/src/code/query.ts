@@ -20,7 +20,8 @@ export async function gradeQuery(
   if (task.rows) expected = plainOfJson(task.rows);
   else if (task.reference !== undefined) {
     const reference = await rowsOf(await open(), task.setup, task.reference, limits);
-    if (!("rows" in reference)) return infrastructure(`the reference query does not run: ${reference.verdict.evidence}`);
+    if (!("rows" in reference))
+      return infrastructure(`the reference query does not run: ${reference.verdict.evidence}`);
     expected = reference.rows;
   } else return infrastructure("the task has neither rows nor a reference query");
 
@@ -52,7 +53,8 @@ async function rowsOf(
   query: string,
   limits: Limits,
 ): Promise<{ readonly rows: Rows } | { readonly verdict: Verdict }> {
-  if ((await interpreter.receive()) !== "ready") return { verdict: ended(await stopped(interpreter), limits, "before its query") };
+  if ((await interpreter.receive()) !== "ready")
+    return { verdict: ended(await stopped(interpreter), limits, "before its query") };
   interpreter.send(JSON.stringify({ setup, query }));
   const line = await interpreter.receive();
   if (!line?.startsWith("=")) return { verdict: ended(await stopped(interpreter), limits, "in its query") };

@@ -1,8 +1,8 @@
 /** Runs a whole program natively: compiles it if its language asks for that, then runs it once per input. */
-import { type Layout, bubblewrapLaunch, bubblewrapStarted } from "./bubblewrap.js";
+import { bubblewrapLaunch, bubblewrapStarted, type Layout } from "./bubblewrap.js";
 import { type Exit, startContained } from "./contained-process.js";
 import type { Limits } from "./limits.js";
-import { type Recipe, type Runnable, compileLimits, recipeOf } from "./recipes.js";
+import { compileLimits, type Recipe, type Runnable, recipeOf } from "./recipes.js";
 import type { Language } from "./task.js";
 import { NotTranspiled } from "./transpile.js";
 

@@ -3,12 +3,12 @@
  * and must be stopped. What cannot be proven is not used: the error says which proof failed and what would help.
  */
 import { execFile } from "node:child_process";
-import { createServer } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
-import { type Layout, bubblewrapLaunch, bubblewrapStarted, type Program } from "./bubblewrap.js";
+import { bubblewrapLaunch, bubblewrapStarted, type Layout, type Program } from "./bubblewrap.js";
 import { type Exit, startContained } from "./contained-process.js";
 import { type Limits, withDefaults } from "./limits.js";
 import { javascriptTool } from "./toolchains.js";
@@ -45,7 +45,11 @@ export function nativeSelfTest(): Promise<SelfTest> {
 }
 
 async function proveNative(): Promise<SelfTest> {
-  const tools = await Promise.all(["bwrap", "prlimit", ...(isRoot() ? ["setpriv"] : [])].map(async (name) => [name, await isThere(name)] as const));
+  const tools = await Promise.all(
+    ["bwrap", "prlimit", ...(isRoot() ? ["setpriv"] : [])].map(
+      async (name) => [name, await isThere(name)] as const,
+    ),
+  );
   const missing = tools.filter(([, there]) => !there).map(([name]) => name);
   if (missing.length > 0) {
     const proofs = missing.map((name) => ({ limit: name, holds: false, evidence: "not installed" }));
@@ -72,17 +76,32 @@ function isThere(command: string): Promise<boolean> {
   });
 }
 
-const small: Limits = { ...withDefaults({ cpuSeconds: 1, memoryMb: 256, processes: 12, outputBytes: 65_536, fileMb: 8 }), wallSeconds: 20 };
+const small: Limits = {
+  ...withDefaults({ cpuSeconds: 1, memoryMb: 256, processes: 12, outputBytes: 65_536, fileMb: 8 }),
+  wallSeconds: 20,
+};
 
 // Shell programs: dash or bash and coreutils are wherever bubblewrap is. Each prints HELD, or what it got hold of.
 const shellProbes = (canary: string, port: number): readonly (readonly [string, string])[] => [
-  ["no host files", `cat ${canary} 2>/dev/null && echo GOT; cat /etc/passwd 2>/dev/null && echo GOT; ls /home /root 2>/dev/null; echo HELD`],
-  ["read-only root", 'for d in / /usr /dev /sandbox; do (echo x > "$d/posttrain-probe") 2>/dev/null && echo "GOT $d"; done; echo HELD'],
-  ["another user", '[ "$(id -u)" = 0 ] && echo GOT root; grep -q "^CapEff:[[:space:]]*0*$" /proc/self/status || echo GOT capabilities; echo HELD'],
+  [
+    "no host files",
+    `cat ${canary} 2>/dev/null && echo GOT; cat /etc/passwd 2>/dev/null && echo GOT; ls /home /root 2>/dev/null; echo HELD`,
+  ],
+  [
+    "read-only root",
+    'for d in / /usr /dev /sandbox; do (echo x > "$d/posttrain-probe") 2>/dev/null && echo "GOT $d"; done; echo HELD',
+  ],
+  [
+    "another user",
+    '[ "$(id -u)" = 0 ] && echo GOT root; grep -q "^CapEff:[[:space:]]*0*$" /proc/self/status || echo GOT capabilities; echo HELD',
+  ],
   // Harmless whether it holds or not: at most 30 short sleeps.
   ["processes", "echo BEGUN; n=0; while [ $n -lt 30 ]; do sleep 2 & n=$((n+1)); done 2>/dev/null; echo GOT"],
   ["file size", "head -c 20000000 /dev/zero > /tmp/big 2>/dev/null && echo GOT; echo HELD"],
-  ["all files together", "n=0; while [ $n -lt 8 ]; do head -c 3000000 /dev/zero > /tmp/f$n 2>/dev/null || { echo HELD; exit; }; n=$((n+1)); done; echo GOT"],
+  [
+    "all files together",
+    "n=0; while [ $n -lt 8 ]; do head -c 3000000 /dev/zero > /tmp/f$n 2>/dev/null || { echo HELD; exit; }; n=$((n+1)); done; echo GOT",
+  ],
   ["no network", `(exec 3<>/dev/tcp/127.0.0.1/${port}) 2>/dev/null && echo GOT; echo HELD`],
 ];
 
@@ -97,7 +116,10 @@ async function prove(layout: Layout): Promise<Proof[]> {
   try {
     const tried = await Promise.all([
       ...shellProbes(canary, port).map(async ([limit, script]) => {
-        const exit = await run(layout, { argv: ["/bin/bash", "--norc", "-c", script], memory: "address-space" });
+        const exit = await run(layout, {
+          argv: ["/bin/bash", "--norc", "-c", script],
+          memory: "address-space",
+        });
         return shellProof(limit, exit);
       }),
       proveMemory(layout),
@@ -105,7 +127,11 @@ async function prove(layout: Layout): Promise<Proof[]> {
       proveOutput(layout),
       proveGroup(layout),
     ]);
-    const reached = { limit: "no network", holds: visits === 0, evidence: `a listener on this machine had ${visits} visits` };
+    const reached = {
+      limit: "no network",
+      holds: visits === 0,
+      evidence: `a listener on this machine had ${visits} visits`,
+    };
     return [...tried, reached];
   } finally {
     server.close();
@@ -122,37 +148,88 @@ function shellProof(limit: string, exit: Exit): Proof {
   const said = `${exit.stdout.toString("utf8")}${exit.stderr.toString("utf8")}`.trim().slice(0, 200);
   if (!exit.started) return { limit, holds: false, evidence: said || "the sandbox did not start" };
   // bash gives up when it cannot fork any more; that it got to its end means that it could.
-  const holds = limit === "processes" ? said.startsWith("BEGUN") && !said.includes("GOT") : exit.stdout.toString("utf8").trim() === "HELD";
+  const holds =
+    limit === "processes"
+      ? said.startsWith("BEGUN") && !said.includes("GOT")
+      : exit.stdout.toString("utf8").trim() === "HELD";
   return { limit, holds, evidence: said || `exit ${exit.code}` };
 }
 
 /** Node as the program: shared memory and the two kinds of limit, by what V8 takes. */
 async function proveMemory(layout: Layout): Promise<Proof> {
   const tool = await javascriptTool();
-  const script = "console.log('BEGUN');const a=[];for(let i=0;i<40;i++)a.push(Buffer.alloc(2**24,1));console.log('GOT')";
+  const script =
+    "console.log('BEGUN');const a=[];for(let i=0;i<40;i++)a.push(Buffer.alloc(2**24,1));console.log('GOT')";
   const node: Program = { argv: [...tool.argv, "-e", script], folders: tool.folders, memory: "data" };
-  const shell: Program = { argv: ["/bin/bash", "--norc", "-c", "echo BEGUN; x=$(head -c 600000000 /dev/zero | tr '\\0' x); echo GOT"], memory: "address-space" };
-  const exits = await Promise.all([run(layout, node, { ...small, processes: 64, cpuSeconds: 5 }), run(layout, shell, { ...small, cpuSeconds: 5 })]);
+  const shell: Program = {
+    argv: [
+      "/bin/bash",
+      "--norc",
+      "-c",
+      "echo BEGUN; x=$(head -c 600000000 /dev/zero | tr '\\0' x); echo GOT",
+    ],
+    memory: "address-space",
+  };
+  const exits = await Promise.all([
+    run(layout, node, { ...small, processes: 64, cpuSeconds: 5 }),
+    run(layout, shell, { ...small, cpuSeconds: 5 }),
+  ]);
   const holds = exits.every(({ stdout }) => stdout.includes("BEGUN") && !stdout.includes("GOT"));
-  return { limit: "memory", holds, evidence: exits.map(({ code, stopped }) => stopped ?? `exit ${code}`).join(", ") };
+  return {
+    limit: "memory",
+    holds,
+    evidence: exits.map(({ code, stopped }) => stopped ?? `exit ${code}`).join(", "),
+  };
 }
 
 async function proveTime(layout: Layout): Promise<Proof> {
   const [spin, wait] = await Promise.all([
     run(layout, { argv: ["/bin/bash", "--norc", "-c", "while :; do :; done"], memory: "address-space" }),
-    run(layout, { argv: ["/bin/bash", "--norc", "-c", "sleep 30"], memory: "address-space" }, { ...small, wallSeconds: 0.5 }),
+    run(
+      layout,
+      { argv: ["/bin/bash", "--norc", "-c", "sleep 30"], memory: "address-space" },
+      { ...small, wallSeconds: 0.5 },
+    ),
   ]);
-  const holds = spin.started && spin.code !== 0 && spin.wallSeconds < 20 && wait.stopped === "wall" && wait.wallSeconds < 10;
-  return { limit: "time", holds, evidence: `a loop ended after ${spin.wallSeconds.toFixed(1)} s, a sleep after ${wait.wallSeconds.toFixed(1)} s` };
+  const holds =
+    spin.started &&
+    spin.code !== 0 &&
+    spin.wallSeconds < 20 &&
+    wait.stopped === "wall" &&
+    wait.wallSeconds < 10;
+  return {
+    limit: "time",
+    holds,
+    evidence: `a loop ended after ${spin.wallSeconds.toFixed(1)} s, a sleep after ${wait.wallSeconds.toFixed(1)} s`,
+  };
 }
 
 async function proveOutput(layout: Layout): Promise<Proof> {
-  const exit = await run(layout, { argv: ["/bin/bash", "--norc", "-c", "head -c 10000000 /dev/zero; echo GOT >&2"], memory: "address-space" });
-  return { limit: "output", holds: exit.started && exit.stopped === "output" && exit.stdout.length <= 65_536, evidence: `${exit.stdout.length} bytes came` };
+  const exit = await run(layout, {
+    argv: ["/bin/bash", "--norc", "-c", "head -c 10000000 /dev/zero; echo GOT >&2"],
+    memory: "address-space",
+  });
+  return {
+    limit: "output",
+    holds: exit.started && exit.stopped === "output" && exit.stdout.length <= 65_536,
+    evidence: `${exit.stdout.length} bytes came`,
+  };
 }
 
 /** A child in a session of its own must die with the program: its end of the pipe closes. */
 async function proveGroup(layout: Layout): Promise<Proof> {
-  const exit = await run(layout, { argv: ["/bin/bash", "--norc", "-c", "setsid sleep 15 & setsid bash -c 'sleep 15 & disown' & sleep 0.1; exit 0"], memory: "address-space" });
-  return { limit: "the whole process group dies", holds: exit.started && exit.wallSeconds < 10, evidence: `over after ${exit.wallSeconds.toFixed(1)} s` };
+  const exit = await run(layout, {
+    argv: [
+      "/bin/bash",
+      "--norc",
+      "-c",
+      "setsid sleep 15 & setsid bash -c 'sleep 15 & disown' & sleep 0.1; exit 0",
+    ],
+    memory: "address-space",
+  });
+  return {
+    limit: "the whole process group dies",
+    holds: exit.started && exit.wallSeconds < 10,
+    evidence: `over after ${exit.wallSeconds.toFixed(1)} s`,
+  };
 }

@@ -1,6 +1,6 @@
 /** Whole programs on standard input: each case is a process of its own; what it wrote is compared here. */
 import type { Verdict } from "../verdict.js";
-import { openChecker, type OpenChecker } from "./checker.js";
+import { type OpenChecker, openChecker } from "./checker.js";
 import { crash, ended, fail, infrastructure, pass } from "./code-verdict.js";
 import { outputDifference } from "./compare.js";
 import type { Interpreter } from "./interpreter.js";
@@ -16,7 +16,8 @@ export async function gradeStdio(
 ): Promise<Verdict> {
   if (prepared.kind === "refused") {
     const { exit, text } = prepared;
-    if (exit && (exit.stopped !== undefined || !exit.started)) return ended(exit, limits, "while it was compiled");
+    if (exit && (exit.stopped !== undefined || !exit.started))
+      return ended(exit, limits, "while it was compiled");
     return crash(`It does not compile: ${text}`);
   }
   let checker: OpenChecker | undefined;
@@ -31,7 +32,8 @@ export async function gradeStdio(
     const exit = await prepared.run(stdin);
     const details = { sealed: true, case: i, cases: count };
     if (exit.missing !== undefined) return infrastructure(exit.missing, details);
-    if (exit.code !== 0 || exit.stopped !== undefined || !exit.started) return ended(exit, limits, `in case ${i + 1} of ${count}`);
+    if (exit.code !== 0 || exit.stopped !== undefined || !exit.started)
+      return ended(exit, limits, `in case ${i + 1} of ${count}`);
     const got = exit.stdout.toString("utf8");
     if (checker) {
       const judged = await checker.judge([stdin, got, stdout]);
