@@ -169,6 +169,6 @@ async function interpreterOpener(
 }
 
 /** The strongest that this machine offers around the locked process. */
-export async function wasmContainment(): Promise<Containment> {
+async function wasmContainment(): Promise<Containment> {
   return (await nativeSelfTest()).layout ?? ((await canUnshare()) ? "unshare" : "process");
 }

@@ -182,7 +182,7 @@ async function start(
 /** A warm interpreter's memory, made once per process by a child that never sees a candidate. */
 function snapshot(containment: Containment, limits: Limits): Promise<Buffer> {
   const known = snapshots.get(containment);
-  if (known) return known;
+  if (known !== undefined) return known;
   const made = (async () => {
     const launch = wasmLaunch("python", "snapshot", containment, limits, []);
     const process = startContained(launch, processLimits(limits), { time: "manual" });

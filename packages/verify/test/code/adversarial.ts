@@ -10,7 +10,7 @@ export interface Hostile {
   readonly source: string;
 }
 
-export const asserts =
+const asserts =
   "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(41) == 42\n    assert candidate([0])[0] == 1\n\ncheck(f)\n";
 
 /** Name, program: Python against `asserts`. */
