@@ -10,7 +10,11 @@ export const exitCodes = {
   machine: 2,
   /** Our own bug. */
   bug: 3,
+  /** Nothing was left to do: the run that was to be resumed is complete. */
+  nothing: 4,
   interrupted: 130,
+  /** SIGTERM, after a checkpoint. */
+  terminated: 143,
 } as const;
 
 const machineCodes = ["kernel_memory", "kernel_device", "kernel_file", "kernel_load"];

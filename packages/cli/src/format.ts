@@ -49,8 +49,30 @@ export function widthOf(stream: NodeJS.WriteStream): number {
   return stream.isTTY ? Math.min(stream.columns || 80, 100) : 80;
 }
 
-/** Breaks text at spaces. A word that is too long stays whole. */
+/** Breaks text at spaces; an indented line goes on two spaces further. A word that is too long stays whole. */
 export function wrap(text: string, width: number): string {
+  return text
+    .split("\n")
+    .map((line) => {
+      const margin = /^ */.exec(line)![0];
+      if (margin === "") return wrapLine(line, width);
+      return margin + wrapLine(line.trimStart(), width - margin.length - 2).replaceAll("\n", `\n${margin}  `);
+    })
+    .join("\n");
+}
+
+/** Breaks a command before its options, so that it can still be pasted. */
+export function wrapCommand(command: string, width: number): string {
+  if (command.length <= width) return command;
+  return wrapLine(command.replaceAll(/ (?!--)/g, glue), width - 2)
+    .replaceAll(glue, " ")
+    .replaceAll("\n", " \\\n  ");
+}
+
+/** Holds words together where a line is broken. */
+export const glue = "\u00a0";
+
+function wrapLine(text: string, width: number): string {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

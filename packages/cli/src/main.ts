@@ -1,4 +1,4 @@
-// posttrain <command>: flags to options, options to a command, and what it throws to one paragraph and an exit code. Commands are
+// posttrain <command>: flags, environment and config file to options, options to a command, and what it throws to one paragraph and an exit code. Commands are
 // imported when they are asked for, so that help loads no kernels.
 import { readFileSync } from "node:fs";
 import yargs, { type Argv } from "yargs";
@@ -16,6 +16,14 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "make a tiny model, fine-tune it on arithmetic, show what it learnt",
     load: async () => (await import("./commands/quickstart.js")).command,
   },
+  init: {
+    about: "write a config for your own model and rows, with reasons",
+    load: async () => (await import("./commands/init.js")).command,
+  },
+  validate: {
+    about: "what sft would do with its rows, and what would be lost",
+    load: async () => (await import("./commands/validate.js")).command,
+  },
   sft: {
     about: "fine-tune a model on conversations",
     load: async () => (await import("./commands/sft.js")).command,
@@ -32,12 +40,24 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "log-probability, entropy and argmax of every token of given rows",
     load: async () => (await import("./commands/score.js")).command,
   },
+  evaluate: {
+    about: "questions from a file, graded by exact match, as a table",
+    load: async () => (await import("./commands/evaluate.js")).command,
+  },
+  inspect: {
+    about: "what a model or checkpoint is, and how it differs from another",
+    load: async () => (await import("./commands/inspect.js")).command,
+  },
+  env: {
+    about: "one block about this machine, to paste into a bug report",
+    load: async () => (await import("./commands/env.js")).command,
+  },
 };
 
 const exitCodeText =
   `Exit codes: ${exitCodes.done} done; ${exitCodes.mistake} a mistake in flags, files or rows; ` +
   `${exitCodes.machine} this machine cannot do it (memory, cpu path, kernels not built); ` +
-  `${exitCodes.bug} a bug of posttrain; ${exitCodes.interrupted} stopped with Ctrl-C.`;
+  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM.`;
 
 /** Runs one command line. Throws what goes wrong. */
 async function main(args: readonly string[]): Promise<void> {
@@ -65,14 +85,32 @@ async function main(args: readonly string[]): Promise<void> {
     console.log(await helpOf(name, entry, command));
     return;
   }
-  const { checkOptions } = await import("./options.js");
+  const [{ checkOptions, knowsAll }, { collectSettings, environmentSettings, flagSettings }] =
+    await Promise.all([import("./options.js"), import("./settings.js")]);
   const { _: positional, $0: _, ...given } = await newParser().parseAsync(flags.map(snakeCase));
-  const { options, machine } = checkOptions(name, command.options, given, positional.map(String));
-  await command.run(options, machine);
+  const environment = environmentSettings(process.env);
+  const { settings, problems } = await collectSettings(flagSettings(given), environment);
+  const { options, common, sources } = checkOptions(name, command.options, settings, {
+    problems,
+    positional: positional.map(String),
+    ...(knowsAll(command.options, settings) ? {} : { elsewhere: await ownersOfOptions() }),
+  });
+  await command.run(options, { ...common, sources });
+}
+
+/** Options -> the commands that have them. */
+async function ownersOfOptions(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const owners = new Map<string, string[]>();
+  for (const [name, { load }] of Object.entries(commands)) {
+    for (const option of Object.keys((await load()).options.shape)) {
+      owners.set(option, [...(owners.get(option) ?? []), name]);
+    }
+  }
+  return owners;
 }
 
 async function helpOf(name: string, { about }: Entry, command: Command): Promise<string> {
-  const { machineOptions, optionHelp } = await import("./options.js");
+  const { commonOptions, optionHelp } = await import("./options.js");
   const parser = newParser().usage(`posttrain ${name} [options]\n\n${about}`);
   const own = optionHelp(command.options);
   const groups = [
@@ -80,7 +118,7 @@ async function helpOf(name: string, { about }: Entry, command: Command): Promise
     ["Options:", own.filter(({ required }) => !required)],
     [
       "Options of every command:",
-      [...optionHelp(machineOptions), { name: "help", description: "show this help" }],
+      [...optionHelp(commonOptions), { name: "help", description: "show this help" }],
     ],
   ] as const;
   for (const [group, members] of groups) {

@@ -1,20 +1,31 @@
 // Options are zod schemas: names, descriptions, defaults and checks come from there and nowhere else. Here they become the help of
-// a command, and text from the command line becomes their values or one paragraph that says everything that is wrong with it.
+// a command, and what was said (settings.ts) becomes their values or a list of everything that is wrong with it.
 import { UserError } from "@posttrain/data";
 import { z } from "zod";
+import type { Problem } from "./config-file.js";
 import { count, plainNumber } from "./format.js";
 import { nearest } from "./nearest.js";
+import { type Setting, type Source, type Sources, settingLabel, variableOf } from "./settings.js";
 
 /** Options of every command. They never change a result: any cpu path and any number of threads give the same bits. */
-export const machineOptions = z.strictObject({
+export const commonOptions = z.strictObject({
+  config: z.string().optional().describe("YAML file of options; POSTTRAIN_* variables and flags win over it"),
   threads: z.int().min(1).max(1024).optional().describe("compute threads (default: one per core)"),
   cpu_path: z
     .enum(["avx512", "avx2", "plain"])
     .optional()
     .describe("instructions to compute with, else the fastest of this machine"),
+  quiet: z.boolean().default(false).describe("results and errors only"),
+  json: z
+    .boolean()
+    .default(false)
+    .describe("the result as JSON on standard output, all else on standard error"),
 });
 
-export type MachineOptions = z.output<typeof machineOptions>;
+export type CommonOptions = z.output<typeof commonOptions>;
+
+/** What a device is opened with. */
+export type MachineOptions = Pick<CommonOptions, "threads" | "cpu_path">;
 
 export interface OptionHelp {
   readonly name: string;
@@ -27,27 +38,46 @@ export interface OptionHelp {
 interface Property {
   readonly type?: string;
   readonly enum?: readonly string[];
+  readonly const?: unknown;
+  readonly items?: Property;
+  readonly anyOf?: readonly Property[];
   readonly description?: string;
   readonly default?: unknown;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
+  readonly minLength?: number;
 }
 
 function propertiesOf(schema: z.ZodObject): {
-  properties: Record<string, Property>;
+  properties: ReadonlyMap<string, Property>;
   required: readonly string[];
 } {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: "input" });
-  return { properties: properties as Record<string, Property>, required };
+  const named = Object.entries(properties).map(
+    ([name, property]) => [name, normal(property as Written)] as const,
+  );
+  return { properties: new Map(named), required };
+}
+
+type Written = Omit<Property, "type"> & { readonly type?: string | readonly string[] };
+
+/** A union of bare types is written as a list of them. */
+function normal({ type, ...rest }: Written): Property {
+  if (Array.isArray(type)) return { ...rest, anyOf: type.map((one: string) => ({ type: one })) };
+  return type === undefined ? rest : { ...rest, type: type as string };
 }
 
 export function optionHelp(schema: z.ZodObject): readonly OptionHelp[] {
   const { properties, required } = propertiesOf(schema);
-  return Object.entries(properties).map(([name, property]) => {
-    const choices = property.enum === undefined ? "" : `: ${property.enum.join(", ")}`;
-    const value = property.default === undefined ? "" : ` (default ${valueText(property.default)})`;
+  return [...properties].map(([name, property]) => {
+    const names = property.enum ?? property.items?.enum;
+    const choices = names === undefined ? "" : `: ${names.join(", ")}`;
+    const value =
+      property.default === undefined || valueText(property.default) === ""
+        ? ""
+        : ` (default ${valueText(property.default)})`;
     return {
       name,
       description: `${property.description ?? ""}${choices}${value}`,
@@ -57,78 +87,166 @@ export function optionHelp(schema: z.ZodObject): readonly OptionHelp[] {
 }
 
 export function valueText(value: unknown): string {
+  if (Array.isArray(value)) return value.map(valueText).join(",");
   return typeof value === "number" ? plainNumber(value) : String(value);
 }
 
+export interface Resolved<S extends z.ZodObject> {
+  readonly options: z.output<S>;
+  readonly common: CommonOptions;
+  readonly sources: Sources;
+}
+
+/** What may be wrong besides the settings themselves, and what helps to name it. */
+export interface Circumstances {
+  /** Found before: in the config file. */
+  readonly problems?: readonly Problem[];
+  /** Arguments that belong to no flag. */
+  readonly positional?: readonly string[];
+  /** Options of every command -> the commands that have them. Asked when a name is not one of this command's. */
+  readonly elsewhere?: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Whether this command has all of these options: else `elsewhere` is worth finding out. */
+export function knowsAll(schema: z.ZodObject, settings: readonly Setting[]): boolean {
+  return settings.every(
+    ({ name }) => Object.hasOwn(schema.shape, name) || Object.hasOwn(commonOptions.shape, name),
+  );
+}
+
 /**
- * The options that `given` (name to text; true or false for a flag without a value) describes, over the defaults of `schema`.
- * UserError `bad_option` names everything that is wrong: unknown options with the nearest known name, wrong values with what was
- * expected, and what is missing.
+ * The options that `settings`, in rising precedence, describe over the defaults of `schema`. UserError `bad_option` names everything
+ * that is wrong: unknown options with the nearest known name, wrong values with where they come from and what was expected, and what
+ * is missing. A variable of the environment that another command knows is passed over.
  */
 export function checkOptions<S extends z.ZodObject>(
   command: string,
   schema: S,
-  given: Readonly<Record<string, unknown>>,
-  positional: readonly string[] = [],
-): { readonly options: z.output<S>; readonly machine: MachineOptions } {
+  settings: readonly Setting[],
+  { problems: found = [], positional = [], elsewhere = new Map() }: Circumstances = {},
+): Resolved<S> {
   const own = propertiesOf(schema);
-  const properties = { ...own.properties, ...propertiesOf(machineOptions).properties };
-  const problems = positional.map(
-    (text) => `${JSON.stringify(text)} belongs to no option: options begin with --.`,
-  );
-  const values: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(given)) {
-    const property = properties[name];
-    if (property === undefined) problems.push(unknown(name, Object.keys(properties)));
-    else if (Array.isArray(value)) problems.push(`--${name} is given ${value.length} times, expected once.`);
-    else values[name] = fromText(property, value);
+  const properties = new Map([...own.properties, ...propertiesOf(commonOptions).properties]);
+  const fields: Readonly<Record<string, z.core.$ZodType>> = { ...schema.shape, ...commonOptions.shape };
+  const noted: Problem[] = [...found];
+  const note = (text: string, source?: Source): unknown =>
+    noted.push({ line: source?.kind === "file" ? source.line : Number.POSITIVE_INFINITY, text });
+  for (const text of positional) note(`${JSON.stringify(text)} belongs to no option: options begin with --.`);
+  const values = new Map<string, unknown>();
+  const winners = new Map<string, Setting>();
+  for (const setting of settings) {
+    const { name, source } = setting;
+    const property = properties.get(name);
+    if (property === undefined || (name === "config" && source.kind === "file")) {
+      if (source.kind === "environment" && elsewhere.has(name)) continue;
+      note(unknown(command, setting, [...properties.keys()], elsewhere), source);
+      continue;
+    }
+    const value = typed(property, setting);
+    const issue = z.safeParse(fields[name]!, value).error?.issues[0];
+    if (issue !== undefined) note(wrong(setting, property, issue), source);
+    values.set(name, value);
+    winners.set(name, setting);
   }
-  const isMachine = (name: string): boolean => name in machineOptions.shape;
-  const pick = (keep: (name: string) => boolean): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(values).filter(([name]) => keep(name)));
-  const options = schema.safeParse(pick((name) => !isMachine(name)));
-  const machine = machineOptions.safeParse(pick(isMachine));
-  const missing = own.required.filter((name) => !(name in given));
-  for (const { path, message } of [...(options.error?.issues ?? []), ...(machine.error?.issues ?? [])]) {
-    const name = String(path[0]);
-    if (!(name in values)) continue;
-    const property = properties[name];
-    const shown = given[name] === true ? "without a value" : JSON.stringify(given[name]);
-    problems.push(`--${name} is ${shown}, expected ${property ? expectation(property) : message}.`);
-  }
+  const missing = own.required.filter((name) => !winners.has(name));
   if (missing.length > 0) {
     const named = missing.map(
-      (name) => `--${name} (${own.properties[name]?.description ?? "no description"})`,
+      (name) => `--${name} (${own.properties.get(name)?.description ?? "no description"})`,
     );
-    problems.push(`Missing: ${named.join(", ")}.`);
+    note(`Missing: ${named.join(", ")}.`);
   }
-  if (problems.length > 0 || !options.success || !machine.success) {
+  const pick = (shape: object): unknown =>
+    Object.fromEntries([...values].filter(([name]) => Object.hasOwn(shape, name)));
+  const options = schema.safeParse(pick(schema.shape));
+  const common = commonOptions.safeParse(pick(commonOptions.shape));
+  // Of single values all is said; what is left concerns several of them.
+  for (const { code, path, message } of options.error?.issues ?? []) {
+    if (code !== "custom" || noted.length > 0) continue;
+    const name = String(path[0] ?? "");
+    const winner = winners.get(name);
+    note(
+      winner === undefined
+        ? `${[name, message].filter(Boolean).join(": ")}.`
+        : `${settingLabel(winner)} is ${shown(winner)}: ${message}.`,
+    );
+  }
+  const problems = noted.sort((a, b) => compareLines(a.line, b.line)).map(({ text }) => text);
+  if (problems.length > 0 || !options.success || !common.success) {
+    const help = `posttrain ${command} --help`;
     throw new UserError(
       "bad_option",
-      `posttrain ${command}: ${problems.join(" ")} All options: posttrain ${command} --help`,
+      problems.length === 1
+        ? `posttrain ${command}: ${problems[0]} All options: ${help}`
+        : `posttrain ${command}: ${problems.length} things are wrong (all options: ${help})\n${problems.map((problem) => `  ${problem}`).join("\n")}`,
     );
   }
-  return { options: options.data, machine: machine.data };
+  const sources = new Map([...winners].map(([name, { source }]) => [name, source]));
+  return { options: options.data, common: common.data, sources };
 }
 
-function unknown(name: string, known: readonly string[]): string {
-  const near = nearest(name, known);
-  const guess = near === undefined ? "." : `; did you mean --${near}?`;
-  return `${name.length === 1 ? "-" : "--"}${name} is not an option${guess}`;
+function unknown(
+  command: string,
+  setting: Setting,
+  known: readonly string[],
+  elsewhere: ReadonlyMap<string, readonly string[]>,
+): string {
+  const label = settingLabel(setting);
+  const { name, source } = setting;
+  if (name === "config") return `${label} cannot stand in a config file.`;
+  const owners = elsewhere.get(name);
+  if (owners !== undefined) return `${label} is an option of ${owners.join(", ")}, not of ${command}.`;
+  if (source.kind === "environment") {
+    const near = nearest(name.toLowerCase().replace(/^posttrain_/, ""), [...elsewhere.keys(), ...known]);
+    const guess = near === undefined ? "" : ` Did you mean ${variableOf(near)}?`;
+    return `The environment has ${label}, which is an option of no command.${guess === "" ? " Unset it." : `${guess} Else unset it.`}`;
+  }
+  const near = nearest(name, known) ?? nearest(name, [...elsewhere.keys()]);
+  const guess = near === undefined ? "." : `; did you mean ${source.kind === "flag" ? "--" : ""}${near}?`;
+  return `${label} is not an option${guess}`;
 }
 
-/** Text that is no number stays text, for the check to name it. */
-function fromText({ type }: Property, value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  if (type === "boolean") return /^true$/i.test(value) ? true : /^false$/i.test(value) ? false : value;
-  if (type !== "number" && type !== "integer") return value;
-  return value.trim() === "" || Number.isNaN(Number(value)) ? value : Number(value);
+/** Text that does not fit stays text, for the check to name it. */
+function typed(property: Property, { value, source }: Setting): unknown {
+  if (property.type !== "array") return typeof value === "string" ? fromText(property, value) : value;
+  if (typeof value === "boolean") return value;
+  const texts = typeof value === "string" ? [value] : value;
+  // In a file a list is written as one, so a comma belongs to the text.
+  const items =
+    source.kind === "file" ? texts : texts.flatMap((text) => text.split(",")).map((text) => text.trim());
+  return items.map((text) => fromText(property.items ?? {}, text));
+}
+
+function fromText({ type, anyOf }: Property, text: string): unknown {
+  if (anyOf !== undefined) {
+    const readings = anyOf.map((alternative) => fromText(alternative, text));
+    return readings.find((reading) => typeof reading !== "string") ?? text;
+  }
+  if (type === "boolean") return /^true$/i.test(text) ? true : /^false$/i.test(text) ? false : text;
+  if (type !== "number" && type !== "integer") return text;
+  return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+function wrong(setting: Setting, property: Property, { code, message }: z.core.$ZodIssue): string {
+  const is = `${settingLabel(setting)} is ${shown(setting)}`;
+  if (Array.isArray(setting.value) && property.type !== "array" && setting.source.kind === "flag") {
+    return `${settingLabel(setting)} is given ${setting.value.length} times, expected once.`;
+  }
+  return code === "custom" ? `${is}: ${message}.` : `${is}, expected ${expectation(property)}.`;
+}
+
+function shown({ value, source }: Setting): string {
+  if (value === true && source.kind === "flag") return "without a value";
+  const text = JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
 function expectation(property: Property): string {
+  if (property.const !== undefined) return String(property.const);
+  if (property.anyOf) return property.anyOf.map(expectation).join(", or ");
   if (property.enum) return `one of ${property.enum.join(", ")}`;
+  if (property.type === "array") return `a list, each ${expectation(property.items ?? {})}`;
   if (property.type === "boolean") return "true or false";
-  if (property.type === "string") return "text";
+  if (property.type === "string") return property.minLength ? "text that is not empty" : "text";
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = property;
   const bounds = [
     ...(minimum !== undefined && minimum > -(2 ** 52) ? [`at least ${bound(minimum)}`] : []),
@@ -142,3 +260,6 @@ function expectation(property: Property): string {
 }
 
 const bound = (value: number): string => (Number.isInteger(value) ? count(value) : plainNumber(value));
+
+/** Infinity minus itself is no number. */
+const compareLines = (a: number, b: number): number => (a === b ? 0 : a - b);

@@ -6,6 +6,7 @@ import { UserError } from "@posttrain/data";
 
 export interface ResultFile {
   write(row: object): Promise<void>;
+  writeText(text: string): Promise<void>;
   /** Gives the file its name. */
   commit(): Promise<void>;
   /** Removes what was written, unless it was committed. */
@@ -18,8 +19,9 @@ export async function openResultFile(path: string | undefined): Promise<ResultFi
 }
 
 const standardOutput: ResultFile = {
-  async write(row) {
-    if (!process.stdout.write(`${JSON.stringify(row)}\n`)) await once(process.stdout, "drain");
+  write: (row) => standardOutput.writeText(`${JSON.stringify(row)}\n`),
+  async writeText(text) {
+    if (!process.stdout.write(text)) await once(process.stdout, "drain");
   },
   commit: async () => undefined,
   discard: async () => undefined,
@@ -48,10 +50,12 @@ async function openFile(path: string): Promise<ResultFile> {
     if (open_) await handle.close();
     open_ = false;
   };
+  const writeText = async (text: string): Promise<void> => {
+    await handle.appendFile(text).catch(refuse);
+  };
   return {
-    async write(row) {
-      await handle.appendFile(`${JSON.stringify(row)}\n`).catch(refuse);
-    },
+    write: (row) => writeText(`${JSON.stringify(row)}\n`),
+    writeText,
     async commit() {
       try {
         await handle.sync();

@@ -11,6 +11,7 @@ import {
   parseSftRow,
   type RowPlace,
   readJsonl,
+  type SftRow,
   type Tokenizer,
   UserError,
 } from "@posttrain/data";
@@ -218,9 +219,15 @@ async function atRow<T>(place: RowPlace | undefined, body: () => T | Promise<T>)
 }
 
 /** A row that is neither of the command's own kind: messages or tokens. */
-function asRow(value: unknown, place: RowPlace, accepted: string): ReturnType<typeof parseSftRow> {
+function asRow(
+  value: unknown,
+  place: RowPlace,
+  accepted: string,
+): Extract<SftRow, { kind: "messages" | "tokens" }> {
   try {
-    return parseSftRow(value, place);
+    const row = parseSftRow(value, place);
+    if (row.kind === "messages" || row.kind === "tokens") return row;
+    throw new UserError("unknown_row", "");
   } catch (error) {
     if (!(error instanceof UserError) || error.code !== "unknown_row") throw error;
     const columns = Object.keys(value as object).join(", ") || "none";

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { parse as parseYaml } from "yaml";
 import { conversation, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
 
 interface Sample {
@@ -141,8 +142,15 @@ it("score's sums are those of its rows, and its loss the one that sft starts fro
   expect(sft.code).toBe(0);
   const [first] = parse<{ loss: number }>(readFileSync(join(run, "metrics.jsonl"), "utf8"));
   expect(first!.loss.toFixed(4)).toBe(assistant![1]);
-  expect(readdirSync(run).sort()).toEqual(["checkpoint-2", "config.json", "metrics.jsonl"]);
-  const resolved = JSON.parse(readFileSync(join(run, "config.json"), "utf8"));
+  expect(readdirSync(run).filter((name) => !name.startsWith("events.out.tfevents"))).toEqual([
+    "checkpoint-2",
+    "config.yaml",
+    "metrics.jsonl",
+    "rows.jsonl",
+    "steps.jsonl",
+    "trainer_log.jsonl",
+  ]);
+  const resolved = parseYaml(readFileSync(join(run, "config.yaml"), "utf8"));
   expect(resolved).toMatchObject({ gradient_checkpointing: false, max_steps: 2, learning_rate: 2e-5 });
   expect(sft.out.replaceAll(/\s+/g, " ")).toMatch(/3 rows read, 3 kept; \d+ tokens, \d+ of them trained/);
 
@@ -154,8 +162,9 @@ it("score's sums are those of its rows, and its loss the one that sft starts fro
 
 it("sft says what it cut", async () => {
   const run = join(folder, "cut");
-  const args = ["--data", data, "--output_dir", run, "--max_steps", "1", "--max_length", "44"];
-  const { out } = await posttrain(["sft", ...model, ...args]);
+  const args = ["--data", data, "--output_dir", run, "--max_steps", "1"];
+  const cut = ["--max_length", "44", "--on_overlong", "truncate"];
+  const { out } = await posttrain(["sft", ...model, ...args, ...cut]);
   expect(out.replaceAll(/\s+/g, " ")).toMatch(
     /lost 1 row longer than max_length 44: 1 cut to it; \d+ trained tokens lost/,
   );
@@ -212,6 +221,11 @@ it("help and version start fast and load no kernels", async () => {
     ["generate", "-h"],
     ["chat", "--help"],
     ["score", "--help"],
+    ["init", "--help"],
+    ["inspect", "--help"],
+    ["env", "--help"],
+    ["validate", "--help"],
+    ["evaluate", "--help"],
     ["quickstart", "--help"],
   ]) {
     const { code, out, err } = await posttrain(args, { env: { POSTTRAIN_NATIVE_VARIANT: "none" } });

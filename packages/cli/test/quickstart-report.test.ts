@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { arithmeticProblem, shortOperands } from "@posttrain/sft";
 import { expect, onTestFinished, test } from "vitest";
-import { type GradedAnswer, wilson } from "../src/quickstart/evaluate.js";
+import type { GradedAnswer } from "../src/quickstart/evaluate.js";
 import { accuracyTable, lossCurve, sampleAnswers, styleFor } from "../src/quickstart/report.js";
 import { newFolder, nextRunFolder } from "../src/quickstart/run-folder.js";
 
@@ -23,19 +23,6 @@ const answers = (count: number, right: (kind: string) => boolean): GradedAnswer[
     const text = correct ? `1+1=2\nAnswer: ${problem.answer}` : `${"\u0001\n".repeat(80)}`;
     return { problem, text, finish: correct ? "stop" : "length", correct };
   });
-
-// Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
-test.each([
-  [81, 263, 0.2553, 0.3662],
-  [15, 148, 0.0624, 0.1605],
-  [0, 20, 0, 0.1611],
-  [1, 29, 0.0061, 0.1718],
-])("Wilson's interval for %d of %d", (correct, total, low, high) => {
-  const interval = wilson(correct, total);
-  expect(interval.low).toBeCloseTo(low, 4);
-  expect(interval.high).toBeCloseTo(high, 4);
-  expect(wilson(total - correct, total).low).toBeCloseTo(1 - high, 4);
-});
 
 test("accuracy by kind and over all", () => {
   const before = answers(500, () => false);

@@ -6,15 +6,11 @@
  * sees, and that is an error, never a guess.
  */
 import type { ChatTemplate } from "./chat-template.js";
-import { type ChatMessage, IGNORED_LABEL } from "./sft-row.js";
+import { type EncodedRow, type EncodingPlan, type LossOn, prefixMismatch } from "./encoding-plan.js";
+import type { ChatMessage } from "./messages.js";
+import { IGNORED_LABEL } from "./sft-row.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
-
-/**
- * Which tokens are trained: every assistant turn, the last turn alone, or every token. `completion` is the
- * mode for templates that render earlier turns differently (that drop their reasoning, for example).
- */
-export type LossOn = "assistant" | "completion" | "everything";
 
 export interface EncodeOptions {
   readonly lossOn?: LossOn;
@@ -23,6 +19,12 @@ export interface EncodeOptions {
   readonly now?: string | undefined;
   /** Further variables of the template. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** So many first turns are the prompt: nothing of them is trained, and `completion` is all that follows. */
+  readonly promptTurns?: number | undefined;
+  /** Turns that are not trained, whatever `lossOn` says. */
+  readonly untrained?: ReadonlySet<number>;
+  /** How messages name turn i; `messages[i]` if absent. */
+  readonly nameOf?: (turn: number) => string;
 }
 
 const MELTS =
@@ -31,12 +33,6 @@ const MELTS =
 const REWRITES =
   "renders earlier turns differently once later ones follow (as those do that drop earlier reasoning): " +
   "use loss on the completion, with one row for each answer, or a template that keeps what it wrote.";
-
-/** Unshifted, as Hugging Face has it: labels[i] is the target at position i, predicted from i - 1. */
-export interface EncodedConversation {
-  readonly inputIds: number[];
-  readonly labels: number[];
-}
 
 /**
  * Renders and tokenises a conversation and labels its trained tokens, the end token (`<|im_end|>`) of each
@@ -48,56 +44,85 @@ export async function encodeConversation(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
   options: EncodeOptions = {},
-): Promise<EncodedConversation> {
-  const { lossOn = "assistant", ...rendering } = options;
+): Promise<EncodedRow> {
+  const plan = planConversation(tokenizer, template, messages, options);
+  return plan.finish(await tokenizer.encodeBatch(plan.texts));
+}
+
+/** The two halves of `encodeConversation`. */
+export function planConversation(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  options: EncodeOptions = {},
+): EncodingPlan {
+  const {
+    lossOn = "assistant",
+    promptTurns,
+    untrained = new Set(),
+    nameOf = (turn: number) => `messages[${turn}]`,
+    ...rendering
+  } = options;
   const render = (count: number, addGenerationPrompt: boolean): string =>
     template.render(messages.slice(0, count), { ...rendering, addGenerationPrompt });
 
-  const turns = lossOn === "everything" ? [] : trainedTurns(messages, lossOn);
-  const texts = [render(messages.length, false)];
-  // For each turn the places in `texts` of what comes before it and of what ends with it.
-  const spans = turns.map((turn) => ({
-    turn,
-    before: texts.push(render(turn, true)) - 1,
-    through: turn + 1 === messages.length ? 0 : texts.push(render(turn + 1, false)) - 1,
-  }));
-  const ids = await tokenizer.encodeBatch(texts);
-  const inputIds = ids[0]!;
-  if (lossOn === "everything") return { inputIds, labels: [...inputIds] };
-
-  const labels = inputIds.map(() => IGNORED_LABEL);
-  for (const { turn, before, through } of spans) {
-    for (const part of [before, through]) {
-      const at = ids[part]!.findIndex((id, i) => id !== inputIds[i]);
-      if (at < 0) continue;
-      const show = (row: readonly number[]): string =>
-        row[at] === undefined
-          ? "nothing"
-          : `${JSON.stringify(tokenizer.decode(row.slice(at, at + 1)))} (id ${row[at]})`;
-      throw new UserError(
-        "prompt_not_prefix",
-        `messages[${turn}], an assistant turn, cannot be told from its prompt: ` +
-          `${part === before ? "the prompt before it" : "the conversation up to its end"} is no prefix of the whole conversation. ` +
-          `Token ${at} is ${show(ids[part]!)} there and ${show(inputIds)} in the whole. ` +
-          (texts[0]!.startsWith(texts[part]!) ? MELTS : `The template ${template.path} ${REWRITES}`),
-      );
-    }
-    const end = endOfTurn(tokenizer, ids[through]!, ids[before]!.length);
-    for (let i = ids[before]!.length; i < end; i++) labels[i] = inputIds[i]!;
-  }
-  if (!labels.some((label) => label !== IGNORED_LABEL)) {
+  if (lossOn === "everything" && untrained.size > 0) {
     throw new UserError(
-      "nothing_to_train",
-      "The template renders no token for the assistant's turns: nothing to train.",
+      "bad_row",
+      `${nameOf([...untrained][0]!)}.loss_weight is 0, but with loss on everything every token is trained. Choose loss on assistant turns, or remove the weights.`,
     );
   }
-  return { inputIds, labels };
+  const spans =
+    lossOn === "everything" ? [] : trainedSpans(messages, lossOn, promptTurns ?? 0, untrained, nameOf);
+  const texts = [render(messages.length, false)];
+  // For each span the places in `texts` of what comes before it and of what ends with it.
+  const places = spans.map(({ first, last }) => ({
+    first,
+    before: texts.push(render(first, true)) - 1,
+    through: last + 1 === messages.length ? 0 : texts.push(render(last + 1, false)) - 1,
+  }));
+
+  const finish = (ids: readonly number[][]): EncodedRow => {
+    const inputIds = ids[0]!;
+    if (lossOn === "everything") return { inputIds, labels: inputIds };
+    const labels = inputIds.map(() => IGNORED_LABEL);
+    for (const { first, before, through } of places) {
+      for (const part of [before, through]) {
+        const differing = prefixMismatch(tokenizer, ids[part]!, inputIds);
+        if (differing === undefined) continue;
+        throw new UserError(
+          "prompt_not_prefix",
+          `${nameOf(first)}, an assistant turn, cannot be told from its prompt: ` +
+            `${part === before ? "the prompt before it" : "the conversation up to its end"} is no prefix of the whole conversation. ` +
+            `${differing} ${texts[0]!.startsWith(texts[part]!) ? MELTS : `The template ${template.path} ${REWRITES}`}`,
+        );
+      }
+      const end = endOfTurn(tokenizer, ids[through]!, ids[before]!.length);
+      for (let i = ids[before]!.length; i < end; i++) labels[i] = inputIds[i]!;
+    }
+    if (!labels.some((label) => label !== IGNORED_LABEL)) {
+      throw new UserError(
+        "nothing_to_train",
+        "The template renders no token for the assistant's turns: nothing to train.",
+      );
+    }
+    return { inputIds, labels };
+  };
+  return { texts, finish };
 }
 
-function trainedTurns(
+interface Span {
+  readonly first: number;
+  readonly last: number;
+}
+
+function trainedSpans(
   messages: readonly ChatMessage[],
   lossOn: "assistant" | "completion",
-): readonly number[] {
+  promptTurns: number,
+  untrained: ReadonlySet<number>,
+  nameOf: (turn: number) => string,
+): readonly Span[] {
   const turns = messages.flatMap((message, i) => (message.role === "assistant" ? [i] : []));
   if (turns[0] === undefined) {
     throw new UserError(
@@ -108,18 +133,30 @@ function trainedTurns(
   if (turns[0] === 0) {
     throw new UserError(
       "bad_row",
-      "messages[0] is an assistant turn: nothing to answer. Put a user (or system) turn before it, or drop the row.",
+      `${nameOf(0)} is an assistant turn: nothing to answer. Put a user (or system) turn before it, or drop the row.`,
     );
   }
-  if (lossOn === "assistant") return turns;
-  if (turns.at(-1) !== messages.length - 1) {
+  const last = messages.length - 1;
+  if (lossOn === "completion" && turns.at(-1) !== last) {
     throw new UserError(
       "nothing_to_train",
-      `Loss on the completion needs an assistant turn at the end, but messages[${messages.length - 1}] is a ${messages.at(-1)?.role} turn. ` +
+      `Loss on the completion needs an assistant turn at the end, but ${nameOf(last)} is a ${messages[last]?.role} turn. ` +
         "Drop what follows the last answer, or train on every assistant turn.",
     );
   }
-  return [messages.length - 1];
+  const chosen = turns.filter(
+    (turn) => turn >= (lossOn === "completion" ? promptTurns || last : promptTurns),
+  );
+  const trained = chosen.filter((turn) => !untrained.has(turn));
+  if (trained.length === 0) {
+    throw new UserError(
+      "nothing_to_train",
+      `${chosen.map(nameOf).join(", ")}: loss_weight is 0, and nothing else would be trained. Set it to 1, or drop the row.`,
+    );
+  }
+  // Turns of tools between answers are trained too, unless the row says of turns whether they are.
+  const whole = lossOn === "completion" && ![...untrained].some((turn) => turn >= promptTurns);
+  return whole ? [{ first: chosen[0]!, last }] : trained.map((turn) => ({ first: turn, last: turn }));
 }
 
 /**

@@ -5,28 +5,32 @@ export {
   type RenderOptions,
   type TemplateSource,
 } from "./chat-template.js";
+export { type EncodeOptions, encodeConversation } from "./conversation.js";
+export { type EncodingTools, planRow } from "./encoding.js";
+export type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
+export { splitPrompt } from "./implicit-prompt.js";
+export { type JsonlOptions, type JsonlRecord, readJsonl } from "./jsonl.js";
+export type { ChatMessage, ToolCall } from "./messages.js";
 export {
-  type EncodedConversation,
-  type EncodeOptions,
-  encodeConversation,
-  type LossOn,
-} from "./conversation.js";
-export { type JsonlRecord, readJsonl } from "./jsonl.js";
+  type Packing,
+  type PackingStrategy,
+  type Piece,
+  packBestFit,
+  packingStrategies,
+  packPieces,
+} from "./packing.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
+export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
+export type { RowPlace } from "./row-check.js";
 export {
   loadSftRows,
   type SftCounts,
+  type SftDataset,
   type SftDatasetOptions,
   type TokenizedRow,
   type WhenNeeded,
 } from "./sft-dataset.js";
-export {
-  type ChatMessage,
-  IGNORED_LABEL,
-  parseSftRow,
-  type RowPlace,
-  type SftRow,
-  type ToolCall,
-} from "./sft-row.js";
+export { IGNORED_LABEL, parseSftRow, type RowFormat, rowFormats, type SftRow } from "./sft-row.js";
+export { type Split, splitRows } from "./split.js";
 export { type DecodeOptions, type DecodeStream, loadTokenizer, type Tokenizer } from "./tokenizer.js";
 export { UserError } from "./user-error.js";

@@ -5,9 +5,12 @@
  * U+FFFD.
  */
 import { isUtf8 } from "node:buffer";
-import { createReadStream, type Stats } from "node:fs";
+import { createHash, type Hash } from "node:crypto";
+import { type BigIntStats, createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { parseStrictJson } from "./strict-json.js";
 import { UserError } from "./user-error.js";
 
 /** One value of a file and the line it stands on, counted from 1. */
@@ -17,27 +20,51 @@ export interface JsonlRecord {
 }
 
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
-const MAX_DEPTH = 256;
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Above these a gzip file is a bomb: rows of text shrink to a third, the same row over and over to 1 in 250. */
+const MAX_GZIP_BYTES = 256 * 1024 * 1024;
+const MAX_GZIP_RATIO = 300;
+
+export interface JsonlOptions {
+  /** Takes a line that is no JSON value, instead of ending with its error. */
+  readonly onBadLine?: (error: UserError, line: number) => void;
+  /** At the end of a file that stayed as it was: SHA-256 of its bytes on disk, in hex. */
+  readonly onEnd?: (digest: string) => void;
+}
 
 /**
  * Yields the values of a JSONL file in order.
  * Throws UserError: `missing_file`, `unreadable_file`, `empty_file`, `changed_file`, or `bad_line` naming
  * file, line and column.
  */
-export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void, undefined> {
+export async function* readJsonl(
+  path: string,
+  { onBadLine, onEnd }: JsonlOptions = {},
+): AsyncGenerator<JsonlRecord, void, undefined> {
   const before = await statFile(path);
+  const hash = createHash("sha256");
   let line = 0;
   let values = 0;
-  for await (const bytes of linesOf(path)) {
+  for await (const bytes of linesOf(path, hash)) {
     line++;
-    const text = decodeLine(path, line, bytes);
-    if (text.trim() === "") continue;
-    values++;
-    yield { line, value: parseLine(path, line, text) };
+    let value: unknown;
+    try {
+      const text = decodeLine(path, line, bytes);
+      if (text.trim() === "") continue;
+      values++;
+      value = parseLine(path, line, text);
+    } catch (error) {
+      if (!onBadLine || !(error instanceof UserError)) throw error;
+      onBadLine(error, line);
+      continue;
+    }
+    yield { line, value };
   }
   const after = await statFile(path);
-  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
+  // The inode tells a file that was put in this one's place, ctime one of the same size whose mtime was set back.
+  const changed = (["size", "mtimeNs", "ctimeNs", "ino", "dev"] as const).some(
+    (field) => after[field] !== before[field],
+  );
+  if (changed) {
     throw new UserError(
       "changed_file",
       `${path} changed while it was read (${before.size} bytes before, ${after.size} after): ` +
@@ -47,16 +74,23 @@ export async function* readJsonl(path: string): AsyncGenerator<JsonlRecord, void
   if (values === 0) {
     throw new UserError("empty_file", `${path} holds no rows: expected one JSON object on each line.`);
   }
+  onEnd?.(hash.digest("hex"));
 }
 
-async function statFile(path: string): Promise<Stats> {
-  const stats = await stat(path).catch((error: unknown) => {
+async function statFile(path: string): Promise<BigIntStats> {
+  const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
     throw unreadable(path, error);
   });
   if (stats.isDirectory()) {
     throw new UserError(
       "unreadable_file",
       `${path} is a folder: expected a JSONL file, name the file inside it.`,
+    );
+  }
+  if (!stats.isFile()) {
+    throw new UserError(
+      "unreadable_file",
+      `${path} is a pipe or a device: expected a file, which a resumed run can read again. Write it to disk first.`,
     );
   }
   return stats;
@@ -66,12 +100,13 @@ async function statFile(path: string): Promise<Stats> {
  * Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does
  * not.
  */
-async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
-  const file = createReadStream(path);
+async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+  const file = Readable.from(bytesOf(path, hash), { objectMode: false });
   const gunzip = path.endsWith(".gz") ? createGunzip() : undefined;
   if (gunzip) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
   let parts: Buffer[] = [];
   let held = 0;
+  let unpacked = 0;
   let line = 1;
   try {
     for await (const chunk of (gunzip ?? file) as AsyncIterable<Buffer>) {
@@ -86,6 +121,7 @@ async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
       }
       if (start < chunk.length) parts.push(chunk.subarray(start));
       held += chunk.length - start;
+      unpacked += chunk.length;
       if (held > MAX_LINE_BYTES) {
         throw badLine(
           path,
@@ -93,9 +129,16 @@ async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
           `is longer than ${MAX_LINE_BYTES} bytes: write one row a line, split at line feeds.`,
         );
       }
+      if (gunzip && unpacked > Math.max(MAX_GZIP_BYTES, MAX_GZIP_RATIO * gunzip.bytesWritten)) {
+        throw new UserError(
+          "unreadable_file",
+          `${path} grew to ${unpacked} bytes from ${gunzip.bytesWritten} up to line ${line}: more than rows of text can be packed. ` +
+            "If it is what you mean to train on, unpack it and name the unpacked file.",
+        );
+      }
     }
   } catch (error) {
-    throw error instanceof UserError ? error : unreadable(path, error);
+    throw error instanceof UserError ? error : unreadable(path, error, line);
   } finally {
     file.destroy();
     gunzip?.destroy();
@@ -103,19 +146,35 @@ async function* linesOf(path: string): AsyncGenerator<Buffer, void, undefined> {
   if (held > 0) yield Buffer.concat(parts);
 }
 
+async function* bytesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
 function decodeLine(path: string, line: number, bytes: Buffer): string {
   let start = 0;
   if (line === 1 && bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf) start = 3;
   const end = bytes.length > start && bytes[bytes.length - 1] === 0x0d ? bytes.length - 1 : bytes.length;
   const body = bytes.subarray(start, end);
+  const nul = body.indexOf(0);
+  const utf16 = nul >= 0 || (line === 1 && (body[0] === 0xff || body[0] === 0xfe));
+  if (nul >= 0 && isUtf8(body)) {
+    throw badLine(
+      path,
+      line,
+      `holds a NUL byte, the ${start + nul + 1}th of the line: the file is UTF-16, no text, or was torn when its machine stopped. ` +
+        "Convert it (iconv -t UTF-8) or write it again.",
+    );
+  }
   if (isUtf8(body)) return body.toString("utf8");
   const at = firstInvalidByte(body);
   const byte = `0x${(body[at] ?? 0).toString(16).padStart(2, "0")}`;
-  const utf16 = line === 1 && (body[0] === 0xff || body[0] === 0xfe) ? "It looks like UTF-16. " : "";
   throw badLine(
     path,
     line,
-    `is not UTF-8: byte ${start + at + 1} of the line is ${byte}. ${utf16}Convert the file, for example with iconv -t UTF-8.`,
+    `is not UTF-8: byte ${start + at + 1} of the line is ${byte}. ${utf16 ? "It looks like UTF-16. " : ""}Convert the file, for example with iconv -t UTF-8.`,
   );
 }
 
@@ -138,53 +197,38 @@ function firstInvalidByte(bytes: Buffer): number {
 }
 
 function parseLine(path: string, line: number, text: string): unknown {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return parseStrictJson(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    if (!reason.startsWith("is not JSON")) throw badLine(path, line, reason, error);
     const remedy =
       line === 1 && text.trimStart().startsWith("[")
         ? "The file looks like one JSON array: write one object a line, for example with jq -c '.[]'."
         : "Expected one JSON object on one line.";
-    throw badLine(path, line, `(${text.length} characters) is not JSON: ${reason}. ${remedy}`, error);
+    throw badLine(path, line, `(${text.length} characters) ${reason}. ${remedy}`, error);
   }
-  const flaw = flawOf(value, 0);
-  if (flaw !== undefined) throw badLine(path, line, flaw);
-  return value;
-}
-
-/** What JSON.parse lets through and text or recursion further on would trip over. */
-function flawOf(value: unknown, depth: number): string | undefined {
-  if (typeof value === "string") {
-    return !LONE_SURROGATE.test(value)
-      ? undefined
-      : `holds half of a surrogate pair (\\ud8xx escape) near ${JSON.stringify(value.slice(0, 40))}: no UTF-8 text can.`;
-  }
-  if (typeof value !== "object" || value === null) return undefined;
-  if (depth > MAX_DEPTH) return `nests deeper than ${MAX_DEPTH} levels: flatten the row.`;
-  for (const item of Array.isArray(value) ? value : Object.entries(value).flat()) {
-    const flaw = flawOf(item, depth + 1);
-    if (flaw !== undefined) return flaw;
-  }
-  return undefined;
 }
 
 function badLine(path: string, line: number, rest: string, cause?: unknown): UserError {
   return new UserError("bad_line", `${path}, line ${line} ${rest}`, { cause });
 }
 
-function unreadable(path: string, error: unknown): UserError {
+function unreadable(path: string, error: unknown, line?: number): UserError {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT") {
     return new UserError(
       "missing_file",
       `${path} does not exist: check the path (it is taken from the current folder).`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return new UserError("unreadable_file", `${path} cannot be read: ${reason}.`, { cause: error });
+  const packed = typeof code === "string" && code.startsWith("Z_");
+  return new UserError(
+    "unreadable_file",
+    `${path} cannot be read${line === undefined ? "" : ` from line ${line} on`}: ${reason}.` +
+      (packed ? " As gzip it is cut short or broken: copy or pack it again." : ""),
+    { cause: error },
+  );
 }

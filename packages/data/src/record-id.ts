@@ -5,6 +5,8 @@
  * writes them.
  */
 import { createHash } from "node:crypto";
+import { z } from "zod";
+import { check, optional, type RowPlace } from "./row-check.js";
 
 const NOT_CONTENT: ReadonlySet<string> = new Set(["id", "parents", "evidence"]);
 
@@ -40,6 +42,14 @@ export function createRecordIds(): (row: unknown) => string {
     seen.set(digest, occurrence);
     return occurrence === 1 ? digest : `${digest}#${occurrence}`;
   };
+}
+
+const parentsSchema = z.looseObject({ parents: optional(z.array(z.string().min(1))) });
+
+/** The ids of the rows that a row was made from: its column `parents`. Throws UserError `bad_row`. */
+export function parentsOf(row: unknown, place: RowPlace): readonly string[] | undefined {
+  if (typeof row !== "object" || row === null || !("parents" in row)) return undefined;
+  return check(parentsSchema, row, place).parents;
 }
 
 function contentOf(row: unknown): unknown {

@@ -1,13 +1,18 @@
 /**
  * A fine-tuning file as token rows: reads, checks, renders, tokenises, masks, cuts to length. Every row that
- * was read is in `counts` once as kept, dropped or emptied; nothing goes missing without a number. Order is
- * the file's.
+ * was read is in `counts` once as kept, dropped, emptied or rejected, and each that was left out or cut is in
+ * `rejects`; nothing goes missing without a number. Order is the file's, and so is the order of errors: the
+ * first bad row is the one that is reported, although many rows go to the tokenizer together.
  */
 import type { ChatTemplate } from "./chat-template.js";
-import { type EncodedConversation, encodeConversation, type LossOn } from "./conversation.js";
+import { planRow } from "./encoding.js";
+import type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 import { readJsonl } from "./jsonl.js";
-import { createRecordIds } from "./record-id.js";
-import { IGNORED_LABEL, parseSftRow, type RowPlace, rowError, type SftRow } from "./sft-row.js";
+import { unpackRow } from "./packed-row.js";
+import { createRecordIds, parentsOf } from "./record-id.js";
+import { FULL_REMEDIES, type Reject } from "./rejects.js";
+import { type RowPlace, rowError } from "./row-check.js";
+import { IGNORED_LABEL, parseSftRow, type RowFormat, type SftRow } from "./sft-row.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
 
@@ -15,6 +20,8 @@ export interface TokenizedRow {
   /** SHA-256 of the row's canonical JSON, with `#2`, `#3`, ... for repeats. */
   readonly id: string;
   readonly line: number;
+  /** Ids of the rows that this one was made from, as its `parents` column lists them. */
+  readonly parents?: readonly string[];
   /** [tokens] */
   readonly inputIds: Int32Array;
   /**
@@ -25,7 +32,7 @@ export interface TokenizedRow {
 }
 
 export interface SftCounts {
-  /** Rows of the file. */
+  /** Rows of the file (of a row with `seq_lengths` each sequence): kept + dropped + emptied + rejected. */
   readonly read: number;
   /** Rows that are returned. */
   readonly kept: number;
@@ -35,8 +42,14 @@ export interface SftCounts {
   readonly dropped: number;
   /** Overlong rows cut to their first maxLength tokens and kept (`truncate`). */
   readonly truncated: number;
-  /** Overlong rows left out because the cut left nothing to train. */
+  /** Left out as nothing to train was left: overlong rows after the cut, sequences of a row packed elsewhere. */
   readonly emptied: number;
+  /** Bad rows left out (`onBadRow: "reject"`). */
+  readonly rejected: number;
+  /** Rejects by reason. */
+  readonly reasons: Readonly<Record<string, number>>;
+  /** Rows that could be read, by how they are written. */
+  readonly formats: Readonly<Partial<Record<RowFormat, number>>>;
   /** Tokens of the returned rows. */
   readonly tokens: number;
   /** Of these, the ones that are trained. */
@@ -51,26 +64,189 @@ export type WhenNeeded<T> = T | (() => Promise<T>) | undefined;
 export interface SftDatasetOptions {
   readonly tokenizer: WhenNeeded<Tokenizer>;
   readonly template: WhenNeeded<ChatTemplate>;
-  /** For messages rows; tokenised rows bring their own labels. */
   readonly lossOn: LossOn;
   /** Longest row, in tokens. */
   readonly maxLength: number;
   /** `truncate` keeps the start. */
   readonly onOverlong: "error" | "drop" | "truncate";
+  /** `error` (default) ends at the first row that is bad; `reject` leaves it out and goes on. */
+  readonly onBadRow?: "error" | "reject" | undefined;
+  /** How the rows are written, if it shall not be told from each row's columns. */
+  readonly format?: RowFormat | undefined;
   /** Rows of the model's embedding: an id at or above it is an error. */
   readonly vocabSize?: number | undefined;
   /** What the template's `strftime_now` reads. */
   readonly now?: string | undefined;
 }
 
+export interface SftDataset {
+  readonly rows: TokenizedRow[];
+  readonly counts: SftCounts;
+  /** Rows left out, and rows cut; in order. */
+  readonly rejects: Reject[];
+  /** SHA-256 of the file's bytes, in hex. */
+  readonly digest: string;
+  /** The model's texts as far as a row needed them: what decides over the rows beside the file. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly template: ChatTemplate | undefined;
+}
+
 /** Loads a JSONL file of SFT rows. Throws UserError; those about a row name the file and line. */
-export async function loadSftRows(
-  path: string,
-  options: SftDatasetOptions,
-): Promise<{ readonly rows: TokenizedRow[]; readonly counts: SftCounts }> {
-  const encode = rowEncoder(options);
+export async function loadSftRows(path: string, options: SftDatasetOptions): Promise<SftDataset> {
+  const texts = modelTexts(options);
+  const dataset = collector(path, options);
   const recordId = createRecordIds();
+  let batch: PendingRow[] = [];
+  let characters = 0;
+  // One batch is with the tokenizer's threads while the next is read and rendered.
+  let encoding: { readonly rows: readonly PendingRow[]; readonly ids: Promise<number[][][]> } | undefined;
+  const collect = async (): Promise<void> => {
+    const { rows, ids } = encoding ?? { rows: [], ids: [] };
+    encoding = undefined;
+    for (const [i, encoded] of (await ids).entries()) dataset.add(rows[i]!, encoded);
+  };
+  const flush = async (): Promise<void> => {
+    const rows = batch;
+    batch = [];
+    characters = 0;
+    await collect();
+    encoding = { rows, ids: encodeTogether(texts.loaded(), rows) };
+    // Whoever collects it sees the error; until then it is not unhandled.
+    encoding.ids.catch(() => undefined);
+  };
+  let digest = "";
+  const lines = readJsonl(path, {
+    onEnd: (sha256) => {
+      digest = sha256;
+    },
+    ...(options.onBadRow === "reject" && {
+      onBadLine: (error, line) => batch.push({ line, id: null, plan: error }),
+    }),
+  });
+  try {
+    reading: for await (const { line, value } of lines) {
+      const parts = userErrorOr(() => unpackRow(value, { path, line }));
+      for (const part of parts instanceof UserError ? [parts] : parts) {
+        const id = recordId(part instanceof UserError ? value : part);
+        const row: PendingRow =
+          part instanceof UserError
+            ? { line, id, plan: part }
+            : await planned(part, { path, line }, id, texts, options);
+        batch.push(parts instanceof UserError || parts.length === 1 ? row : { ...row, sequence: true });
+        if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
+        else if (options.onBadRow !== "reject") break reading;
+        if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+      }
+    }
+  } catch (error) {
+    // A row before the line that could not be read may be bad: it comes first.
+    await flush();
+    await collect();
+    throw error;
+  }
+  await flush();
+  await collect();
+  return { ...dataset.result(), digest, ...texts.loaded() };
+}
+
+/** Rows and characters that go to the tokenizer together: enough to keep its threads busy, little to hold. */
+const BATCH_ROWS = 512;
+const BATCH_CHARACTERS = 1 << 20;
+
+/** A row on its way to the tokenizer, or what is wrong with it. */
+interface PendingRow {
+  readonly line: number;
+  readonly id: string | null;
+  readonly format?: RowFormat;
+  readonly parents?: readonly string[] | undefined;
+  /** One of several sequences of a packed row. */
+  readonly sequence?: boolean;
+  readonly plan: EncodingPlan | UserError;
+}
+
+async function planned(
+  value: unknown,
+  place: RowPlace,
+  id: string,
+  texts: ModelTexts,
+  { format, lossOn, now }: SftDatasetOptions,
+): Promise<PendingRow> {
+  const { line } = place;
+  const parsed = userErrorOr(() => ({
+    row: parseSftRow(value, place, format),
+    parents: parentsOf(value, place),
+  }));
+  if (parsed instanceof UserError) return { line, id, plan: parsed };
+  const { row, parents } = parsed;
+  const { format: found } = row;
+  if (row.kind === "tokens")
+    return { line, id, format: found, parents, plan: { texts: [], finish: () => row } };
+  // Outside: a tokenizer that does not load is not the row's fault.
+  const loaded = await texts.need(row, place);
+  return {
+    line,
+    id,
+    format: found,
+    parents,
+    plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })),
+  };
+}
+
+function userErrorOr<T>(body: () => T): T | UserError {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof UserError) return error;
+    throw error;
+  }
+}
+
+interface ModelTexts {
+  need(row: SftRow, place: RowPlace): Promise<{ tokenizer: Tokenizer; template: ChatTemplate | undefined }>;
+  loaded(): { readonly tokenizer: Tokenizer | undefined; readonly template: ChatTemplate | undefined };
+}
+
+/** Tokenizer and template, loaded when the first row needs them. What fails to load ends the reading. */
+function modelTexts(options: SftDatasetOptions): ModelTexts {
+  const loaded: { tokenizer?: Tokenizer | undefined; template?: ChatTemplate | undefined } = {};
+  const load = async <T>(source: WhenNeeded<T>): Promise<T | undefined> =>
+    typeof source === "function" ? (source as () => Promise<T>)() : source;
+  return {
+    need: async (row, place) => {
+      loaded.tokenizer ??= await load(options.tokenizer);
+      if (!loaded.tokenizer) {
+        throw rowError(
+          "missing_tokenizer",
+          place,
+          "a row of text needs the model's tokenizer, and there is none. Name a model folder that has one, or give tokenised rows.",
+        );
+      }
+      if ("messages" in row) loaded.template ??= await load(options.template);
+      return { tokenizer: loaded.tokenizer, template: loaded.template };
+    },
+    loaded: () => ({ tokenizer: loaded.tokenizer, template: loaded.template }),
+  };
+}
+
+async function encodeTogether(
+  { tokenizer }: { readonly tokenizer: Tokenizer | undefined },
+  rows: readonly PendingRow[],
+): Promise<number[][][]> {
+  const texts = rows.map(({ plan }) => (plan instanceof UserError ? [] : plan.texts));
+  const all = texts.flat();
+  const ids = all.length > 0 ? await tokenizer!.encodeBatch(all) : [];
+  let next = 0;
+  return texts.map((own) => {
+    next += own.length;
+    return ids.slice(next - own.length, next);
+  });
+}
+
+/** Takes rows in order and keeps the books. */
+function collector(path: string, options: SftDatasetOptions) {
+  const { maxLength, onOverlong, onBadRow, vocabSize } = options;
   const rows: TokenizedRow[] = [];
+  const rejects: Reject[] = [];
   const counts = {
     read: 0,
     kept: 0,
@@ -78,100 +254,120 @@ export async function loadSftRows(
     dropped: 0,
     truncated: 0,
     emptied: 0,
+    rejected: 0,
+    reasons: {} as Record<string, number>,
+    formats: {} as Partial<Record<RowFormat, number>>,
     tokens: 0,
     trainedTokens: 0,
     lostTrainedTokens: 0,
   };
-  for await (const { line, value } of readJsonl(path)) {
-    const place = { path, line };
+  const firstLines = new Map<string, number>();
+  const reject = (row: PendingRow, reason: string, tokens: number | null, remedy: string): void => {
+    const count = (counts.reasons[reason] ?? 0) + 1;
+    counts.reasons[reason] = count;
+    const { line, id } = row;
+    if (count === 1) firstLines.set(reason, line);
+    const same = `As line ${firstLines.get(reason)}.`;
+    rejects.push({ line, id, reason, tokens, remedy: count > FULL_REMEDIES ? same : remedy });
+  };
+
+  const add = (row: PendingRow, ids: readonly number[][]): void => {
+    const place = { path, line: row.line };
     counts.read++;
-    const id = recordId(value);
-    const encoded = await encode(parseSftRow(value, place), place);
-    checkIds(encoded, options.vocabSize, place);
-    const trained = trainedTokens(encoded.labels);
-    if (trained === 0) {
-      throw rowError(
-        "nothing_to_train",
-        place,
-        "no token of this row is trained (every label is -100). Mend its labels or mask, or remove it.",
-      );
+    let encoded: EncodedRow;
+    try {
+      if (row.plan instanceof UserError) throw row.plan;
+      encoded = row.plan.finish(ids);
+      checkIds(encoded, vocabSize, place);
+      if (trainedTokens(encoded.labels, encoded.labels.length) === 0) {
+        // The last token of a long row may stand alone in a pack: no fault of the file's.
+        if (row.sequence) {
+          counts.emptied++;
+          reject(
+            row,
+            "emptied",
+            encoded.inputIds.length,
+            "a sequence of a packed row without a trained token.",
+          );
+          return;
+        }
+        throw rowError(
+          "nothing_to_train",
+          place,
+          "no token of this row is trained (every label is -100). Mend its labels or mask, or remove it.",
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const placed = atPlace(error, place);
+      if (onBadRow !== "reject") throw placed;
+      counts.rejected++;
+      reject(row, placed.code, null, placed.message);
+      return;
     }
-    const row = cut(id, encoded, options, place);
-    const left = row ? trainedTokens(row.labels) : 0;
-    if (encoded.inputIds.length > options.maxLength) {
+    counts.formats[row.format!] = (counts.formats[row.format!] ?? 0) + 1;
+    const length = encoded.inputIds.length;
+    if (length > maxLength && onOverlong === "error") {
+      const error = rowError(
+        "row_too_long",
+        place,
+        `${length} tokens, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
+      );
+      if (onBadRow !== "reject") throw error;
+      counts.overlong++;
+      counts.rejected++;
+      reject(row, error.code, length, error.message);
+      return;
+    }
+    const end = Math.min(length, maxLength);
+    const trained = trainedTokens(encoded.labels, length);
+    const left = length > maxLength && onOverlong === "drop" ? 0 : trainedTokens(encoded.labels, end);
+    if (length > maxLength) {
       counts.overlong++;
       counts.lostTrainedTokens += trained - left;
-      if (!row) counts.dropped++;
-      else if (left === 0) counts.emptied++;
-      else counts.truncated++;
+      const fate = onOverlong === "drop" ? "dropped" : left === 0 ? "emptied" : "truncated";
+      counts[fate]++;
+      reject(row, fate, length, FATES[fate](length, maxLength, trained - left));
     }
-    if (!row || left === 0) continue;
+    if (left === 0) return;
     counts.kept++;
-    counts.tokens += row.inputIds.length;
+    counts.tokens += end;
     counts.trainedTokens += left;
-    rows.push(row);
-  }
-  return { rows, counts };
+    rows.push({
+      id: row.id!,
+      line: row.line,
+      ...(row.parents && { parents: row.parents }),
+      inputIds: Int32Array.from(end === length ? encoded.inputIds : encoded.inputIds.slice(0, end)),
+      labels: Int32Array.from(end === length ? encoded.labels : encoded.labels.slice(0, end)),
+    });
+  };
+  return { add, result: () => ({ rows, counts, rejects }) };
 }
 
+const FATES = {
+  dropped: (length: number, max: number) =>
+    `${length} tokens, max_length is ${max}: left out. Raise max_length, split the row, or cut it with on_overlong truncate.`,
+  truncated: (length: number, max: number, lost: number) =>
+    `${length} tokens, max_length is ${max}: cut, which lost ${lost} trained tokens. Raise max_length or split the row.`,
+  emptied: (length: number, max: number) =>
+    `${length} tokens, max_length is ${max}: left out, as nothing to train was left of it. Raise max_length or shorten the prompt.`,
+};
+
 /** The labels that count: not masked, and not at position 0, which nothing predicts. */
-function trainedTokens(labels: ArrayLike<number>): number {
+function trainedTokens(labels: ArrayLike<number>, end: number): number {
   let count = 0;
-  for (let i = 1; i < labels.length; i++) if (labels[i] !== IGNORED_LABEL) count++;
+  for (let i = 1; i < end; i++) if (labels[i] !== IGNORED_LABEL) count++;
   return count;
 }
 
-type RowEncoder = (
-  row: SftRow,
-  place: RowPlace,
-) => Promise<{ inputIds: readonly number[]; labels: readonly number[] }>;
-
-function rowEncoder({ tokenizer, template, lossOn, now }: SftDatasetOptions): RowEncoder {
-  const needTokenizer = once(tokenizer);
-  const needTemplate = once(template);
-  return async (row, place) => {
-    if (row.kind === "tokens") return row;
-    const [text, chat] = [await needTokenizer(), await needTemplate()];
-    if (!text || !chat) {
-      throw rowError(
-        text ? "missing_template" : "missing_tokenizer",
-        place,
-        `a messages row needs the model's ${text ? "chat template" : "tokenizer"}, and there is none. Name a model folder that has one, or give tokenised rows.`,
-      );
-    }
-    return encodeAt(place, () =>
-      encodeConversation(text, chat, row.messages, {
-        lossOn,
-        now,
-        tools: row.tools,
-        variables: row.variables,
-      }),
-    );
-  };
+/** Says in which row encoding failed, where the error does not yet. */
+function atPlace(error: UserError, place: RowPlace): UserError {
+  return error.message.startsWith(`${place.path}, line `)
+    ? error
+    : rowError(error.code, place, error.message, error);
 }
 
-function once<T extends object>(source: WhenNeeded<T>): () => Promise<T | undefined> {
-  let loaded: Promise<T | undefined> | undefined;
-  return () => (loaded ??= typeof source === "function" ? source() : Promise.resolve(source));
-}
-
-/** Says in which row a conversation failed. */
-async function encodeAt(
-  place: RowPlace,
-  encode: () => Promise<EncodedConversation>,
-): Promise<EncodedConversation> {
-  try {
-    return await encode();
-  } catch (error) {
-    throw error instanceof UserError ? rowError(error.code, place, error.message, error) : error;
-  }
-}
-
-function checkIds(
-  { inputIds, labels }: { inputIds: readonly number[]; labels: readonly number[] },
-  vocabSize = 2 ** 31,
-  place: RowPlace,
-): void {
+function checkIds({ inputIds, labels }: EncodedRow, vocabSize = 2 ** 31, place: RowPlace): void {
   for (const [column, ids] of [
     ["input_ids", inputIds],
     ["labels", labels],
@@ -184,29 +380,4 @@ function checkIds(
       `${column}[${at}] is ${ids[at]}, but the model knows the ids 0 to ${vocabSize - 1}. The row was made with another tokenizer: tokenise it again.`,
     );
   }
-}
-
-/** undefined: the row is dropped. */
-function cut(
-  id: string,
-  encoded: { inputIds: readonly number[]; labels: readonly number[] },
-  { maxLength, onOverlong }: SftDatasetOptions,
-  { path, line }: RowPlace,
-): TokenizedRow | undefined {
-  const length = encoded.inputIds.length;
-  if (length > maxLength && onOverlong === "drop") return undefined;
-  if (length > maxLength && onOverlong === "error") {
-    throw rowError(
-      "row_too_long",
-      { path, line },
-      `${length} tokens, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
-    );
-  }
-  const end = Math.min(length, maxLength);
-  return {
-    id,
-    line,
-    inputIds: Int32Array.from(encoded.inputIds.slice(0, end)),
-    labels: Int32Array.from(encoded.labels.slice(0, end)),
-  };
 }

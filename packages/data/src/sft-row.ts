@@ -1,159 +1,200 @@
 /**
- * What a row of a fine-tuning file may be, and the one place that checks it. The kind is told by its columns:
- * `messages` (with optional `tools`, `chat_template_kwargs`), or already tokenised: `input_ids` with
- * `labels`, with `completion_mask` / `assistant_masks`, or alone. `input_ids` wins where both are there, as
- * in TRL. Columns that would change the meaning and are not supported are refused; any other column is the
- * row's own business.
+ * What a row of a fine-tuning file may be, and the one place that decides it: by its columns, in this order.
+ * `input_ids` (with `labels`, with masks, or alone), `messages`, `prompt` with `completion`, `conversations`
+ * (ShareGPT), `instruction` with `output` (Alpaca), `text`. Columns that would change the meaning and are not
+ * supported are refused; any other column is the row's own business.
  */
 import { z } from "zod";
-import { UserError } from "./user-error.js";
+import { alpacaRow } from "./alpaca.js";
+import { checkTurns, type Turns, toolsSchema, turnSchema, variablesSchema } from "./messages.js";
+import { check, describe, type RowPlace, rowError } from "./row-check.js";
+import { sharegptRow } from "./sharegpt.js";
 
 /** A label that is not trained, as in PyTorch and Hugging Face. */
 export const IGNORED_LABEL = -100;
 
-/** A turn as templates see it. Further keys (`reasoning_content`, ...) are passed on to the template. */
-export interface ChatMessage {
-  readonly role: "system" | "user" | "assistant" | "tool";
-  readonly content?: string | null;
-  readonly tool_calls?: readonly ToolCall[];
-  readonly name?: string;
-  readonly tool_call_id?: string;
-  readonly [key: string]: unknown;
+/** How a row is written. */
+export const rowFormats = ["tokens", "messages", "prompt-completion", "sharegpt", "alpaca", "text"] as const;
+export type RowFormat = (typeof rowFormats)[number];
+
+/** What a template is given beside the turns. */
+export interface Rendering {
+  readonly tools: readonly unknown[] | undefined;
+  /** `chat_template_kwargs`: further variables for the template. */
+  readonly variables: Readonly<Record<string, unknown>> | undefined;
 }
 
-export interface ToolCall {
-  readonly function: { readonly name: string; readonly arguments?: unknown; readonly [key: string]: unknown };
-  readonly [key: string]: unknown;
-}
+interface Conversation extends Turns, Rendering {}
 
-export type SftRow =
-  | {
-      readonly kind: "messages";
-      readonly messages: readonly ChatMessage[];
-      readonly tools: readonly unknown[] | undefined;
-      /** `chat_template_kwargs`: further variables for the template. */
-      readonly variables: Readonly<Record<string, unknown>> | undefined;
-    }
+/** A row by what is done with it: ShareGPT and Alpaca rows are `messages`, and keep the name of their format. */
+export type SftRow = { readonly format: RowFormat } & (
+  | ({ readonly kind: "messages" } & Conversation)
+  /** Turns of which the first `promptTurns` are the prompt. */
+  | ({ readonly kind: "prompt-completion-messages"; readonly promptTurns: number } & Conversation)
+  /** Plain text: nothing is put around it, the end token comes after it. */
+  | { readonly kind: "prompt-completion"; readonly prompt: string; readonly completion: string }
+  | { readonly kind: "text"; readonly text: string }
   | {
       readonly kind: "tokens";
       readonly inputIds: readonly number[];
       /** labels[i] is the target AT position i (predicted from i - 1), or IGNORED_LABEL. */
       readonly labels: readonly number[];
-    };
-
-/** Where a row stands, for messages. */
-export interface RowPlace {
-  readonly path: string;
-  readonly line: number;
-}
-
-/** A UserError `code` about one row: "FILE, line N: ...". */
-export function rowError(code: string, place: RowPlace, text: string, cause?: unknown): UserError {
-  return new UserError(code, `${place.path}, line ${place.line}: ${text}`, { cause });
-}
+    }
+);
 
 /**
- * Checks one row and gives it its kind. Throws UserError `bad_row` naming file, line, field, what was
- * expected and what came.
+ * Checks one row; `format` says how it is written, else its columns do. Throws UserError naming file, line,
+ * field, what was expected and what came: `bad_row`, `unknown_row`, `roles_out_of_order`, `empty_turn`.
  */
-export function parseSftRow(value: unknown, place: RowPlace): SftRow {
+export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat): SftRow {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw rowError("bad_row", place, `expected a JSON object, came ${describe(value)}.`);
   }
-  const present = Object.entries(value).filter(([, column]) => column !== null);
-  const row = Object.fromEntries(present);
+  // Null-prototype: a column named __proto__ is a column.
+  const row: Record<string, unknown> = Object.create(null);
+  for (const [column, content] of Object.entries(value)) if (content !== null) row[column] = content;
   for (const [column, reason] of Object.entries(REFUSED_COLUMNS)) {
-    if (column in row) throw rowError("bad_row", place, `column ${column} is not supported: ${reason}.`);
+    const content = row[column];
+    if (content === undefined || (Array.isArray(content) && content.length === 0)) continue;
+    throw rowError("bad_row", place, `column ${column} is not supported: ${reason}.`);
   }
-  if ("input_ids" in row) return tokenRow(check(tokensSchema, row, place), place);
-  if ("messages" in row) {
-    const { messages, tools, chat_template_kwargs: variables } = check(messagesSchema, row, place);
-    return { kind: "messages", messages: messages as readonly ChatMessage[], tools, variables };
+  for (const column of ["label", "kto_tag"]) {
+    if (row[column] !== false) continue;
+    throw rowError(
+      "bad_row",
+      place,
+      `column ${column} is false: this looks like an example of a bad answer (unpaired preference), which fine-tuning would teach. Leave such rows out, or remove the column.`,
+    );
   }
-  const columns = Object.keys(row);
-  throw rowError(
-    "unknown_row",
-    place,
-    `this kind of row is not known. Found ${columns.length > 0 ? `columns ${columns.join(", ")}` : "no columns"}; accepted are ` +
-      "messages (optionally tools), or input_ids (optionally labels, or completion_mask). Rename or convert the columns.",
-  );
+  const found = format ?? detect(row);
+  if (found === undefined) throw unknownRow(row, place);
+  const parsed = PARSERS[found](row, place);
+  if ("messages" in parsed) {
+    const rendered = [parsed.messages.map((message) => message.tool_calls), parsed.tools, parsed.variables];
+    const inexact = inexactNumber(rendered);
+    if (inexact !== undefined) {
+      throw rowError(
+        "bad_row",
+        place,
+        `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
+      );
+    }
+  }
+  return parsed;
+}
+
+/** A whole number in a value that may not be the one which the file wrote. */
+function inexactNumber(value: unknown): number | undefined {
+  if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const item of Object.values(value)) {
+    const found = inexactNumber(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 const REFUSED_COLUMNS: Readonly<Record<string, string>> = {
-  images: "these are language models; remove the column and the rows that need it",
-  videos: "these are language models; remove the column and the rows that need it",
+  ...Object.fromEntries(
+    ["image", "images", "video", "videos", "audio", "audios"].map((column) => [
+      column,
+      "these are language models; remove the column and the rows that need it",
+    ]),
+  ),
   seq_lengths: "give one sequence a row; packing is done later, without leaks",
   position_ids: "give one sequence a row; positions count from 0",
 };
 
-/** Parquet-born files write absent fields as null. */
-const optional = <T extends z.ZodType>(schema: T) =>
-  schema.nullish().transform((value) => value ?? undefined);
-
-function jsonOr<T extends z.ZodType>(schema: T, expected: string) {
-  return z
-    .union([schema, z.string()], { error: `expected ${expected}` })
-    .transform((value, context): z.output<T> => {
-      if (typeof value !== "string") return value as z.output<T>;
-      const parsed = schema.safeParse(parseJson(value));
-      if (parsed.success) return parsed.data;
-      context.addIssue({ code: "custom", message: `expected ${expected}`, input: value });
-      return z.NEVER;
-    });
+function detect(row: object): RowFormat | undefined {
+  if ("input_ids" in row) return "tokens";
+  if ("messages" in row) return "messages";
+  if ("prompt" in row && "completion" in row) return "prompt-completion";
+  // With chosen and rejected it is a preference row, whose conversation is a prompt.
+  if ("chosen" in row && "rejected" in row) return undefined;
+  if ("conversations" in row) return "sharegpt";
+  if ("instruction" in row && "output" in row) return "alpaca";
+  return "text" in row ? "text" : undefined;
 }
 
-const toolCallSchema = z.looseObject({
-  function: z.looseObject({
-    name: z.string(),
-    arguments: jsonOr(z.record(z.string(), z.unknown()), "an object, or a JSON string of one").optional(),
-  }),
-});
-
-const messageSchema = z
-  .looseObject({
-    role: z.enum(["system", "user", "assistant", "tool", "developer"]),
-    content: z.string().nullish(),
-    tool_calls: optional(z.array(toolCallSchema)),
-    name: optional(z.string()),
-    tool_call_id: optional(z.string()),
-  })
-  .transform((message, context) => {
-    const calls = message.tool_calls?.length ?? 0;
-    if (calls > 0 && message.role !== "assistant") {
-      context.addIssue({
-        code: "custom",
-        path: ["tool_calls"],
-        message: "expected only on assistant turns",
-        input: message.tool_calls,
-      });
-    }
-    if (calls === 0 && typeof message.content !== "string") {
-      context.addIssue({
-        code: "custom",
-        path: ["content"],
-        message: "expected text",
-        input: message.content,
-      });
-    }
-    if (calls === 0 && message.role === "assistant" && message.content?.trim() === "") {
-      context.addIssue({
-        code: "custom",
-        path: ["content"],
-        message: "expected an answer (or tool_calls)",
-        input: message.content,
-      });
-    }
-    const present = Object.entries(message).filter(
-      ([key, value]) => value !== undefined && (value !== null || key === "content"),
-    );
-    return { ...Object.fromEntries(present), role: message.role === "developer" ? "system" : message.role };
-  });
+const PARSERS: Readonly<Record<RowFormat, (row: object, place: RowPlace) => SftRow>> = {
+  tokens: tokenRow,
+  messages: (row, place) => {
+    const { messages, tools, chat_template_kwargs: variables } = check(messagesSchema, row, place);
+    const turns = checkTurns(messages, (turn) => `messages[${turn}]`, place);
+    return { format: "messages", kind: "messages", ...turns, tools, variables };
+  },
+  "prompt-completion": promptCompletionRow,
+  sharegpt: (row, place) => ({ format: "sharegpt", kind: "messages", ...sharegptRow(row, place) }),
+  alpaca: (row, place) => {
+    const { messages, tools } = alpacaRow(row, place);
+    const nameOf = (turn: number): string => (turn === messages.length - 1 ? "output" : `turn ${turn}`);
+    const untrained = new Set<number>();
+    return { format: "alpaca", kind: "messages", messages, untrained, nameOf, tools, variables: undefined };
+  },
+  text: (row, place) => {
+    const { text } = check(z.looseObject({ text: z.string() }), row, place);
+    if (text.trim() === "")
+      throw rowError("empty_turn", place, "text: expected text, came white space or nothing.");
+    return { format: "text", kind: "text", text };
+  },
+};
 
 const messagesSchema = z.looseObject({
-  messages: z.array(messageSchema).min(1),
-  tools: optional(jsonOr(z.array(z.unknown()), "a list of tools, or a JSON string of one")),
-  chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
+  messages: z.array(turnSchema).min(1),
+  tools: toolsSchema,
+  chat_template_kwargs: variablesSchema,
 });
+
+const promptCompletionSchema = z.looseObject({
+  prompt: z.array(turnSchema).min(1),
+  completion: z.array(turnSchema).min(1),
+  tools: toolsSchema,
+  chat_template_kwargs: variablesSchema,
+});
+
+function promptCompletionRow(row: object, place: RowPlace): SftRow {
+  const { prompt, completion } = row as { prompt: unknown; completion: unknown };
+  const format = "prompt-completion";
+  if (typeof prompt === "string" && typeof completion === "string") {
+    for (const [column, text] of Object.entries({ prompt, completion })) {
+      if (text.trim() !== "") continue;
+      const instead = column === "prompt" ? " Text without a prompt goes into a column text." : "";
+      throw rowError("empty_turn", place, `${column}: expected text, came white space or nothing.${instead}`);
+    }
+    return { format, kind: "prompt-completion", prompt, completion };
+  }
+  for (const [column, part] of Object.entries({ prompt, completion })) {
+    if (typeof part === "string" || Array.isArray(part)) continue;
+    throw rowError(
+      "bad_row",
+      place,
+      `${column}: expected text or a list of messages, came ${describe(part)}.`,
+    );
+  }
+  if (typeof prompt === "string" || typeof completion === "string") {
+    throw rowError(
+      "bad_row",
+      place,
+      `completion: expected what prompt is, ${typeof prompt === "string" ? "text" : "a list of messages"}, came ${describe(completion)}.`,
+    );
+  }
+  const parsed = check(promptCompletionSchema, row, place);
+  const { prompt: before, completion: after } = parsed;
+  const promptTurns = before.length;
+  const nameOf = (turn: number): string =>
+    turn < promptTurns ? `prompt[${turn}]` : `completion[${turn - promptTurns}]`;
+  const turns = checkTurns([...before, ...after], nameOf, place, promptTurns);
+  const first = after[0]?.message.role;
+  if (first !== "assistant") {
+    throw rowError(
+      "roles_out_of_order",
+      place,
+      `completion[0].role: expected assistant, came ${first}. The completion is what the assistant answers: move the other turns to the prompt.`,
+    );
+  }
+  const { tools, chat_template_kwargs: variables } = parsed;
+  return { format, kind: "prompt-completion-messages", ...turns, promptTurns, tools, variables };
+}
 
 const id = z.int().min(0);
 const mask = z.array(
@@ -170,7 +211,8 @@ const tokensSchema = z.looseObject({
   attention_mask: z.array(z.literal(1, { error: "expected 1 everywhere (rows without padding)" })).optional(),
 });
 
-function tokenRow(row: z.output<typeof tokensSchema>, place: RowPlace): SftRow {
+function tokenRow(value: object, place: RowPlace): SftRow {
+  const row = check(tokensSchema, value, place);
   const inputIds = row.input_ids;
   for (const column of ["labels", "completion_mask", "assistant_masks", "attention_mask"] as const) {
     const length = row[column]?.length ?? inputIds.length;
@@ -185,44 +227,35 @@ function tokenRow(row: z.output<typeof tokensSchema>, place: RowPlace): SftRow {
   // As TRL: labels that are given stand; else every mask that is given must say 1.
   const trained = (i: number): boolean => row.completion_mask?.[i] !== 0 && row.assistant_masks?.[i] !== 0;
   const labels = row.labels ?? inputIds.map((token, i) => (trained(i) ? token : IGNORED_LABEL));
-  return { kind: "tokens", inputIds, labels };
+  return { format: "tokens", kind: "tokens", inputIds, labels };
 }
 
-function check<T extends z.ZodType>(schema: T, row: object, place: RowPlace): z.output<T> {
-  const result = schema.safeParse(row);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const path = issue?.path ?? [];
-  const field = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
-  const expected = issue?.message.replace(/^[^:]*: (?=expected)|, received .*$/g, "") ?? "another value";
-  throw rowError(
-    "bad_row",
-    place,
-    `${field.slice(1)}: ${expected}, came ${describe(valueAt(row, path))}.`,
-    result.error,
-  );
-}
+/** Pairs of columns that name a question and its answer elsewhere. */
+const KNOWN_ELSEWHERE: readonly (readonly [string, string])[] = [
+  ["question", "answer"],
+  ["query", "response"],
+  ["prompt", "response"],
+  ["prompt", "answer"],
+  ["instruction", "response"],
+  ["input", "output"],
+  ["problem", "solution"],
+];
 
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (inner, key) =>
-      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
-    value,
-  );
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (value === null) return "null";
-  const text = JSON.stringify(value);
-  const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
-  return `${Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`} ${short}`;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+function unknownRow(row: object, place: RowPlace): Error {
+  const columns = Object.keys(row);
+  const pair = KNOWN_ELSEWHERE.find((names) => names.every((name) => columns.includes(name)));
+  let hint = "Rename or convert the columns.";
+  if (columns.includes("chosen")) {
+    hint = "This looks like a preference row (chosen, rejected), which other stages train on.";
+  } else if (pair) {
+    hint = `Rename ${pair[0]} to prompt and ${pair[1]} to completion for plain text, or make messages of them for a chat model.`;
+  } else if (columns.includes("prompt")) {
+    hint = "A prompt needs its completion.";
   }
+  return rowError(
+    "unknown_row",
+    place,
+    `this kind of row is not known. Found ${columns.length > 0 ? `columns ${columns.join(", ")}` : "no columns"}; accepted are ` +
+      `messages (optionally tools), prompt with completion, text, input_ids (optionally labels, or completion_mask), conversations (ShareGPT), instruction with output (Alpaca). ${hint}`,
+  );
 }

@@ -4,9 +4,11 @@
  * (`<|im_end|>`) become their ids, because chat templates write them so. Encoding is asynchronous (the
  * library works on its own threads).
  */
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
+import { readTokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
 export interface DecodeOptions {
@@ -26,6 +28,10 @@ export interface DecodeStream {
 }
 
 export interface Tokenizer {
+  /** SHA-256, in hex, of tokenizer.json and the end token's name: what decides over ids. */
+  readonly digest: string;
+  /** The end token of a text (`eos_token` of tokenizer_config.json); undefined: none is named. */
+  readonly eosToken: string | undefined;
   /** Number of ids with added tokens: 151,665 for Qwen2.5, less than the rows of its embedding. */
   readonly size: number;
   encode(text: string): Promise<number[]>;
@@ -54,11 +60,16 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
       { cause: error },
     );
   });
+  const eosToken = (await readTokenizerConfig(modelDir)).specialTokens.eos_token;
+  const digest = createHash("sha256")
+    .update(text)
+    .update(`\0${eosToken ?? ""}`)
+    .digest("hex");
   try {
     const rust = RustTokenizer.fromString(text);
     rust.disableTruncation();
     rust.disablePadding();
-    return wrap(rust, specialIds(JSON.parse(text)));
+    return { digest, eosToken, ...wrap(rust, specialIds(rust, JSON.parse(text))) };
   } catch (error) {
     throw new UserError(
       "bad_tokenizer",
@@ -69,13 +80,22 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
 }
 
-function specialIds(file: {
-  added_tokens?: readonly { id: number; special: boolean }[];
-}): ReadonlySet<number> {
-  return new Set((file.added_tokens ?? []).filter((token) => token.special).map((token) => token.id));
+/** The library numbers added tokens by their order, whatever their ids say: a gap would shift them silently. */
+function specialIds(
+  rust: RustTokenizer,
+  file: { added_tokens?: readonly { id: number; content: string; special: boolean }[] },
+): ReadonlySet<number> {
+  const added = file.added_tokens ?? [];
+  const moved = added.find(({ id, content }) => rust.tokenToId(content) !== id);
+  if (moved) {
+    throw new Error(
+      `the added token ${moved.content} has the id ${moved.id} there, but comes out as ${rust.tokenToId(moved.content)} (added tokens must follow the vocabulary in the order of their ids)`,
+    );
+  }
+  return new Set(added.filter((token) => token.special).map((token) => token.id));
 }
 
-function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Tokenizer {
+function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Omit<Tokenizer, "digest" | "eosToken"> {
   const decoder = rust.getDecoder();
   const tokenOf = (id: number): string | undefined =>
     Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? (rust.idToToken(id) ?? undefined) : undefined;

@@ -19,10 +19,47 @@ test("Qwen2.5's template renders as Python's Jinja2 does", async () => {
     expected: string;
   }>("qwen25-chat/cases.jsonl");
   const template = compileChatTemplate("qwen2_5.jinja", first?.template ?? "", {});
-  expect(cases).toHaveLength(20);
+  expect(cases).toHaveLength(87);
   for (const { id, messages, tools, add_generation_prompt: addGenerationPrompt, expected } of cases) {
     expect(template.render(messages, { addGenerationPrompt, tools }), id).toBe(expected);
   }
+});
+
+test("the templates of 27 models render as their suite expects", async () => {
+  const cases = await fixture<{
+    id: string;
+    chat_template: string;
+    data: Readonly<Record<string, unknown>> & { messages: ChatMessage[]; tools?: unknown[] };
+    expected: string;
+  }>("jinja-templates/cases.jsonl");
+  expect(cases).toHaveLength(27);
+  for (const { id, chat_template, data, expected } of cases) {
+    const { messages, tools, add_generation_prompt: open, ...variables } = data;
+    const template = compileChatTemplate(id, chat_template, {});
+    const options = { addGenerationPrompt: open === true, tools, variables, now: "2025-07-10" };
+    expect(template.render(messages, options), id).toBe(expected);
+  }
+});
+
+test("a long conversation with tools is no hostile template", async () => {
+  const template = await loadChatTemplate(QWEN25_DIR);
+  const turns = Array.from({ length: 3000 }, (_, i): ChatMessage[] => [
+    { role: "user", content: `question ${i}` },
+    { role: "assistant", content: "", tool_calls: [{ function: { name: "f", arguments: { i } } }] },
+    { role: "tool", content: "x".repeat(100) },
+    { role: "assistant", content: "answer" },
+  ]).flat();
+  const text = template.render(turns, { ...PLAIN, tools: [{ type: "function" }] });
+  expect(text.split("<|im_start|>")).toHaveLength(3000 * 4 + 2);
+  // Filters with a text beside a long one.
+  const filtered = compileChatTemplate(
+    "t.jinja",
+    "{{ messages[0].content | default('something quite long') }}",
+    {},
+  );
+  const one: ChatMessage[] = [{ role: "user", content: "a b\n".repeat(4_000_000) }];
+  expect(template.render(one, PLAIN).length).toBeGreaterThan(16_000_000);
+  expect(filtered.render(one, PLAIN)).toBe(one[0]?.content);
 });
 
 describe("where a template comes from", () => {
@@ -76,6 +113,8 @@ describe("where a template comes from", () => {
       loadChatTemplate(await folderWith({ "chat_template.jinja": "{% for m in messages %}" })),
     );
     expect(message).toContain("chat_template.jinja has a syntax error");
+    const latin = await folderWith({ "chat_template.jinja": Buffer.from("caf\u00e9", "latin1") });
+    expect(await userError("unreadable_file", () => loadChatTemplate(latin))).toContain("is not UTF-8");
   });
 });
 
@@ -96,22 +135,11 @@ test("blocks on lines of their own leave no white space", () => {
   expect(render("{% if true %}\n  a\n  {% endif %}\nb\n\n")).toBe("  a\nb\n");
 });
 
-test("a template that raises, fails or never ends is an error with its reason", async () => {
+test("a template that raises or fails is an error with its reason", async () => {
   expect(
     await userError("bad_template", () => render("{{ raise_exception('roles must alternate') }}")),
   ).toContain("roles must alternate");
   expect(await userError("bad_template", () => render("{{ 'a' + none }}"))).toContain("t.jinja failed");
-  const loop = `{% for i in range(99999) %}{{ 1${"+1".repeat(200)} }}{% endfor %}`;
-  expect(await userError("bad_template", () => render(loop))).toContain("did not end within");
-  const walk = "{% set r = range(99999) %}{% for i in range(999) %}{% for j in r %}{% endfor %}{% endfor %}";
-  expect(await userError("bad_template", () => render(walk))).toContain("did not end within");
-  expect(
-    await userError("bad_template", () => render("{% for i in range(1000000000) %}{% endfor %}")),
-  ).toContain("too long");
-  await userError("bad_template", () => render("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"));
-  const doubling =
-    "{% set ns = namespace(s='x') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
-  expect(await userError("bad_template", () => render(doubling))).toContain("longer than");
 });
 
 // Expected by Python 3: datetime(2025, 7, 10, 14, 5).strftime(format), locale C.

@@ -27,6 +27,8 @@ test("messages rows: developer is system, nulls of absent fields go, further key
     input_ids: null,
   });
   expect(row).toEqual({
+    format: "messages",
+    nameOf: expect.any(Function),
     kind: "messages",
     messages: [
       { role: "system", content: "be brief" },
@@ -40,6 +42,7 @@ test("messages rows: developer is system, nulls of absent fields go, further key
       { role: "assistant", content: "two", reasoning_content: "1 + 1" },
     ],
     tools: [{ type: "function", function: { name: "f" } }],
+    untrained: new Set(),
     variables: { enable_thinking: false },
   });
 });
@@ -65,7 +68,7 @@ test("tokenised rows: labels, masks, or everything", () => {
 test.each<[string, unknown, string]>([
   ["bad_row", "text", 'expected a JSON object, came a string "text"'],
   ["bad_row", [1], "came a list [1]"],
-  ["unknown_row", { text: "a", id: 1 }, "Found columns text, id; accepted are messages"],
+  ["unknown_row", { texts: "a", id: 1 }, "Found columns texts, id; accepted are messages"],
   ["unknown_row", {}, "Found no columns"],
   ["bad_row", { ...(turns(USER) as object), images: ["a.png"] }, "column images is not supported"],
   ["bad_row", { input_ids: [1, 2], seq_lengths: [1, 1] }, "column seq_lengths is not supported"],
@@ -75,12 +78,12 @@ test.each<[string, unknown, string]>([
   [
     "bad_row",
     turns(USER, { role: "assistant", content: 5 }),
-    "messages[1].content: expected string, came a number 5",
+    "messages[1].content: expected text, or a list of parts, came a number 5",
   ],
   ["bad_row", turns({ role: "user" }), "messages[0].content: expected text, came nothing"],
   ["bad_row", turns({ role: "user", content: null }), "messages[0].content: expected text, came null"],
   [
-    "bad_row",
+    "empty_turn",
     turns(USER, { role: "assistant", content: " \n" }),
     "messages[1].content: expected an answer (or tool_calls)",
   ],
@@ -92,7 +95,7 @@ test.each<[string, unknown, string]>([
   [
     "bad_row",
     turns(USER, { role: "assistant", tool_calls: [{ function: { name: "f", arguments: "not json" } }] }),
-    'messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one, came a string "not json"',
+    "messages[1].tool_calls[0].function.arguments: expected an object, or a JSON string of one (the text is not JSON: ",
   ],
   ["bad_row", { ...(turns(USER) as object), tools: "{}" }, "tools: expected a list of tools"],
   ["bad_row", { input_ids: [] }, "input_ids: expected array to have >=1 items"],

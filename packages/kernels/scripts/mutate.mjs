@@ -1,5 +1,6 @@
 // `npm run test:mutations`: puts faults into a copy of native/, one after the other, builds each, and runs the tests that should see
-// it. A fault that no test sees survives, and the run fails. Arguments pick faults by a part of their name.
+// it. A fault that no test sees survives, and the run fails. Arguments pick faults by a part of their name; --no-control leaves out that the
+// tests pass without a fault.
 //
 // The tests named with a fault are those meant to catch it; "caught by" is what did. Not part of npm test: it takes many minutes.
 import { spawnSync } from "node:child_process";
@@ -19,6 +20,7 @@ const sameBits = ["tests/same-bits.test.ts"];
 const sampler = ["tests/sampler-is-trainer.test.ts"];
 const lifetime = ["packages/kernels/test/lifetime.test.ts"];
 const stream = ["packages/kernels/test/stream.test.ts"];
+const minusInfinity = ["packages/kernels/test/minus-infinity.test.ts"];
 
 /** name: what is wrong; file under native/; from (must occur once) and to; tests: vitest arguments, tried in order. */
 const faults = [
@@ -221,6 +223,41 @@ const faults = [
     tests: [ops("token_log_probs")],
   },
   {
+    name: "token_log_probs: a block of minus infinity relative to its own maximum",
+    file: "cpu/token_log_probs.h",
+    from: "const f32x16 shift = splat(maximum > LOWEST ? maximum : LOWEST);",
+    to: "const f32x16 shift = splat(maximum);",
+    tests: [minusInfinity],
+  },
+  {
+    name: "token_log_probs: zero times minus infinity in the entropy",
+    file: "cpu/token_log_probs.h",
+    from: "const f32x16 distance = max(splat(FAR), sub(z, shift));",
+    to: "const f32x16 distance = sub(z, shift);",
+    tests: [minusInfinity],
+  },
+  {
+    name: "token_log_probs: merging a block by its distance of minus infinity",
+    file: "cpu/token_log_probs.h",
+    from: "return distance < FAR ? FAR : distance;",
+    to: "return distance;",
+    tests: [minusInfinity],
+  },
+  {
+    name: "attention: scores of minus infinity relative to their own maximum",
+    file: "cpu/attention.cpp",
+    from: "WHOLE ? KEY_BLOCK : visible[i], finite(splat(block_max[i])))",
+    to: "WHOLE ? KEY_BLOCK : visible[i], splat(block_max[i]))",
+    tests: [minusInfinity],
+  },
+  {
+    name: "attention: a block of minus infinity merged into nothing",
+    file: "cpu/attention.cpp",
+    from: "exp(sub(old, finite(both))), enter = exp(sub(here, finite(both)))",
+    to: "exp(sub(old, both)), enter = exp(sub(here, both))",
+    tests: [minusInfinity],
+  },
+  {
     name: "sample: another temperature's rounding than token_log_probs",
     file: "cpu/sample.cpp",
     from: "for (int64_t i = 0; i < count; i++) z[i] = z[i] * f.inverse_temperature;",
@@ -268,6 +305,15 @@ const faults = [
     from: "task = std::move(tasks_.front());\n    tasks_.pop_front();",
     to: "task = std::move(tasks_.back());\n    tasks_.pop_back();",
     tests: [stream],
+  },
+  {
+    name: "threads: the executor does not wait for those that joined",
+    file: "node/threads.h",
+    from: "acq_rel)) > 0) wait_for_joined();",
+    to: "acq_rel)) > 1000) wait_for_joined();",
+    tests: [["packages/kernels/test/accumulation.test.ts"], ops("linear"), sameBits],
+    // A race, like the next.
+    repeat: 5,
   },
   {
     name: "threads: an index taken twice",
@@ -353,7 +399,7 @@ function change(file, from, to) {
 }
 
 prepare();
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((part) => part !== "--no-control");
 const chosen = faults.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 const results = [];
 const clean = [...new Set(chosen.flatMap(({ tests }) => tests.map((args) => JSON.stringify(args))))];

@@ -1,5 +1,5 @@
 // Promise 1 for attention: a row's bits do not depend on what is packed beside it, on a cache or on how the cache was filled; and
-// causality: what a later token holds, even NaN, reaches no earlier row.
+// causality: what a later token holds, even NaN, reaches no earlier row. Tried, and red here: blocks counted back from the last key.
 import {
   attention,
   attentionCached,

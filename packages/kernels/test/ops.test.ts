@@ -1,6 +1,8 @@
 // Every op against its case file: float64 reference, finite differences, bits over cpu paths and threads, the row rule, guards.
 //
-// Which faults these tests caught when they were put in by hand: README.md, "What the tests of bits catch".
+// `npm run test:mutations` puts faults into the kernels; those that these tests are there for, and turn red on (README.md, "What the row
+// tests catch", has all): vocabulary blocks and blocks along K that depend on the number of rows, token sums and sums of squares split
+// where threads are, multiply-adds rounded twice on one path, and wrong mathematics of every kind.
 
 import { cpuPaths, type Device, openDevice } from "@posttrain/kernels";
 import { opNames } from "@posttrain/kernels/binding";

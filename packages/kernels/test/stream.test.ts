@@ -30,9 +30,13 @@ beforeAll(async () => {
     };
     let rounds = 1000;
     let took = 0;
-    // The better of two: the first of them wakes threads and pages.
-    for (; took < 20; rounds *= 2) took = Math.min(await time(rounds), await time(rounds));
-    roundsPerMillisecond = rounds / 2 / took;
+    // The best of all: the first ones wake threads and pages, and on a busy machine any may have waited for a core.
+    for (; took < 20; rounds *= 2) {
+      const times: number[] = [];
+      for (let i = 0; i < 5; i++) times.push(await time(rounds));
+      took = Math.min(...times);
+      roundsPerMillisecond = Math.max(roundsPerMillisecond, rounds / took);
+    }
   });
 });
 
@@ -220,7 +224,8 @@ describe("several at once", () => {
 describe("the end of the process", () => {
   for (const how of ["return", "exit", "exit with waits", "throw", "worker"]) {
     it(`does not wait for a long queue (${how})`, async () => {
-      const { end, output, endedAt } = await runChild("exit.ts", [how], { timeout: 30_000 });
+      // Long, for a sanitizer on a busy machine: what is measured is below.
+      const { end, output, endedAt } = await runChild("exit.ts", [how], { timeout: 120_000 });
       expect(end, output).toBe(how === "throw" ? 1 : 0);
       const [, wanted, milliseconds] = /^(\d{13}) ([\d.]+) /.exec(output) ?? [];
       // Ten such ops are queued; the one at work may end, Node needs its own time.
@@ -228,6 +233,6 @@ describe("the end of the process", () => {
       expect(10 * Number(milliseconds), "the queue is long beside that").toBeGreaterThan(
         2 * Number(milliseconds) + 1000,
       );
-    });
+    }, 130_000);
   }
 });

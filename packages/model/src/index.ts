@@ -18,6 +18,7 @@ export {
 } from "./generate.js";
 export { type GenerationConfig, resolveStopIds } from "./generation-config.js";
 export {
+  brokenWeights,
   emptyModel,
   enableGradients,
   foldLookups,
@@ -30,6 +31,7 @@ export {
   parameter,
   zeroGradients,
 } from "./model.js";
+export { modelDigest } from "./model-digest.js";
 export { openModelFolder } from "./model-folder.js";
-export { readSafetensorsHeader } from "./safetensors.js";
+export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";

@@ -10,6 +10,7 @@ import { constants } from "node:fs";
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "@posttrain/data";
+import { asCannotWrite, syncPath } from "@posttrain/run";
 import { z } from "zod";
 import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
 import {
@@ -19,11 +20,9 @@ import {
   parseGenerationConfig,
 } from "./generation-config.js";
 import {
-  asCannotWrite,
   readSafetensorsHeader,
   type SafetensorsDtype,
   type SafetensorsEntry,
-  syncPath,
   type TensorSource,
   writeSafetensors,
 } from "./safetensors.js";

@@ -107,8 +107,8 @@ export async function loadModel(device: Device, dir: string): Promise<Model> {
         files.set(stored.file, file);
         convert(parameter(model, name), await storedTensor(scope, file, stored));
       }
-      await checkFinite(scope, model, dir);
     });
+    await checkFinite(model, dir);
     return model;
   } catch (error) {
     model.scope.end();
@@ -135,14 +135,21 @@ async function storedTensor(scope: Scope, file: MappedFile, stored: StoredTensor
   }
 }
 
-async function checkFinite(scope: Scope, model: Model, dir: string): Promise<void> {
-  const [total] = await sumSquares(scope, model.arena).read();
-  if (Number.isFinite(total)) return;
-  const broken: string[] = [];
-  for (const [name, tensor] of model.parameters) {
-    const [own] = await sumSquares(scope, tensor).read();
-    if (!Number.isFinite(own)) broken.push(name);
-  }
+/** Names of the parameters that hold NaN or infinite values. Waits for what is enqueued. */
+export async function brokenWeights(model: Model): Promise<readonly string[]> {
+  return model.device.run(async (scope) => {
+    const finite = async (tensor: Tensor): Promise<boolean> =>
+      Number.isFinite((await sumSquares(scope, tensor).read())[0]);
+    if (await finite(model.arena)) return [];
+    const broken: string[] = [];
+    for (const [name, tensor] of model.parameters) if (!(await finite(tensor))) broken.push(name);
+    return broken;
+  });
+}
+
+async function checkFinite(model: Model, dir: string): Promise<void> {
+  const broken = await brokenWeights(model);
+  if (broken.length === 0) return;
   throw new UserError(
     "broken_weights",
     `${dir}: ${broken.length} of ${model.parameters.size} weight tensors hold NaN or infinite values (${broken.slice(0, 5).join(", ")}${

@@ -10,6 +10,7 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "@posttrain/data";
+import { asCannotWrite, syncPath } from "@posttrain/run";
 
 /** Bytes of one value, in the order in which the reference writer sorts its tensors (widest last). */
 const dtypeBytes = {
@@ -146,27 +147,6 @@ export async function writeSafetensors(path: string, tensors: Iterable<TensorSou
     await rm(partial, { force: true });
     throw asCannotWrite(path, cause);
   }
-}
-
-/** Makes a file's content, or the names in a directory, durable. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A file system's refusal (full disk, no permission) as the user's to mend; anything else as it came. */
-export function asCannotWrite(path: string, cause: unknown): unknown {
-  if (!(cause instanceof Error) || !("syscall" in cause)) return cause;
-  return new UserError(
-    "cannot_write",
-    `${path}: cannot be written (${cause.message}). Nothing was left under this name; check the free space and the ` +
-      "permissions of its folder, then try again.",
-    { cause },
-  );
 }
 
 function headerLength(start: Uint8Array, fileSize: number, file: string): number {

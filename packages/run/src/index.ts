@@ -1,1 +1,16 @@
-export {};
+export {
+  type Checkpoint,
+  type Damage,
+  type Manifest,
+  newestCheckpoint,
+  type Parent,
+  pruneCheckpoints,
+  verifyCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.js";
+export { asCannotWrite, fileDigest, syncPath, writeDurably } from "./durable.js";
+export { acceptDifferences, type Difference, differences, type Identity } from "./identity.js";
+export { type Journal, openJournal } from "./journal.js";
+export { type Metrics, type MetricsLine, openMetrics } from "./metrics.js";
+export { openRun, type Resume, type Run } from "./run-folder.js";
+export { openStepLog, type StepLog } from "./step-log.js";

@@ -30,35 +30,38 @@ export function microBatch(rows: readonly TokenizedRow[]): MicroBatch {
   };
 }
 
+/** What is drawn as one: a row, or the rows of a pack. */
+export type Unit = readonly TokenizedRow[];
+
 export interface StepPlan {
-  readonly rowsPerMicroBatch: number;
+  readonly unitsPerMicroBatch: number;
   readonly microBatchesPerStep: number;
   readonly stepsPerEpoch: number;
 }
 
-export function planSteps(rows: number, rowsPerMicroBatch: number, microBatchesPerStep: number): StepPlan {
+export function planSteps(units: number, unitsPerMicroBatch: number, microBatchesPerStep: number): StepPlan {
   return {
-    rowsPerMicroBatch,
+    unitsPerMicroBatch,
     microBatchesPerStep,
-    stepsPerEpoch: Math.ceil(rows / (rowsPerMicroBatch * microBatchesPerStep)),
+    stepsPerEpoch: Math.ceil(units / (unitsPerMicroBatch * microBatchesPerStep)),
   };
 }
 
 /** The micro-batches of optimizer step `step` (from 1). The last step of an epoch takes what is left of it. */
 export function stepBatches(
-  rows: readonly TokenizedRow[],
+  units: readonly Unit[],
   plan: StepPlan,
   seed: number,
   step: number,
 ): readonly MicroBatch[] {
   const epoch = Math.floor((step - 1) / plan.stepsPerEpoch);
-  const order = permutation(seed, "shuffling", epoch, rows.length);
-  const perStep = plan.rowsPerMicroBatch * plan.microBatchesPerStep;
+  const order = permutation(seed, "shuffling", epoch, units.length);
+  const perStep = plan.unitsPerMicroBatch * plan.microBatchesPerStep;
   const first = ((step - 1) % plan.stepsPerEpoch) * perStep;
-  const chosen = Array.from(order.slice(first, first + perStep), (i) => rows[i] as TokenizedRow);
+  const chosen = Array.from(order.slice(first, first + perStep), (i) => units[i] as Unit);
   const batches: MicroBatch[] = [];
-  for (let at = 0; at < chosen.length; at += plan.rowsPerMicroBatch) {
-    batches.push(microBatch(chosen.slice(at, at + plan.rowsPerMicroBatch)));
+  for (let at = 0; at < chosen.length; at += plan.unitsPerMicroBatch) {
+    batches.push(microBatch(chosen.slice(at, at + plan.unitsPerMicroBatch).flat()));
   }
   return batches;
 }

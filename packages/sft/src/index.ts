@@ -1,4 +1,4 @@
-export { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches } from "./batches.js";
+export { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches, type Unit } from "./batches.js";
 export {
   type ArithmeticKind,
   type ArithmeticOptions,
@@ -18,12 +18,20 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
+export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
-  runSft,
-  type SftMetrics,
-  type SftReport,
-  type SftResult,
+  Diverged,
+  evaluateSft,
+  type SftEvaluation,
   type SftStepOptions,
   type SftStepResult,
   sftStep,
+} from "./step.js";
+export {
+  runSft,
+  type SftEvalMetrics,
+  type SftMetrics,
+  type SftReport,
+  type SftResult,
+  type SftStart,
 } from "./train.js";

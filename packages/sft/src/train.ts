@@ -1,31 +1,34 @@
-// Supervised fine-tuning, read top to bottom: load, then for each step: forward, loss, backward for every micro-batch; clip; AdamW; log; and a
-// Hugging Face folder at the end. Rows of a micro-batch are packed one after the other, without padding and without attention across.
+// Supervised fine-tuning, read top to bottom: look at everything that can be refused; then for each step: forward, loss, backward for every
+// micro-batch; clip; AdamW; log; evaluate; save. A step's rows are packed one after the other, without padding and without attention across.
+// A run that is stopped or killed goes on from its newest checkpoint with the same bits.
 //
 // Run: posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN
-import { appendFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { SftCounts } from "@posttrain/data";
+import type { Device } from "@posttrain/kernels";
+import { loadModel, type Model, modelDigest } from "@posttrain/model";
 import {
-  loadChatTemplate,
-  loadSftRows,
-  loadTokenizer,
-  type SftCounts,
-  type TokenizedRow,
-  UserError,
-} from "@posttrain/data";
-import { backward, type Device, Tape } from "@posttrain/kernels";
-import { forward, loadModel, type Model, predict, saveModel } from "@posttrain/model";
+  acceptDifferences,
+  type Damage,
+  openMetrics,
+  openRun,
+  openStepLog,
+  writeDurably,
+} from "@posttrain/run";
+import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
+import { planSteps, type StepPlan, stepBatches } from "./batches.js";
+import { identityOf, type SftConfig } from "./config.js";
+import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
 import {
-  createOptimizer,
-  gradientNorm,
-  learningRateAt,
-  type Optimizer,
-  optimizerStep,
-} from "@posttrain/train";
-import { type MicroBatch, planSteps, stepBatches } from "./batches.js";
-import type { SftConfig } from "./config.js";
-import { sftLoss } from "./loss.js";
+  readTrainerState,
+  restoreOptimizer,
+  type Saving,
+  saveCheckpoint,
+  type TrainerState,
+} from "./saving.js";
+import { Diverged, evaluateSft, type SftStepResult, sftStep } from "./step.js";
 
-/** One line of metrics.jsonl; TRL's names and meanings. */
+/** A training line of metrics.jsonl; TRL's names and meanings. */
 export interface SftMetrics {
   readonly step: number;
   readonly epoch: number;
@@ -43,187 +46,263 @@ export interface SftMetrics {
   readonly tokens_per_second: number;
 }
 
+/** An evaluation's line: after `step` steps, means over all trained tokens of the held-out rows. */
+export interface SftEvalMetrics {
+  readonly step: number;
+  readonly epoch: number;
+  readonly eval_loss: number;
+  readonly eval_entropy: number;
+  readonly eval_mean_token_accuracy: number;
+  readonly eval_runtime: number;
+}
+
+export interface SftStart {
+  readonly model: Model;
+  readonly data: SftData;
+  readonly plan: StepPlan;
+  readonly totalSteps: number;
+  /** The checkpoint that the run goes on from, and newer ones that are damaged. */
+  readonly from: { readonly dir: string; readonly step: number } | undefined;
+  readonly damaged: readonly Damage[];
+}
+
 export interface SftReport {
-  readonly onStart?: (run: {
-    readonly model: Model;
-    readonly counts: SftCounts;
-    readonly totalSteps: number;
-  }) => void;
+  readonly onStart?: (run: SftStart) => void;
   readonly onStep?: (metrics: SftMetrics, totalSteps: number) => void;
+  readonly onEvaluation?: (metrics: SftEvalMetrics) => void;
+  readonly onCheckpoint?: (dir: string) => void;
 }
 
 export interface SftResult {
+  /** The newest checkpoint: of the last step done. */
   readonly checkpoint: string;
   readonly steps: number;
   readonly counts: SftCounts;
-  readonly last: SftMetrics;
+  /** How it ended: all steps done; asked to stop; no better loss for too long; or nothing was left to do. */
+  readonly end: "done" | "interrupted" | "stopped_early" | "nothing_to_do";
+  readonly last: SftMetrics | undefined;
 }
 
-/** Runs the stage. UserError for what is wrong with model, data or output folder; nothing is written before all of it is read. */
-export async function runSft(config: SftConfig, device: Device, report: SftReport = {}): Promise<SftResult> {
-  await refuseUsedFolder(config.output_dir);
-  const dir = config.model_name_or_path;
-  const model = await loadModel(device, dir);
-  try {
-    const { rows, counts } = await loadSftRows(config.data, {
-      tokenizer: () => loadTokenizer(dir),
-      template: () => loadChatTemplate(dir),
-      lossOn: config.loss_on,
-      maxLength: config.max_length,
-      onOverlong: "truncate",
-      vocabSize: model.config.vocabSize,
-    });
-    if (rows.length === 0) {
-      throw new UserError(
-        "no_rows",
-        `${config.data}: none of its ${counts.read} rows has anything to train after cutting to max_length ${config.max_length}; raise max_length.`,
-      );
-    }
-    await mkdir(config.output_dir, { recursive: true });
-    await writeFile(join(config.output_dir, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    const last = await train(config, model, rows, counts, report);
-    const checkpoint = join(config.output_dir, `checkpoint-${last.step}`);
-    await saveModel(model, checkpoint, { copyFrom: dir });
-    return { checkpoint, steps: last.step, counts, last };
-  } finally {
-    model.scope.end();
-  }
-}
-
-async function train(
+/**
+ * Runs the stage, or goes on with it. `signal`: finish the step at hand, save and return. UserError for what is wrong with model, data, output
+ * folder or checkpoint; nothing is written before all of it is read.
+ */
+export async function runSft(
   config: SftConfig,
-  model: Model,
-  rows: readonly TokenizedRow[],
-  counts: SftCounts,
-  report: SftReport,
-): Promise<SftMetrics> {
-  const plan = planSteps(rows.length, config.per_device_train_batch_size, config.gradient_accumulation_steps);
-  const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
-  const optimizer = createOptimizer(model, {
-    beta1: config.adam_beta1,
-    beta2: config.adam_beta2,
-    eps: config.adam_epsilon,
-    weightDecay: config.weight_decay,
-  });
-  report.onStart?.({ model, counts, totalSteps });
-  let tokens = 0;
-  for (let step = 1; ; step++) {
-    const started = performance.now();
-    const batches = stepBatches(rows, plan, config.seed, step);
-    const learningRate = learningRateAt(
-      {
-        type: config.lr_scheduler_type,
-        peak: config.learning_rate,
-        floor: config.min_lr,
-        warmupSteps: config.warmup_steps,
-        totalSteps,
-      },
-      step,
+  device: Device,
+  report: SftReport = {},
+  signal?: AbortSignal,
+): Promise<SftResult> {
+  const run = await openRun(config.output_dir, config.resume_from_checkpoint);
+  try {
+    const from = run.checkpoint;
+    const data = await prepareSftData(config);
+    const plan = planSteps(
+      data.units.length,
+      config.per_device_train_batch_size,
+      config.gradient_accumulation_steps,
     );
-    const done = await sftStep(model, optimizer, batches, {
-      learningRate,
-      maxGradNorm: config.max_grad_norm,
-      activationCheckpointing: config.gradient_checkpointing,
-    });
-    tokens += done.tokens;
-    const seconds = (performance.now() - started) / 1000;
-    const metrics: SftMetrics = {
-      step,
-      epoch: step / plan.stepsPerEpoch,
-      loss: done.loss,
-      grad_norm: done.gradNorm,
-      learning_rate: learningRate,
-      entropy: done.entropy,
-      mean_token_accuracy: done.accuracy,
-      num_tokens: tokens,
-      step_time: seconds,
-      tokens_per_second: done.tokens / seconds,
+    const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
+    const base = await modelDigest(config.model_name_or_path);
+    const identity = identityOf(config, totalSteps, { ...data.digests, model: base });
+    const changes =
+      from === undefined
+        ? []
+        : acceptDifferences(from.dir, from.manifest.identity, identity, config.accept_change);
+    const step = from?.manifest.step ?? 0;
+    const saving: Saving = {
+      identity,
+      accepted: [...(from?.manifest.accepted ?? []), ...changes.map((change) => ({ step, ...change }))],
+      parents: [
+        { kind: "model", path: config.model_name_or_path, sha256: base },
+        { kind: "data", path: config.data, sha256: data.digests.data },
+      ],
+      companions: config.model_name_or_path,
+      keep: config.save_total_limit,
     };
-    if (step % config.logging_steps === 0 || step === totalSteps) {
-      await appendFile(join(config.output_dir, "metrics.jsonl"), `${JSON.stringify(metrics)}\n`);
+    const state = from && (await readTrainerState(from));
+    if (from && state && (step >= totalSteps || outOfPatience(state, config))) {
+      return {
+        checkpoint: from.dir,
+        steps: step,
+        counts: data.counts,
+        end: "nothing_to_do",
+        last: undefined,
+      };
     }
-    report.onStep?.(metrics, totalSteps);
-    if (step === totalSteps) return metrics;
+    const model = await loadModel(device, from?.dir ?? config.model_name_or_path);
+    try {
+      const optimizer = createOptimizer(model, {
+        beta1: config.adam_beta1,
+        beta2: config.adam_beta2,
+        eps: config.adam_epsilon,
+        weightDecay: config.weight_decay,
+      });
+      if (from !== undefined) await restoreOptimizer(model, optimizer, from);
+      const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
+      await run.begin(lasting);
+      await writeRowLists(run.dir, data);
+      report.onStart?.({
+        model,
+        data,
+        plan,
+        totalSteps,
+        from: from && { dir: from.dir, step },
+        damaged: run.damaged,
+      });
+      const training = { config, model, optimizer, data, plan, totalSteps, saving, report, signal };
+      return await train(training, state);
+    } finally {
+      model.scope.end();
+    }
+  } finally {
+    await run.close();
   }
 }
 
-export interface SftStepOptions {
-  readonly learningRate: number;
-  readonly maxGradNorm: number;
-  readonly activationCheckpointing: boolean;
+const newState: TrainerState = {
+  schema: "sft_trainer_state@1",
+  global_step: 0,
+  max_steps: 1,
+  epoch: 0,
+  num_input_tokens_seen: 0,
+  evaluations_since_best: 0,
+};
+
+interface Training {
+  readonly config: SftConfig;
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  readonly data: SftData;
+  readonly plan: StepPlan;
+  readonly totalSteps: number;
+  readonly saving: Saving;
+  readonly report: SftReport;
+  readonly signal: AbortSignal | undefined;
 }
 
-export interface SftStepResult {
-  readonly loss: number;
-  readonly gradNorm: number;
-  readonly entropy: number;
-  readonly accuracy: number;
-  readonly tokens: number;
-}
-
-/** One optimizer step over micro-batches. Refuses to touch the weights with a loss or gradient that is not a number. */
-export async function sftStep(
-  model: Model,
-  optimizer: Optimizer,
-  batches: readonly MicroBatch[],
-  options: SftStepOptions,
-): Promise<SftStepResult> {
-  const trained = batches.reduce((n, { predictions }) => n + predictions.targets.length, 0);
-  let loss = 0;
-  let entropy = 0;
-  let accuracy = 0;
-  let tokens = 0;
-  for (const { batch, predictions } of batches) {
-    const tape = new Tape();
-    await model.device.run(async (scope) => {
-      const hidden = forward(scope, model, batch, options);
-      const predicted = predict(scope, model, hidden, predictions);
-      const [logProbs, entropies, argmax] = await Promise.all([
-        predicted.logProb.read(),
-        predicted.entropy.read(),
-        predicted.argmax.read(),
-      ]);
-      const part = sftLoss(logProbs as Float32Array, trained);
-      backward(scope, tape, [{ tensor: predicted.logProb, gradient: scope.from(part.gradient) }]);
-      loss += part.loss;
-      entropy += mean(entropies, (x) => x);
-      accuracy += mean(argmax, (id, i) => (id === predictions.targets[i] ? 1 : 0));
-      tokens += batch.ids.length;
-    }, tape);
-  }
-  const norm = await gradientNorm(model);
-  if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
-    const ids = batches.flatMap(({ rows }) => rows.map((row) => `line ${row.line}`));
-    throw new UserError(
-      "diverged",
-      `The loss is ${loss} and the gradient norm ${norm} at step ${optimizer.step + 1}; the weights were left as they were. Rows of this step: ${ids.slice(0, 8).join(", ")}${ids.length > 8 ? ", ..." : ""}. Lower learning_rate, or look at these rows.`,
-    );
-  }
-  optimizerStep(model, optimizer, { ...options, norm });
-  return {
-    loss,
-    gradNorm: norm,
-    entropy: entropy / batches.length,
-    accuracy: accuracy / batches.length,
-    tokens,
+/** To the end, whichever comes first: the last step, a signal, early stopping. `from`: where a checkpoint left it. */
+async function train(training: Training, from: TrainerState | undefined): Promise<SftResult> {
+  const { config, model, optimizer, data, plan, totalSteps, saving, report, signal } = training;
+  const dir = config.output_dir;
+  const metrics = await openMetrics(dir, from?.global_step ?? -1, totalSteps);
+  const rowsOfSteps = await openStepLog(join(dir, "steps.jsonl"), from?.global_step ?? -1);
+  let state: TrainerState = { ...(from ?? newState), max_steps: totalSteps };
+  let last: SftMetrics | undefined;
+  const save = async (): Promise<string> => {
+    await metrics.sync();
+    await rowsOfSteps.sync();
+    const checkpoint = await saveCheckpoint(dir, model, optimizer, state, saving);
+    report.onCheckpoint?.(checkpoint.dir);
+    return checkpoint.dir;
   };
-}
+  const evaluate = async (): Promise<void> => {
+    const started = performance.now();
+    const result = await evaluateSft(model, data.evalRows, config.per_device_train_batch_size);
+    const line: SftEvalMetrics = {
+      step: state.global_step,
+      epoch: state.epoch,
+      eval_loss: result.loss,
+      eval_entropy: result.entropy,
+      eval_mean_token_accuracy: result.accuracy,
+      eval_runtime: (performance.now() - started) / 1000,
+    };
+    await metrics.append({ ...line });
+    report.onEvaluation?.(line);
+    state = judged(state, result.loss, config.early_stopping_threshold);
+  };
 
-function mean(values: ArrayLike<number>, of: (value: number, index: number) => number): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += of(values[i] as number, i);
-  return values.length === 0 ? 0 : sum / values.length;
-}
+  try {
+    if (from === undefined && data.evalRows.length > 0) await evaluate();
+    for (;;) {
+      const step = state.global_step + 1;
+      const started = performance.now();
+      const batches = stepBatches(data.units, plan, config.seed, step);
+      const learningRate = learningRateAt(
+        {
+          type: config.lr_scheduler_type,
+          peak: config.learning_rate,
+          floor: config.min_lr,
+          warmupSteps: config.warmup_steps,
+          totalSteps,
+        },
+        step,
+      );
+      let done: SftStepResult;
+      try {
+        done = await sftStep(model, optimizer, batches, {
+          learningRate,
+          maxGradNorm: config.max_grad_norm,
+          activationCheckpointing: config.gradient_checkpointing,
+        });
+      } catch (error) {
+        throw error instanceof Diverged ? await quarantined(error, dir, step, await save()) : error;
+      }
+      const seconds = (performance.now() - started) / 1000;
+      state = {
+        ...state,
+        global_step: step,
+        epoch: step / plan.stepsPerEpoch,
+        num_input_tokens_seen: state.num_input_tokens_seen + done.tokens,
+      };
+      last = {
+        step,
+        epoch: state.epoch,
+        loss: done.loss,
+        grad_norm: done.gradNorm,
+        learning_rate: learningRate,
+        entropy: done.entropy,
+        mean_token_accuracy: done.accuracy,
+        num_tokens: state.num_input_tokens_seen,
+        step_time: seconds,
+        tokens_per_second: done.tokens / seconds,
+      };
+      if (step % config.logging_steps === 0 || step === totalSteps) await metrics.append({ ...last });
+      await rowsOfSteps.append({ step, lines: batches.flatMap(({ rows }) => rows.map(({ line }) => line)) });
+      report.onStep?.(last, totalSteps);
 
-async function refuseUsedFolder(dir: string): Promise<void> {
-  const entries = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw new UserError("bad_output_dir", `output_dir ${dir} cannot be used: ${error.message}`);
-  });
-  if (entries.length > 0) {
-    throw new UserError(
-      "output_dir_used",
-      `output_dir ${dir} is not empty (${entries.length} found). Give a new folder, so that no run is overwritten.`,
-    );
+      const ended = step === totalSteps;
+      if (
+        data.evalRows.length > 0 &&
+        (ended || step % (config.eval_steps ?? Number.POSITIVE_INFINITY) === 0)
+      ) {
+        await evaluate();
+      }
+      const stoppedEarly = !ended && outOfPatience(state, config);
+      const interrupted = !ended && signal?.aborted === true;
+      const stops = ended || stoppedEarly || interrupted;
+      const checkpoint = stops || step % config.save_steps === 0 ? await save() : undefined;
+      if (!stops || checkpoint === undefined) continue;
+      const end = ended ? "done" : stoppedEarly ? "stopped_early" : "interrupted";
+      return { checkpoint, steps: step, counts: data.counts, end, last };
+    }
+  } finally {
+    await metrics.close();
+    await rowsOfSteps.close();
   }
+}
+
+/** The state after an evaluation: better by more than the threshold, or one more that was not. */
+function judged(state: TrainerState, loss: number, threshold: number): TrainerState {
+  if (state.best_metric === undefined || loss < state.best_metric - threshold) {
+    return { ...state, best_metric: loss, best_global_step: state.global_step, evaluations_since_best: 0 };
+  }
+  return { ...state, evaluations_since_best: state.evaluations_since_best + 1 };
+}
+
+function outOfPatience(state: TrainerState, { early_stopping_patience: patience }: SftConfig): boolean {
+  return patience !== undefined && state.evaluations_since_best >= patience;
+}
+
+/** Writes the rows of a step that diverged beside the run, for a look at them, and says how. */
+async function quarantined(error: Diverged, dir: string, step: number, checkpoint: string): Promise<Error> {
+  const file = join(dir, `diverged-step-${step}.jsonl`);
+  const rows = error.rows.map(({ line, inputIds, labels }) =>
+    JSON.stringify({ line, input_ids: [...inputIds], labels: [...labels] }),
+  );
+  await writeDurably(file, `${rows.join("\n")}\n`);
+  error.message +=
+    ` They are in ${file}, the weights before the step in ${checkpoint}. To look at them: ` +
+    `npx posttrain score --model_name_or_path ${checkpoint} --data ${file}`;
+  return error;
 }

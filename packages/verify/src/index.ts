@@ -1,3 +1,20 @@
+export {
+  type AnswerGrader,
+  type AnswerGraderOptions,
+  type AnswerRequest,
+  createAnswerGrader,
+} from "./answers/answer-grader.js";
+export type { CompareOptions } from "./answers/compare.js";
+export {
+  type Extraction,
+  type ExtractionOptions,
+  type ExtractionRule,
+  extractAnswer,
+} from "./answers/extract.js";
+export { type AnswerMode, type AnswerOptions, answerModes, gradeAnswer } from "./answers/grade.js";
+export { stripString } from "./answers/hendrycks.js";
+export { type AnswerScorer, openInstructScorers } from "./answers/open-instruct.js";
+export { type TokenF1, tokenF1 } from "./answers/text-answers.js";
 export { type HumanEvalRow, humanEvalTask, type MbppRow, mbppTask } from "./code/benchmarks.js";
 export {
   completePython,
@@ -22,7 +39,7 @@ export type {
   AssertsTask,
   CallCase,
   CallsTask,
-  Checker,
+  Checker as CodeChecker,
   CodeTask,
   GradeOptions,
   Language,
@@ -34,4 +51,20 @@ export type {
   ValueComparison,
 } from "./code/task.js";
 export { closeIdle as closeSandboxes } from "./code/wasm.js";
+export {
+  checkInstructions,
+  type InstructionRequest,
+  type InstructionResult,
+  type InstructionVerdict,
+  type Strictness,
+} from "./instructions/check.js";
+export type {
+  CheckedKind,
+  Checker,
+  Finding,
+  InstructionKind,
+  Random,
+} from "./instructions/instruction.js";
+export { findKind, goTogether, instructionKinds } from "./instructions/kinds.js";
+export { detectLanguage } from "./language.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";

@@ -6,8 +6,9 @@ import { generate, type Model, openModelFolder, type SamplingSettings } from "@p
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
-import { count, widthOf, wrap } from "../format.js";
+import { count } from "../format.js";
 import { readModelCard } from "../model-card.js";
+import { createOutput, type Output } from "../output.js";
 import { renderPrompt, type TextSide, textSide } from "../rows.js";
 import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
 import { describeModel, withModel } from "../with-model.js";
@@ -27,8 +28,12 @@ export const command = defineCommand({
       "one answer for each line",
     ],
   ],
-  notes: "In the conversation: /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.",
-  run: async (options, machine) => {
+  notes:
+    "In the conversation: /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer. --json prints an object for each " +
+    'answer: {"prompt", "text", "finish_reason"}, the reason being stop, length or stopped.',
+  run: async (options, context) => {
+    const output = createOutput(context, process.stderr);
+    const { say } = output;
     const dir = options.model_name_or_path;
     const { config, generationConfig } = await openModelFolder(dir);
     const text = textSide(dir, config);
@@ -36,20 +41,21 @@ export const command = defineCommand({
     await text.template();
     const card = await readModelCard(dir);
     const { settings, description } = resolveSampling(options, generationConfig, config, tokenizer);
-    await withModel(dir, machine, async (model) => {
+    await withModel(dir, context, async (model) => {
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
       say(description);
       const singleTurn = card?.single_turn ?? false;
       if (singleTurn) say("It was trained on single questions: each one starts a new conversation.");
       if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
-      await converse({ model, tokenizer, text, settings, seed: options.seed, singleTurn });
+      await converse({ model, output, tokenizer, text, settings, seed: options.seed, singleTurn });
     });
   },
 });
 
 interface Session {
   readonly model: Model;
+  readonly output: Output;
   readonly tokenizer: Tokenizer;
   readonly text: TextSide;
   readonly settings: SamplingSettings;
@@ -59,10 +65,11 @@ interface Session {
 }
 
 async function converse(session: Session): Promise<void> {
-  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
-  const output = terminal ? { output: process.stdout, prompt: "> " } : { prompt: "" };
-  const lines = createInterface({ input: process.stdin, terminal, ...output });
-  const interrupts = watchInterrupts(lines);
+  const { json, say } = session.output;
+  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !json;
+  const screen = terminal ? { output: process.stdout, prompt: "> " } : { prompt: "" };
+  const lines = createInterface({ input: process.stdin, terminal, ...screen });
+  const interrupts = watchInterrupts(lines, say);
   const ask = (): void => {
     if (!terminal) return;
     say("");
@@ -94,7 +101,7 @@ async function converse(session: Session): Promise<void> {
 
 /** Streams one answer to standard output. undefined: the conversation has no room for one. */
 async function answer(
-  { model, tokenizer, text, settings, seed }: Session,
+  { model, output, tokenizer, text, settings, seed }: Session,
   messages: readonly ChatMessage[],
   turn: number,
   stopped: () => boolean,
@@ -102,8 +109,10 @@ async function answer(
   const promptIds = Int32Array.from(await renderPrompt(messages, text));
   const context = model.config.maxPositionEmbeddings;
   const room = context - promptIds.length;
+  const { json, say } = output;
   if (room < 1) {
-    say(
+    // Said with --quiet too: an answer is missing.
+    console.error(
       `This conversation has ${count(promptIds.length)} tokens, the model's context holds ${count(context)}. /reset starts over.`,
     );
     return undefined;
@@ -113,7 +122,7 @@ async function answer(
   let said = "";
   const print = (piece: string): void => {
     said += piece;
-    process.stdout.write(piece);
+    if (!json) process.stdout.write(piece);
   };
   let ended: "stop" | "length" | "stopped";
   try {
@@ -136,7 +145,8 @@ async function answer(
     ended = "stopped";
   }
   print(stream.flush());
-  process.stdout.write("\n");
+  if (!json) process.stdout.write("\n");
+  output.result({ json: { prompt: messages.at(-1)!.content, text: said, finish_reason: ended } });
   if (ended === "length") {
     say(
       maxNewTokens < settings.maxNewTokens
@@ -151,7 +161,10 @@ async function answer(
 class Stopped extends Error {}
 
 /** On a terminal Ctrl-C stops an answer; a second one, or two at the prompt, leave. */
-function watchInterrupts(lines: Interface): { begin(): void; end(): void; asked(): boolean } {
+function watchInterrupts(
+  lines: Interface,
+  say: (text: string) => void,
+): { begin(): void; end(): void; asked(): boolean } {
   let asked = 0;
   let answering = false;
   lines.on("SIGINT", () => {
@@ -175,8 +188,4 @@ function watchInterrupts(lines: Interface): { begin(): void; end(): void; asked(
     },
     asked: () => asked > 0,
   };
-}
-
-function say(text: string): void {
-  process.stderr.write(`${process.stderr.isTTY ? wrap(text, widthOf(process.stderr)) : text}\n`);
 }

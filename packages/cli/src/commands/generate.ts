@@ -9,8 +9,8 @@ import {
 } from "@posttrain/model";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
-import { count, float32, plural } from "../format.js";
-import { createProgress } from "../progress.js";
+import { count, duration, float32, plural } from "../format.js";
+import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { type PromptRow, readPrompts, singlePrompt, textSide } from "../rows.js";
 import { asUserError, resolveSampling, type Sampling, samplingOptions } from "../sampling.js";
@@ -40,8 +40,8 @@ export const command = defineCommand({
     'A row is {"prompt": "..."} (one user message; with --raw, text), {"messages": [...]} or {"input_ids": [...]}. A sample is ' +
     '{"id", "line", "sample", "text", "ids", "logprobs", "finish_reason"}: the row\'s id and line, the number of the sample, its ' +
     "text without special tokens, all its tokens with their log-probabilities (of the tempered distribution, before penalty and " +
-    "filters), and stop or length. A terminal gets the text alone.",
-  run: async (options, machine) => {
+    "filters), and stop or length. A terminal gets the text alone, unless --json is given.",
+  run: async (options, context) => {
     const { model_name_or_path: dir, prompt, data, raw } = options;
     if ((prompt === undefined) === (data === undefined)) {
       throw new UserError(
@@ -64,14 +64,15 @@ export const command = defineCommand({
     const requests = requestsFor(rows, options.num_generations, sampling, config.maxPositionEmbeddings);
     const results = await openResultFile(options.output);
     try {
-      console.error(sampling.description);
-      const samples = await withModel(dir, machine, (model) =>
-        sample(model, requests, tokenizer, options.seed),
+      const output = createOutput(context, process.stderr);
+      output.say(sampling.description);
+      const samples = await withModel(dir, context, (model) =>
+        sample(model, requests, tokenizer, options.seed, output),
       );
       for (const one of samples) {
         const row = rows[one.request]!;
         const said = tokenizer.decode([...one.ids], { skipSpecialTokens: true });
-        if (options.output === undefined && process.stdout.isTTY) {
+        if (options.output === undefined && process.stdout.isTTY && !context.json) {
           if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
           console.log(said);
         } else {
@@ -118,13 +119,16 @@ async function sample(
   requests: readonly GenerationRequest[],
   tokenizer: Tokenizer,
   seed: number,
+  output: Output,
 ): Promise<readonly GeneratedSequence[]> {
-  const progress = createProgress(process.stderr);
+  const progress = output.progress();
   const started = performance.now();
   const speed = (tokens: number): string => {
     const seconds = (performance.now() - started) / 1000;
     return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
   };
+  const most = requests.reduce((sum, { samples, settings }) => sum + samples * settings.maxNewTokens, 0);
+  const left = (): string => duration(((performance.now() - started) / 1000 / tokens) * (most - tokens));
   let tokens = 0;
   const samples = await generate(model, requests, {
     seed,
@@ -132,7 +136,7 @@ async function sample(
     drawable: Math.min(tokenizer.size, model.config.vocabSize),
     onToken: () => {
       tokens++;
-      progress.show(() => speed(tokens));
+      progress.show(() => `${speed(tokens)}, at most ${left()} left`);
     },
   }).catch((error: unknown) => {
     progress.end();
@@ -141,7 +145,7 @@ async function sample(
   progress.end();
   const stopped = samples.filter(({ finish }) => finish === "stop").length;
   const limit = "max_new_tokens or the end of the context";
-  console.error(
+  output.say(
     `${plural(samples.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(samples.length - stopped)} reached ${limit}`,
   );
   return samples;

@@ -4,7 +4,7 @@ import { forward, type Model, openModelFolder, packSequences, predict } from "@p
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
-import { createProgress } from "../progress.js";
+import { createOutput } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { readScored, type ScoredRow, textSide } from "../rows.js";
 import { withModel } from "../with-model.js";
@@ -38,20 +38,23 @@ export const command = defineCommand({
   notes:
     'A row is {"text": "..."}, tokenised as it is, {"messages": [...]} or {"input_ids": [...]}, whose labels, if any, say what counts ' +
     '(-100: not). A result is {"line", "id", "ids", "logprobs", "entropy", "argmax", "loss"}: entry i is about token i as predicted ' +
-    "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count.",
-  run: async ({ model_name_or_path: dir, data, output, loss_on: lossOn }, machine) => {
+    "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count. " +
+    '--json prints the table in their place, {"rows", "loss_on", "every_token", "counted"}, the last two with "tokens", "loss", ' +
+    '"perplexity", "entropy" and "accuracy" (of the top token); the rows go to --output alone.',
+  run: async ({ model_name_or_path: dir, data, output: file, loss_on: lossOn }, context) => {
     const { config } = await openModelFolder(dir);
     const rows = await readScored(data, lossOn, textSide(dir, config));
-    const results = await openResultFile(output);
-    const silent = output === undefined && process.stdout.isTTY;
+    const results = await openResultFile(file);
+    const output = createOutput(context, process.stderr);
+    const silent = file === undefined && (process.stdout.isTTY || context.json);
     const all = newSum();
     const counted = newSum();
     const started = performance.now();
-    const progress = createProgress(process.stderr);
+    const progress = output.progress();
     const total = rows.reduce((sum, { ids }) => sum + ids.length, 0);
     let done = 0;
     try {
-      await withModel(dir, machine, async (model) => {
+      await withModel(dir, context, async (model) => {
         for (const batch of batches(rows)) {
           for (const scored of await scoreBatch(model, batch)) {
             add(all, scored, () => true);
@@ -71,9 +74,13 @@ export const command = defineCommand({
       await results.discard();
     }
     const seconds = (performance.now() - started) / 1000;
-    console.error(`${plural(rows.length, "row")}, ${plural(total, "token")} in ${duration(seconds)}\n`);
-    console.error(table(lossOn, all, counted));
-    if (output !== undefined) console.error(`\nEvery token's numbers: ${output}`);
+    output.print(`${plural(rows.length, "row")}, ${plural(total, "token")} in ${duration(seconds)}\n`);
+    // The table is a result, but standard output may have the rows.
+    if (!context.json) console.error(table(lossOn, all, counted));
+    output.result({
+      json: { rows: rows.length, loss_on: lossOn, every_token: means(all), counted: means(counted) },
+    });
+    if (file !== undefined) output.print(`\nEvery token's numbers: ${file}`);
   },
 });
 
@@ -167,19 +174,20 @@ function resultOf(scored: Scored): object {
   };
 }
 
+function means({ tokens, logProb, entropy, hits }: Sum) {
+  const loss = -logProb / tokens;
+  return { tokens, loss, perplexity: Math.exp(loss), entropy: entropy / tokens, accuracy: hits / tokens };
+}
+
 /** One line for every predicted token, and one for those that count where these are fewer. */
 function table(lossOn: string, all: Sum, counted: Sum): string {
   const line = (name: string, ...cells: readonly string[]): string =>
     name.padEnd(12) + cells.map((cell) => cell.padStart(13)).join("");
-  const row = (name: string, { tokens, logProb, entropy, hits }: Sum): string =>
-    line(
-      name,
-      count(tokens),
-      (-logProb / tokens).toFixed(4),
-      Math.exp(-logProb / tokens).toPrecision(5),
-      (entropy / tokens).toFixed(4),
-      `${((100 * hits) / tokens).toFixed(1)} %`,
-    );
+  const row = (name: string, sum: Sum): string => {
+    const { tokens, loss, perplexity, entropy, accuracy } = means(sum);
+    const numbers = [loss.toFixed(4), perplexity.toPrecision(5), entropy.toFixed(4)];
+    return line(name, count(tokens), ...numbers, `${(100 * accuracy).toFixed(1)} %`);
+  };
   const rows = [line("", "tokens", "loss", "perplexity", "entropy", "top token"), row("every token", all)];
   if (counted.tokens < all.tokens) rows.push(row(lossOn === "everything" ? "labelled" : lossOn, counted));
   return rows.join("\n");

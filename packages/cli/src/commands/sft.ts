@@ -1,17 +1,26 @@
 // posttrain sft: what runSft of @posttrain/sft does, with what a person wants to see before, during and after.
 import type { SftCounts } from "@posttrain/data";
-import { runSft, type SftConfig, type SftMetrics, type SftResult, sftConfig } from "@posttrain/sft";
+import {
+  runSft,
+  type SftConfig,
+  type SftMetrics,
+  type SftResult,
+  type SftStart,
+  sftConfig,
+} from "@posttrain/sft";
 import { defineCommand } from "../command.js";
-import { count, duration, plural, shellQuote, widthOf, wrap } from "../format.js";
-import { valueText } from "../options.js";
-import { createProgress } from "../progress.js";
+import { exitCodes } from "../failure.js";
+import { count, duration, plural, shellQuote } from "../format.js";
+import { createOutput, type Line } from "../output.js";
+import { configLines } from "../resolved-config.js";
+import { stopOnSignal } from "../stopping.js";
 import { describeModel, withDevice } from "../with-model.js";
 
 export const command = defineCommand({
   options: sftConfig,
   examples: [
     [
-      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output_dir runs/mine --max_steps 50",
+      "npx posttrain sft --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl \\\n--output_dir runs/mine --max_steps 50",
       "fifty steps on what npm start has made",
     ],
     [
@@ -20,65 +29,55 @@ export const command = defineCommand({
     ],
   ],
   notes:
-    'A row is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, or tokens: ' +
-    '{"input_ids": [...]} with "labels" (-100: not trained) or "completion_mask". The run folder gets config.json, metrics.jsonl ' +
-    "and, at the end, checkpoint-<step>, a Hugging Face folder.",
-  run: async (config, machine) => {
-    printTable(configLines(config));
-    let started = performance.now();
-    const progress = createProgress(process.stdout);
-    const stopped = (): void => {
+    'A row is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, {"prompt": "...", "completion": "..."}, ' +
+    '{"text": "..."}, or tokens: {"input_ids": [...]} with "labels" (-100: not trained) or "completion_mask". The run folder gets config.yaml, ' +
+    "metrics.jsonl, TensorBoard events and checkpoint-<step> folders, each a Hugging Face folder that can be resumed. Ctrl-C finishes the step, " +
+    "writes a checkpoint and exits with 130; a second Ctrl-C ends at once, and what the last checkpoint holds is safe. " +
+    "--json prints how it ended, the checkpoint and the metrics of the last step; --quiet the checkpoint's path.",
+  run: async (config, context) => {
+    const output = createOutput(context, process.stdout);
+    output.table(configLines(sftConfig, config, context.sources));
+    const progress = output.progress();
+    using stopping = stopOnSignal(() => {
       progress.end();
-      console.error(`Stopped. ${config.output_dir} may hold metrics of the steps so far, but no checkpoint.`);
-    };
-    process.prependListener("SIGINT", stopped);
-    try {
-      const result = await withDevice(machine, (device) =>
-        runSft(config, device, {
-          onStart: ({ model, counts, totalSteps }) => {
-            printTable([
-              ["model", describeModel(model)],
-              ...dataLines(config, counts),
-              stepLine(config, counts, totalSteps),
-            ]);
-            console.log("");
+      console.error("Stopping after this step, with a checkpoint. Ctrl-C again: at once, without.");
+    });
+    let started = performance.now();
+    let first = 0;
+    const result = await withDevice(context, (device) =>
+      runSft(
+        config,
+        device,
+        {
+          onStart: (run) => {
+            output.table(startLines(config, run));
+            output.print("");
             started = performance.now();
-            progress.show(() => `step 1/${totalSteps} ...`);
+            first = run.from?.step ?? 0;
+            progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
           },
           onStep: (metrics, totalSteps) => {
-            const line = (): string => stepText(metrics, totalSteps, started);
+            const line = (): string => stepText(metrics, totalSteps, first, started);
             if (metrics.step < totalSteps) progress.show(line);
             else progress.end(line());
           },
-        }),
-      );
-      printTable(resultLines(config, result, (performance.now() - started) / 1000));
-    } finally {
-      process.off("SIGINT", stopped);
-    }
+          onEvaluation: ({ step, eval_loss, eval_mean_token_accuracy }) => {
+            progress.end();
+            output.print(
+              `step ${step}  held-out loss ${eval_loss.toFixed(4)}  token accuracy ${(100 * eval_mean_token_accuracy).toFixed(1)} %`,
+            );
+          },
+        },
+        stopping.signal,
+      ),
+    );
+    output.table(resultLines(config, result, (performance.now() - started) / 1000));
+    const { checkpoint, end, steps, last } = result;
+    output.result({ quiet: checkpoint, json: { end, checkpoint, step: steps, ...last } });
+    if (end === "nothing_to_do") process.exitCode = exitCodes.nothing;
+    if (end === "interrupted") process.exitCode = stopping.exitCode();
   },
 });
-
-/** Holds a name and its value together where a line is broken. */
-const glue = "\u00a0";
-
-type Line = readonly [label: string, text: string];
-
-/** What was said on the command line, then what was not. */
-function configLines(config: SftConfig): readonly Line[] {
-  const shape = sftConfig.shape;
-  const isDefault = (name: string): boolean => {
-    const field = shape[name as keyof typeof shape];
-    return field.safeParse(undefined).data === config[name as keyof SftConfig];
-  };
-  const show = (names: readonly string[]): string =>
-    names.map((name) => `${name}${glue}${valueText(config[name as keyof SftConfig])}`).join(", ");
-  const names = Object.keys(config);
-  return [
-    ["config", show(names.filter((name) => !isDefault(name)))],
-    ["defaults", show(names.filter(isDefault))],
-  ];
-}
 
 function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly Line[] {
   const lines: Line[] = [
@@ -101,21 +100,26 @@ function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly
   return lines;
 }
 
-function stepLine(config: SftConfig, counts: SftCounts, totalSteps: number): Line {
-  const perStep = Math.min(
-    counts.kept,
-    config.per_device_train_batch_size * config.gradient_accumulation_steps,
-  );
-  const tokens = (counts.tokens / counts.kept) * perStep;
+function startLines(config: SftConfig, { model, data, plan, totalSteps, from, damaged }: SftStart): Line[] {
+  const units = Math.min(data.units.length, plan.unitsPerMicroBatch * plan.microBatchesPerStep);
+  const tokens = (data.counts.tokens / data.units.length) * units;
   return [
-    "steps",
-    `${count(totalSteps)}, each of ${plural(perStep, "row")} or about ${plural(tokens, "token")}`,
+    ["model", describeModel(model)],
+    ...dataLines(config, data.counts),
+    [
+      "steps",
+      `${count(totalSteps)}, each of ${plural(units, config.packing ? "pack" : "row")} or about ${plural(tokens, "token")}`,
+    ],
+    ...damaged.map(({ dir, reason }): Line => ["damaged", `${dir} was set aside: ${reason}`]),
+    ...(from === undefined
+      ? []
+      : ([["resumed", `from ${from.dir}, after step ${count(from.step)}`]] as const)),
   ];
 }
 
-function stepText(metrics: SftMetrics, totalSteps: number, started: number): string {
+function stepText(metrics: SftMetrics, totalSteps: number, first: number, started: number): string {
   const { step, loss, grad_norm, tokens_per_second } = metrics;
-  const left = ((performance.now() - started) / 1000 / step) * (totalSteps - step);
+  const left = ((performance.now() - started) / 1000 / (step - first)) * (totalSteps - step);
   const parts = [
     `step ${String(step).padStart(String(totalSteps).length)}/${totalSteps}`,
     `loss ${loss.toFixed(4)}`,
@@ -126,29 +130,36 @@ function stepText(metrics: SftMetrics, totalSteps: number, started: number): str
   return parts.join("  ");
 }
 
-function resultLines(config: SftConfig, { checkpoint, last }: SftResult, seconds: number): readonly Line[] {
+function resultLines(config: SftConfig, result: SftResult, seconds: number): readonly Line[] {
+  const { checkpoint, steps, last, end } = result;
   const model = `--model_name_or_path ${shellQuote(checkpoint)}`;
   const data = shellQuote(config.data);
+  const run = shellQuote(config.output_dir);
+  const ends = {
+    done: "done",
+    interrupted: "stopped",
+    stopped_early: "done",
+    nothing_to_do: "nothing",
+  } as const;
+  const text = {
+    done: "",
+    interrupted: `after step ${count(steps)}, as asked; `,
+    stopped_early: `after step ${count(steps)}: ${config.early_stopping_patience} evaluations without a better loss; `,
+    nothing_to_do: `is left to do: ${checkpoint} is the end of this run. Raise max_steps or num_train_epochs, or begin a new run.`,
+  }[end];
+  const summary =
+    last === undefined
+      ? text
+      : `${text}final loss ${last.loss.toFixed(4)}; ${plural(last.num_tokens, "token")} in all, ${duration(seconds)}`;
   return [
     ["", ""],
-    [
-      "done",
-      `final loss ${last.loss.toFixed(4)}; ${plural(last.num_tokens, "token")} in ${duration(seconds)}, ${count(last.num_tokens / seconds)} tokens/s`,
-    ],
+    [ends[end], summary],
     ["checkpoint", checkpoint],
-    ["next", `npx posttrain chat ${model}`],
-    ["", `npx posttrain score ${model} --data ${data} --loss_on ${config.loss_on}`],
+    end === "interrupted"
+      ? ["next", `npx posttrain sft --config ${run}/config.yaml --resume_from_checkpoint`]
+      : ["next", `npx posttrain chat ${model}`],
+    ...(end === "interrupted"
+      ? []
+      : [["", `npx posttrain score ${model} --data ${data} --loss_on ${config.loss_on}`] as const]),
   ];
-}
-
-/** Labels on the left, text beside them; commands stay on one line, for pasting. */
-function printTable(lines: readonly Line[]): void {
-  const column = 12;
-  for (const [label, text] of lines) {
-    const width = text.startsWith("npx ") ? Number.POSITIVE_INFINITY : widthOf(process.stdout) - column;
-    const wrapped = wrap(text, width)
-      .replaceAll("\n", `\n${" ".repeat(column)}`)
-      .replaceAll(glue, " ");
-    console.log((label.padEnd(column) + wrapped).trimEnd());
-  }
 }

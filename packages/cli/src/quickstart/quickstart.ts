@@ -19,8 +19,8 @@ import {
 } from "@posttrain/sft";
 import { count, duration, shellQuote } from "../format.js";
 import { cardFile, type ModelCard } from "../model-card.js";
-import type { MachineOptions } from "../options.js";
-import { createProgress } from "../progress.js";
+import type { CommonOptions } from "../options.js";
+import { createOutput, type Output } from "../output.js";
 import { withDevice } from "../with-model.js";
 import { type GradedAnswer, gradeModel } from "./evaluate.js";
 import { trainingConfig, trainingRows, writeTrainingRows } from "./recipe.js";
@@ -28,7 +28,7 @@ import { accuracyTable, lossCurve, sampleAnswers, styleFor } from "./report.js";
 import { newFolder, nextRunFolder } from "./run-folder.js";
 import { writeTinyModel } from "./tiny-model.js";
 
-export interface QuickstartOptions extends MachineOptions {
+export interface QuickstartOptions extends CommonOptions {
   readonly seed: number;
   /** A new folder. Default: runs/quickstart-N with the first free N. */
   readonly output_dir?: string | undefined;
@@ -41,8 +41,10 @@ const longProblems = 150;
 export async function quickstart(options: QuickstartOptions): Promise<void> {
   const started = performance.now();
   const { seed } = options;
-  const style = styleFor(process.stdout);
-  const heading = (text: string): void => console.log(`\n${style.bold(text)}`);
+  const output = createOutput(options, process.stdout);
+  const style = styleFor(options.json ? process.stderr : process.stdout);
+  const heading = (text: string): void => output.print(`\n${style.bold(text)}`);
+  const body = (...lines: readonly string[]): void => printBody(output, lines);
   const run =
     options.output_dir === undefined ? await nextRunFolder("runs") : await newFolder(options.output_dir);
   const [model, data, sft] = [join(run, "model"), join(run, "training.jsonl"), join(run, "sft")];
@@ -55,12 +57,12 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
   process.prependListener("SIGINT", stopped);
   try {
     await withDevice(options, async (device) => {
-      console.log(style.bold("A tiny language model learns arithmetic from worked examples"));
+      output.print(style.bold("A tiny language model learns arithmetic from worked examples"));
       body(`run folder ${run}, seed ${seed}`);
 
       heading("1  A Qwen2.5 with random weights");
       body(await writeTinyModel(device, model, seed));
-      const before = await ask(device, model, problems);
+      const before = await ask(device, model, problems, output);
 
       heading("2  Fine-tuning");
       await writeTrainingRows(data, seed, trainingRows);
@@ -68,9 +70,9 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       const losses: number[] = [];
       let progress: TrainingProgress | undefined;
       const { checkpoint } = await runSft(trainingConfig({ model, data, outputDir: sft, seed }), device, {
-        onStart: ({ counts, totalSteps }) => {
+        onStart: ({ data: { counts }, totalSteps }) => {
           body(`${count(counts.tokens)} tokens, each seen once, in ${count(totalSteps)} steps`, "");
-          progress = trainingProgress(totalSteps);
+          progress = trainingProgress(totalSteps, output);
         },
         onStep: (metrics) => {
           losses.push(metrics.loss);
@@ -80,7 +82,7 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       body("", "loss (logarithmic)", ...lossCurve(losses));
 
       heading("3  What it learnt");
-      const after = await ask(device, checkpoint, problems);
+      const after = await ask(device, checkpoint, problems, output);
       await writeFile(join(checkpoint, cardFile), `${JSON.stringify(cardOf(after), null, 2)}\n`);
       await writeFile(join(run, "evaluation.jsonl"), evaluationLines(before, after));
       const short = [before.slice(0, heldOutProblems), after.slice(0, heldOutProblems)] as const;
@@ -92,11 +94,16 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
 
       heading("4  Yours");
       const weights = join(checkpoint, "model.safetensors");
-      body(weights, `SHA-256 ${await sha256(weights)}`, `every answer: ${join(run, "evaluation.jsonl")}`);
+      const digest = await sha256(weights);
+      body(weights, `SHA-256 ${digest}`, `every answer: ${join(run, "evaluation.jsonl")}`);
       body("", "talk to it:", `npx posttrain chat --model_name_or_path ${shellQuote(checkpoint)}`);
       body("", "fine-tune your own model (a Hugging Face folder) on your own conversations:");
       body("npx posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN");
-      console.log(`\nDone in ${duration((performance.now() - started) / 1000)}.`);
+      const seconds = (performance.now() - started) / 1000;
+      output.print(`\nDone in ${duration(seconds)}.`);
+      const result = { run, checkpoint, sha256: digest, held_out: heldOutProblems };
+      const graded = { before: rightHeldOut(before), after: rightHeldOut(after) };
+      output.result({ quiet: checkpoint, json: { ...result, ...graded, seconds } });
     });
   } finally {
     process.off("SIGINT", stopped);
@@ -114,8 +121,12 @@ const longNames = {
   multiplication: "multiplication, 3 by 1",
 };
 
-function body(...lines: readonly string[]): void {
-  for (const line of lines) console.log(line === "" ? "" : `  ${line}`);
+function printBody(output: Output, lines: readonly string[]): void {
+  for (const line of lines) output.print(line === "" ? "" : `  ${line}`);
+}
+
+function rightHeldOut(answers: readonly GradedAnswer[]): number {
+  return answers.slice(0, heldOutProblems).filter(({ correct }) => correct).length;
 }
 
 /** Grades a folder; a terminal sees meanwhile that something happens. */
@@ -123,22 +134,28 @@ async function ask(
   device: Device,
   dir: string,
   problems: readonly ArithmeticProblem[],
+  output: Output,
 ): Promise<readonly GradedAnswer[]> {
-  const progress = process.stdout.isTTY ? createProgress(process.stdout) : undefined;
+  const progress = isWatched(output) ? output.progress() : undefined;
   const answers = await gradeModel(device, dir, problems, (tokens) => {
     progress?.show(() => `  answering ${count(problems.length)} problems   ${count(tokens)} tokens`);
   });
   progress?.end();
-  const right = answers.slice(0, heldOutProblems).filter(({ correct }) => correct).length;
-  body(`${count(right)} of ${count(heldOutProblems)} held-out problems answered right`);
+  const right = rightHeldOut(answers);
+  printBody(output, [`${count(right)} of ${count(heldOutProblems)} held-out problems answered right`]);
   return answers;
+}
+
+/** A person looks at a line that updates itself. */
+function isWatched({ json }: Output): boolean {
+  return (json ? process.stderr : process.stdout).isTTY === true;
 }
 
 type TrainingProgress = (metrics: SftMetrics) => void;
 
 /** One line that updates itself on a terminal, else a line every tenth of the way. */
-function trainingProgress(totalSteps: number): TrainingProgress {
-  const progress = process.stdout.isTTY ? createProgress(process.stdout) : undefined;
+function trainingProgress(totalSteps: number, output: Output): TrainingProgress {
+  const progress = isWatched(output) ? output.progress() : undefined;
   const started = performance.now();
   return ({ step, loss, num_tokens: tokens }) => {
     const line = (): string => {
@@ -154,7 +171,7 @@ function trainingProgress(totalSteps: number): TrainingProgress {
     };
     if (progress && step === totalSteps) progress.end(line());
     else if (progress) progress.show(line);
-    else if (step % Math.ceil(totalSteps / 10) === 0 || step === totalSteps) console.log(line());
+    else if (step % Math.ceil(totalSteps / 10) === 0 || step === totalSteps) output.print(line());
   };
 }
 

@@ -1,9 +1,10 @@
 // What the quickstart prints, as lines of at most 78 columns: loss curve, sample answers, accuracy tables.
 import { styleText } from "node:util";
+import type { Accuracy } from "@posttrain/evaluate";
 import { type ArithmeticKind, arithmeticKinds, arithmeticQuestion } from "@posttrain/sft";
 import asciichart from "asciichart";
 import { count } from "../format.js";
-import { type Accuracy, accuracy, type GradedAnswer } from "./evaluate.js";
+import { accuracy, type GradedAnswer } from "./evaluate.js";
 
 export interface Style {
   readonly bold: (text: string) => string;

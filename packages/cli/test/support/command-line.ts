@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { openDevice } from "@posttrain/kernels";
 import { writeTinyModel } from "../../src/quickstart/tiny-model.js";
 
-const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
+export const main = fileURLToPath(new URL("../../dist/main.js", import.meta.url));
 
 export interface Outcome {
   readonly code: number | null;

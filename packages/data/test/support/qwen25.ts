@@ -52,3 +52,36 @@ export function random(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
+
+/** A tokenizer.json as Qwen2's, with another vocabulary: NFC, Qwen2's pre-tokens, byte-level pairs. */
+export function qwenTokenizerFile(
+  vocab: Readonly<Record<string, number>>,
+  merges: readonly string[],
+  special: Readonly<Record<string, number>>,
+): string {
+  const pattern =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  // In the vocabulary too: only so may their ids leave a gap.
+  return JSON.stringify({
+    version: "1.0",
+    added_tokens: Object.entries(special).map(([content, id]) => ({ id, content, ...flags })),
+    normalizer: { type: "NFC" },
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [
+        { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
+        byteLevel,
+      ],
+    },
+    post_processor: byteLevel,
+    decoder: byteLevel,
+    model: {
+      type: "BPE",
+      vocab: { ...vocab, ...special },
+      merges: merges.map((pair) => pair.split(" ")),
+      continuing_subword_prefix: "",
+    },
+  });
+}

@@ -9,6 +9,8 @@
 // Blocks join in order, from m = -inf, l = 0, o = 0, and always in full:
 //   m' = max(m, m_b), a = exp(m - m'), c = exp(m_b - m');  l = fma(l_b, c, l * a);  o = fma(o_b, c, o * a)
 // At the end y = o / l, lse = m + log(l) in double.
+// A score of minus infinity weighs nothing, alone or as a whole block: where a maximum is minus infinity, exp is taken relative to the
+// lowest finite number. A row all of whose scores are minus infinity has no softmax: y is NaN, lse minus infinity.
 //
 // How rows are grouped into tiles and tiles into work changes no chain, so it changes no bit.
 #include "attention.h"
@@ -19,6 +21,9 @@ namespace PT_NAMESPACE {
 // Rows whose softmax is done together, a row to a lane where a row has one number.
 constexpr int GROUP_ROWS = 2 * TILE_ROWS;
 static_assert(GROUP_ROWS <= LANES, "a group's row statistics share one vector");
+
+constexpr float LOWEST = -3.40282347e38f;
+PT_INLINE f32x16 finite(f32x16 maximum) { return max(maximum, splat(LOWEST)); }
 
 PT_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -90,7 +95,7 @@ static void soften_rows(float* s, int64_t rows, const int64_t* visible, float sc
     store(lanes + i * LANES, scale_scores(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
   reduce_rows(block_max, lanes, rows, [](quad a, quad b) { return a > b ? a : b; });
   for (int64_t i = 0; i < rows; i++)
-    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(block_max[i])));
+    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], finite(splat(block_max[i]))));
   reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
@@ -141,7 +146,7 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
 
       alignas(64) float keeps[LANES], enters[LANES];
       const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
-      const f32x16 keep = exp(sub(old, both)), enter = exp(sub(here, both));
+      const f32x16 keep = exp(sub(old, finite(both))), enter = exp(sub(here, finite(both)));
       store_first(m + r, both, n);
       store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
       store(keeps, keep);

@@ -1,6 +1,10 @@
 // The statistics of a row of logits, shared by token_log_probs and sample, whose log-probabilities must be the same bits. A logit is
 // z = (x . w) * inverse_temperature. The vocabulary is taken in blocks that start at multiples of VOCABULARY_BLOCK; each is summed
 // relative to its own maximum in 16 lanes (lane = column mod 16) and the fixed tree, and blocks merge in ascending order.
+//
+// A logit of minus infinity has probability 0 and adds nothing but to the mean, alone or as a whole block: sums are relative to the
+// lowest finite number where a maximum is minus infinity, and distances stop at FAR, long after exp is 0, because 0 times infinity is
+// NaN.
 #pragma once
 #include "gemm.h"
 #include "math64.h"
@@ -8,6 +12,8 @@
 namespace PT_NAMESPACE {
 
 constexpr int64_t VOCABULARY_BLOCK = 2048;
+constexpr float LOWEST = -3.40282347e38f;
+constexpr float FAR = -200.0f;
 
 struct LogitStatistics {
   float maximum;    // NaN logits are left out of it; the sums hold them
@@ -30,12 +36,12 @@ static inline LogitStatistics block_statistics(const float* products, int64_t co
     largest = max(z, largest);
   }
   const float maximum = reduce_max(largest);
-  const f32x16 shift = splat(maximum);
+  const f32x16 shift = splat(maximum > LOWEST ? maximum : LOWEST);
   f32x16 sum = splat(0.0f), weighted = splat(0.0f), total = splat(0.0f);
   for (int64_t j = 0; j < columns; j += LANES) {
     const int64_t n = columns - j;
     const f32x16 z = mul(n >= LANES ? load(products + j) : load_first(products + j, n), factor);
-    const f32x16 distance = sub(z, shift);
+    const f32x16 distance = max(splat(FAR), sub(z, shift));
     const f32x16 e = exp(distance);
     const f32x16 term = mul(e, distance);
     sum = add(sum, n >= LANES ? e : keep_first(e, n, 0.0f));
@@ -48,13 +54,18 @@ static inline LogitStatistics block_statistics(const float* products, int64_t co
   return {maximum, first + argmax, reduce_add(sum), reduce_add(weighted), reduce_add(total)};
 }
 
+PT_INLINE float distance_to(float maximum, float x) {
+  const float distance = x - (maximum > LOWEST ? maximum : LOWEST);
+  return distance < FAR ? FAR : distance;
+}
+
 static inline LogitStatistics merge_blocks(const LogitStatistics* blocks, int64_t count) {
   LogitStatistics a = blocks[0];
   for (int64_t i = 1; i < count; i++) {
     const LogitStatistics& b = blocks[i];
     const bool larger = b.maximum > a.maximum;
     const float maximum = larger ? b.maximum : a.maximum;
-    const float down_a = a.maximum - maximum, down_b = b.maximum - maximum;
+    const float down_a = distance_to(maximum, a.maximum), down_b = distance_to(maximum, b.maximum);
     const double scale_a = exp_one(down_a), scale_b = exp_one(down_b);
     a.weighted = (a.weighted + a.sum * down_a) * scale_a + (b.weighted + b.sum * down_b) * scale_b;
     a.sum = a.sum * scale_a + b.sum * scale_b;

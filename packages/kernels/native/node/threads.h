@@ -1,6 +1,10 @@
-// The compute threads of one device. The executor calls run(); the others join an open job, take indices from a shared
-// counter and leave. The executor closes the job when the counter is used up and waits only for those that joined, so a
-// thread that the system put aside delays nobody. Idle threads spin for some microseconds, then sleep.
+// The compute threads of one device. The executor calls run(); the others join an open job, take indices from a shared counter
+// and leave when none is left. The executor closes the job then and waits only for those that joined, so a thread that the
+// system put aside before it took anything delays nobody.
+//
+// Whoever waits spins for some microseconds, which is what a partner that runs needs, then sleeps. A partner that does not run
+// got no core, and the waiter's is the one it can have: a waiter that went on spinning, or yielding, would keep it from there for
+// whole time slices, and use up its own share meanwhile (LOG.md, 2026-11-25).
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -48,22 +52,24 @@ class Threads {
     arg_ = arg;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    state_.store(kOpen, std::memory_order_seq_cst);
+    epoch_++;
+    state_.store((static_cast<uint64_t>(epoch_) << 32) | kOpen, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) {
       const std::lock_guard<std::mutex> lock(mutex_);
       wake_.notify_all();
     }
     take_indices(0);
-    state_.fetch_and(~kOpen, std::memory_order_acq_rel);
-    for (int spins = 0; state_.load(std::memory_order_acquire) != 0; spins++) {
-      pause_briefly();
-      if (spins > kSpins) std::this_thread::yield();
-    }
+    if (joined(state_.fetch_and(~kOpen, std::memory_order_acq_rel)) > 0) wait_for_joined();
   }
 
  private:
-  static constexpr uint32_t kOpen = 1u << 31;
+  // state_: the job's number in the upper half, whether it is open, how many joined and have not left.
+  static constexpr uint64_t kOpen = 1u << 31;
   static constexpr int kSpins = 2000;
+
+  static uint32_t joined(uint64_t state) { return static_cast<uint32_t>(state & (kOpen - 1)); }
+  static uint32_t number(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
+  static bool is_new(uint64_t state, uint32_t last) { return (state & kOpen) != 0 && number(state) != last; }
 
   void take_indices(int32_t thread) {
     for (;;) {
@@ -71,6 +77,17 @@ class Threads {
       if (i >= count_ || cancelled_.load(std::memory_order_relaxed)) return;
       body_(arg_, i, thread);
     }
+  }
+
+  void wait_for_joined() {
+    for (int spins = 0; spins < kSpins; spins++) {
+      if (joined(state_.load(std::memory_order_acquire)) == 0) return;
+      pause_briefly();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    executor_sleeps_.store(true, std::memory_order_seq_cst);
+    left_.wait(lock, [this] { return joined(state_.load(std::memory_order_seq_cst)) == 0; });
+    executor_sleeps_.store(false, std::memory_order_relaxed);
   }
 
   void stop() {
@@ -82,47 +99,57 @@ class Threads {
     for (std::thread& t : workers_) t.join();
   }
 
-  bool join() {
-    uint32_t state = state_.load(std::memory_order_acquire);
-    while ((state & kOpen) != 0)
-      if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) return true;
+  // Joins the open job unless it is the one that this thread left last; `last` becomes its number.
+  bool join(uint32_t& last) {
+    uint64_t state = state_.load(std::memory_order_acquire);
+    while (is_new(state, last))
+      if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) {
+        last = number(state);
+        return true;
+      }
     return false;
   }
 
+  // The last one to leave a closed job wakes the executor if it sleeps; both sides write first and read then.
+  void leave() {
+    const uint64_t before = state_.fetch_sub(1, std::memory_order_seq_cst);
+    if ((before & kOpen) != 0 || joined(before) > 1 || !executor_sleeps_.load(std::memory_order_seq_cst)) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    left_.notify_one();
+  }
+
   void work(int32_t thread) {
+    uint32_t last = 0;
     for (;;) {
       int spins = 0;
-      while (!join()) {
+      while (!join(last)) {
         if (++spins < kSpins) {
           pause_briefly();
           continue;
         }
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
-        wake_.wait(lock, [this] { return stopping_ || (state_.load(std::memory_order_seq_cst) & kOpen) != 0; });
+        wake_.wait(lock, [&] { return stopping_ || is_new(state_.load(std::memory_order_seq_cst), last); });
         sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         if (stopping_) return;
         spins = 0;
       }
       take_indices(thread);
-      // No index is left, but the executor may still work on its own: stay until it closes the job, so that what a job is
-      // made of is never written while somebody may read it.
-      for (spins = 0; (state_.load(std::memory_order_acquire) & kOpen) != 0; spins++) {
-        pause_briefly();
-        if (spins > kSpins) std::this_thread::yield();
-      }
-      state_.fetch_sub(1, std::memory_order_acq_rel);
+      leave();
     }
   }
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_;  // of the workers: a new job
+  std::condition_variable left_;  // of the executor: the last worker left
   bool stopping_ = false;
-  alignas(64) std::atomic<uint32_t> state_{0};
+  alignas(64) std::atomic<uint64_t> state_{0};
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<int> sleepers_{0};
+  std::atomic<bool> executor_sleeps_{false};
   std::atomic<bool> cancelled_{false};
+  uint32_t epoch_ = 0;  // the executor's alone
   void (*body_)(void*, int64_t, int32_t) = nullptr;
   void* arg_ = nullptr;
   int64_t count_ = 0;

@@ -1,6 +1,6 @@
 // Ten contest tasks, a right and a wrong program for each, in all languages that read standard input. Where several answers
 // are right, a checker judges.
-import { type Checker, gradeCode, type Language, type StdioCase } from "@posttrain/verify";
+import { type CodeChecker, gradeCode, type Language, type StdioCase } from "@posttrain/verify";
 import { describe, expect, test } from "vitest";
 import { needsSandbox, rows } from "./support.js";
 
@@ -9,7 +9,7 @@ interface Solution {
   readonly right: string;
   /** What is replaced to make it wrong. */
   readonly fault: readonly [string, string];
-  readonly checker?: Checker;
+  readonly checker?: CodeChecker;
 }
 
 const solutions: Readonly<Record<string, Solution>> = {

@@ -1,0 +1,154 @@
+// posttrain env: one block to paste into a bug report. No host name, no user, no path of theirs, no value of a variable but our own.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { readFile, statfs } from "node:fs/promises";
+import { arch, availableParallelism, cpus, freemem, release, totalmem, type } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cpuPaths, openDevice } from "@posttrain/kernels";
+import { z } from "zod";
+import { defineCommand } from "../command.js";
+import { describeFailure } from "../failure.js";
+import { plural } from "../format.js";
+import { createOutput } from "../output.js";
+import { byteText, machineMemory } from "../training-memory.js";
+
+export const command = defineCommand({
+  options: z.strictObject({}),
+  examples: [["npx posttrain env", "what a bug report needs to know of the machine"]],
+  notes:
+    "--json prints the same as one object. It says nothing of who you are: no host or user name, no paths, no other variables of the environment.",
+  run: async (_options, context) => {
+    const facts = await gather();
+    const width = Math.max(...Object.keys(facts).map(({ length }) => length));
+    const block = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+    const output = createOutput(context, process.stdout);
+    // The block is the result: as it stands in a report, so not broken at the width of a terminal.
+    if (!context.json) process.stdout.write(`${block.join("\n")}\n`);
+    output.result({ json: facts });
+  },
+});
+
+async function gather(): Promise<Readonly<Record<string, string>>> {
+  const { paths, addon } = kernels();
+  return {
+    posttrain: versionOf("posttrain") ?? "unknown",
+    node: `${process.version}, V8 ${process.versions.v8}, module ABI ${process.versions.modules}, Node-API ${process.versions["napi"] ?? "unknown"}`,
+    system: `${await systemName()}; ${type()} ${release()} ${arch()}, ${libc()}`,
+    cpu: `${cpus()[0]?.model.trim() ?? "unknown"}, ${plural(cpus().length, "thread")} seen, ${availableParallelism()} for this process`,
+    "cpu features": await cpuFeatures(),
+    "cpu paths": paths,
+    "kernel threads": process.env["POSTTRAIN_THREADS"] ?? `${availableParallelism()} (one per core)`,
+    memory: `${byteText(machineMemory())} for this process, ${byteText(totalmem())} in the machine, ${byteText(freemem())} free`,
+    disk: await disk(),
+    gpu: await gpu(),
+    addon,
+    packages: packages(),
+    variables: variables(),
+  };
+}
+
+async function systemName(): Promise<string> {
+  const text = await readFile("/etc/os-release", "utf8").catch(() => "");
+  return /^PRETTY_NAME="?([^"\n]*)/m.exec(text)?.[1] ?? process.platform;
+}
+
+function libc(): string {
+  // A report names the host; only this one field of it is read.
+  const report: NodeJS.ProcessReport & { excludeNetwork?: boolean } = process.report;
+  report.excludeNetwork = true; // else it looks up names, which may take long
+  const { header } = report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
+  if (header.glibcVersionRuntime !== undefined) return `glibc ${header.glibcVersionRuntime}`;
+  return process.platform === "linux" ? "another libc than glibc" : "the system's libc";
+}
+
+/** Of the CPU's flags those that kernels are written for, here or elsewhere. */
+async function cpuFeatures(): Promise<string> {
+  const text = await readFile("/proc/cpuinfo", "utf8").catch(() => undefined);
+  if (text === undefined) return "unknown: no /proc/cpuinfo";
+  const flags = (/^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1] ?? "").trim().split(/\s+/);
+  const known = flags.filter((flag) =>
+    /^(avx|avx2|fma|f16c|avx512\w*|avx_vnni|amx_\w+|asimd\w*|sve\w*|bf16|i8mm)$/.test(flag),
+  );
+  return known.join(" ") || "none that kernels use";
+}
+
+function kernels(): { readonly paths: string; readonly addon: string } {
+  const variant = process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "release";
+  const file = join(packageFolder("@posttrain/kernels") ?? "", "build", variant, "kernels.node");
+  const build = existsSync(file)
+    ? `build ${variant} of ${statSync(file).mtime.toISOString()}, ${byteText(statSync(file).size)}, SHA-256 ${createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 16)}`
+    : `build ${variant} is not there`;
+  try {
+    const paths = cpuPaths().join(", ");
+    // Opening checks that addon, op table and ABI belong together.
+    void openDevice({ threads: 1 }).close();
+    return { paths, addon: `${build}; loads, ABI ${abiVersion() ?? "unknown"}` };
+  } catch (error) {
+    return {
+      paths: "none: the addon does not load",
+      addon: `${build}; ${withoutHome(describeFailure(error).text)}`,
+    };
+  }
+}
+
+/** Of the seam between executor and backends, as its header says; the addon refuses a backend of another one. */
+function abiVersion(): string | undefined {
+  const header = join(packageFolder("@posttrain/kernels") ?? "", "native", "abi", "kernels.h");
+  if (!existsSync(header)) return undefined;
+  return /#define PT_ABI_VERSION (\d+)/.exec(readFileSync(header, "utf8"))?.[1];
+}
+
+async function disk(): Promise<string> {
+  const { bavail, blocks, bsize } = await statfs(process.cwd());
+  return `${byteText(bavail * bsize)} of ${byteText(blocks * bsize)} free where this runs`;
+}
+
+async function gpu(): Promise<string> {
+  const driver = await readFile("/proc/driver/nvidia/version", "utf8").catch(() => undefined);
+  const seen =
+    driver === undefined
+      ? "no NVIDIA driver here either"
+      : `an NVIDIA driver is here (${/(\d+\.\d+(?:\.\d+)?)/.exec(driver)?.[1] ?? "of unknown version"}), but not used`;
+  return `not used: this version computes on the CPU and has no GPU backend; ${seen}`;
+}
+
+const libraries = ["tokenizers", "@huggingface/jinja", "zod", "yargs", "yaml"];
+
+function packages(): string {
+  return libraries.map((name) => `${name} ${versionOf(name) ?? "not found"}`).join(", ");
+}
+
+function versionOf(name: string): string | undefined {
+  const dir = name === "posttrain" ? fileURLToPath(new URL("../..", import.meta.url)) : packageFolder(name);
+  if (dir === undefined) return undefined;
+  return (JSON.parse(readFileSync(join(dir, "package.json"), "utf8")) as { version?: string }).version;
+}
+
+/** The folder of an installed package: above the file that importing it would load. */
+function packageFolder(name: string): string | undefined {
+  let dir: string;
+  try {
+    dir = dirname(fileURLToPath(import.meta.resolve(name)));
+  } catch {
+    return undefined; // not where this package could import it: reported as not found
+  }
+  for (; dir !== dirname(dir); dir = dirname(dir)) {
+    const file = join(dir, "package.json");
+    if (!existsSync(file)) continue;
+    if ((JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === name) return dir;
+  }
+  return undefined;
+}
+
+/** Those that change how kernels run. */
+function variables(): string {
+  const names = ["POSTTRAIN_CPU", "POSTTRAIN_THREADS", "POSTTRAIN_NATIVE_VARIANT"];
+  const set = names.filter((name) => process.env[name] !== undefined);
+  return set.map((name) => `${name}=${process.env[name]}`).join(" ") || "none of the kernels' is set";
+}
+
+/** Paths in an error begin where the packages do: what lies above names people. */
+function withoutHome(text: string): string {
+  return text.replaceAll(/\/\S*?\/(?=packages\/|node_modules\/)/g, "");
+}

@@ -1,0 +1,241 @@
+// posttrain validate: everything that comes before the model. It takes what sft takes and reads rows as sft does (prepareSftData), but
+// goes on after a bad one, so that all that is wrong with a file is said at once.
+import { loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
+import { openModelFolder } from "@posttrain/model";
+import { prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
+import { z } from "zod";
+import { defineCommand, type RunContext } from "../command.js";
+import { exitCodes } from "../failure.js";
+import { count, plural, shellQuote } from "../format.js";
+import { valueText } from "../options.js";
+import { createOutput, type Output } from "../output.js";
+import { openResultFile } from "../result-file.js";
+import { histogram, type Lengths, summarizeLengths } from "../validate/lengths.js";
+import { sampleLines, segmentsOf, spread } from "../validate/samples.js";
+import { type Plan, planOf, stepTable } from "../validate/step-table.js";
+
+const { output_dir: outputDir, ...shape } = sftConfig.shape;
+
+const options = z
+  .strictObject({
+    ...shape,
+    output_dir: outputDir.optional(),
+    rejects: z.string().optional().describe("new file for the rows that would be lost: line, reason, remedy"),
+    samples: z.int().nonnegative().default(3).describe("rows to show with what is trained in them"),
+  })
+  .superRefine(({ rejects: _, samples: __, ...config }, context) => {
+    const issues = sftConfig.safeParse({ output_dir: "", ...config }).error?.issues ?? [];
+    for (const { path, message } of issues) context.addIssue({ code: "custom", path: [...path], message });
+  });
+
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  options,
+  examples: [
+    [
+      "npx posttrain validate --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --packing",
+      "the rows that npm start has made",
+    ],
+    [
+      "npx posttrain validate --config run.yaml --rejects rejects.jsonl",
+      "what sft --config run.yaml will do",
+    ],
+  ],
+  notes:
+    "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
+    "or cut; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
+    'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
+    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "samples", "digests"}; --quiet one line.',
+  run: async (config, context) => {
+    const { config: model } = await openModelFolder(config.model_name_or_path);
+    const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
+    try {
+      const data = await prepareSftData(config, "reject");
+      const rejects: readonly (Reject & { readonly file: string })[] = [
+        ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
+        ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
+      ];
+      for (const reject of rejects) await results?.write(reject);
+      await results?.commit();
+      const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
+      const output = createOutput(context, process.stdout);
+      const checked = await check(config, data);
+      report(config, data, checked, model.maxPositionEmbeddings, output);
+      const verdict =
+        lost.length > 0
+          ? `${plural(lost.length, "row")} would be lost or cut; mend ${lost.length === 1 ? "it" : "them"}, or leave ${lost.length === 1 ? "it" : "them"} out.` +
+            (config.rejects === undefined
+              ? " --rejects FILE lists every one."
+              : ` All of them: ${config.rejects}`)
+          : `sound: nothing of ${plural(data.counts.read, "row")} is lost`;
+      output.print("");
+      output.table([
+        [lost.length > 0 ? "lost" : "ok", verdict],
+        ...(lost.length > 0 ? [] : [["next", nextCommand(config, context)] as const]),
+      ]);
+      output.result({ quiet: verdict, json: { ok: lost.length === 0, ...jsonOf(data, checked) } });
+      if (lost.length > 0) process.exitCode = exitCodes.mistake;
+    } finally {
+      await results?.discard();
+    }
+  },
+});
+
+/** Of a row that somebody else has packed, a piece may have no trained token: it is left out, and listed, but nothing is lost with it. */
+function isLoss({ reason, tokens }: Reject, maxLength: number): boolean {
+  return reason !== "emptied" || tokens === null || tokens > maxLength;
+}
+
+interface Checked {
+  /** Before any cut. Undefined when no row could be read. */
+  readonly lengths: Lengths | undefined;
+  /** Undefined when no row is left to train on. */
+  readonly plan: Plan | undefined;
+  readonly samples: readonly {
+    readonly line: number;
+    readonly id: string;
+    readonly tokens: number;
+    readonly segments: ReturnType<typeof segmentsOf>;
+  }[];
+  readonly repeated: number;
+}
+
+async function check(config: Options, data: SftData): Promise<Checked> {
+  const rows = [...data.trainRows, ...data.evalRows];
+  const shown = spread(data.trainRows, config.samples);
+  const tokenizer = shown.length === 0 ? undefined : await tokenizerOf(config.model_name_or_path);
+  const cut = new Map(
+    data.rejects.filter(({ reason }) => reason === "truncated").map(({ id, tokens }) => [id, tokens]),
+  );
+  const left = data.rejects.filter(({ reason }) => reason !== "truncated").map(({ tokens }) => tokens);
+  const own = config.eval_data === undefined ? rows : data.trainRows;
+  const lengths = [...own.map(({ id, inputIds }) => cut.get(id) ?? inputIds.length), ...left].filter(
+    (length) => length !== null,
+  );
+  return {
+    lengths: lengths.length === 0 ? undefined : summarizeLengths(lengths),
+    plan: data.units.length === 0 ? undefined : planOf(config, data),
+    samples: shown.map((row) => ({
+      line: row.line,
+      id: row.id,
+      tokens: row.inputIds.length,
+      segments: segmentsOf(row, tokenizer),
+    })),
+    repeated: own.filter(({ id }) => id.includes("#")).length,
+  };
+}
+
+/** Rows that bring their tokens do without: then samples show ids. */
+async function tokenizerOf(dir: string) {
+  try {
+    return await loadTokenizer(dir);
+  } catch (error) {
+    if (error instanceof UserError && error.code === "missing_tokenizer") return undefined;
+    throw error;
+  }
+}
+
+function report(config: Options, data: SftData, checked: Checked, context: number, output: Output): void {
+  const { counts } = data;
+  const { lengths, plan, samples, repeated } = checked;
+  const formats = Object.entries(counts.formats).map(([format, rows]) => `${format} ${count(rows)}`);
+  const evaluation =
+    config.eval_data === undefined
+      ? `kept out of ${config.data} by val_size ${config.val_size}`
+      : config.eval_data;
+  output.table([
+    [
+      "data",
+      `${config.data}: ${plural(counts.read, "row")} read, ${count(counts.kept)} kept (${formats.join(", ") || "none"}); ${plural(counts.tokens, "token")}, ${count(counts.trainedTokens)} of them trained`,
+    ],
+    ...(data.evalRows.length > 0
+      ? [["held out", `${plural(data.evalRows.length, "row")}, ${evaluation}`] as const]
+      : []),
+    ...(repeated > 0
+      ? [["repeated", `${plural(repeated, "row")} with the content of an earlier one, kept`] as const]
+      : []),
+    ...(config.max_length > context
+      ? [
+          [
+            "note",
+            `max_length ${count(config.max_length)} is more than the model's context of ${count(context)} tokens: it knows no positions beyond`,
+          ] as const,
+        ]
+      : []),
+  ]);
+  printRejects(output, config.data, data.rejects);
+  if (counts.lostTrainedTokens > 0) {
+    output.say(
+      `  With them go ${plural(counts.lostTrainedTokens, "trained token")}: on_overlong is ${config.on_overlong}.`,
+    );
+  }
+  if (config.eval_data !== undefined) printRejects(output, config.eval_data, data.evalRejects);
+  if (lengths !== undefined) {
+    output.say(
+      `\nTokens a row: shortest ${count(lengths.shortest)}, median ${count(lengths.median)}, 90 % at most ${count(lengths.p90)}, 99 % ${count(lengths.p99)}, longest ${count(lengths.longest)}`,
+    );
+    const limit = { name: "max_length", value: config.max_length };
+    for (const line of histogram(lengths, output.columns - 2, limit)) output.print(`  ${line}`);
+  }
+  if (plan !== undefined) {
+    output.print("");
+    for (const line of stepTable(plan)) output.print(line);
+    if (plan.packing !== null) {
+      output.say(
+        `\nPacks of ${count(config.max_length)} tokens: ${(100 * plan.packing.waste_share).toFixed(1)} % stays empty (${plural(plan.packing.waste_tokens, "token")})`,
+      );
+    }
+  }
+  for (const { line, tokens, segments } of samples) {
+    output.print(`\nLine ${count(line)}, ${plural(tokens, "token")}:`);
+    for (const text of sampleLines(segments, { columns: output.columns - 2, coloured: output.coloured })) {
+      output.print(`  ${text}`);
+    }
+  }
+}
+
+function printRejects(output: Output, file: string, rejects: readonly Reject[]): void {
+  if (rejects.length === 0) return;
+  output.print(`\nLost or cut of ${file}: ${plural(rejects.length, "row")}`);
+  for (const { reason, count: rows, examples } of summarizeRejects(rejects)) {
+    output.print(`  ${reason}: ${plural(rows, "row")}`);
+    for (const { line, remedy } of examples) {
+      // The remedy of a bad row begins with its place.
+      const place = `${file}, line ${line}`;
+      const text = remedy.startsWith(place) ? remedy.slice(place.length).replace(/^:? /, "") : remedy;
+      output.say(`    line ${count(line)}: ${text}`);
+    }
+    if (rows > examples.length) output.print(`    and ${plural(rows - examples.length, "row")} more`);
+  }
+}
+
+function jsonOf(data: SftData, { lengths, plan, samples, repeated }: Checked): object {
+  return {
+    counts: data.counts,
+    rejects: summarizeRejects(data.rejects),
+    eval_rejects: summarizeRejects(data.evalRejects),
+    repeated_rows: repeated,
+    train_rows: data.trainRows.length,
+    eval_rows: data.evalRows.length,
+    lengths: lengths ?? null,
+    plan: plan ?? null,
+    samples,
+    digests: data.digests,
+  };
+}
+
+/** sft with what validate was told. */
+function nextCommand(config: Options, { config: file, sources }: RunContext): string {
+  const flags = [...sources].flatMap(([name, { kind }]) => {
+    const value = config[name as keyof Options];
+    if (kind !== "flag" || name === "rejects" || name === "samples" || value === undefined) return [];
+    return value === true ? [`--${name}`] : [`--${name} ${shellQuote(valueText(value))}`];
+  });
+  return [
+    "npx posttrain sft",
+    ...(file === undefined ? [] : [`--config ${shellQuote(file)}`]),
+    ...flags,
+    ...(config.output_dir === undefined ? ["--output_dir RUN"] : []),
+  ].join(" ");
+}

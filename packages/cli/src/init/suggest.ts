@@ -1,0 +1,178 @@
+// A config for one's own model and rows: each value with the reason for it, from what was measured of both. Where a value is judgement
+// and not arithmetic, the reason says so.
+import { packBestFit } from "@posttrain/data";
+import type { Qwen2Config } from "@posttrain/model";
+import { planSteps } from "@posttrain/sft";
+import { count, millions, plainNumber } from "../format.js";
+import {
+  activationBytes,
+  bytesPerParameter,
+  byteText,
+  checkpointBytesPerParameter,
+} from "../training-memory.js";
+import { summarizeLengths } from "../validate/lengths.js";
+
+export interface Facts {
+  readonly config: Qwen2Config;
+  readonly parameters: number;
+  /** Tokens of each sound row, however long; at least one. */
+  readonly lengths: readonly number[];
+  /** Rows that can be kept out of training: 0 where equal rows leave no choice. */
+  readonly heldOut: number;
+  /** Bytes of the machine. */
+  readonly memory: number;
+}
+
+export interface Suggestion {
+  readonly key: string;
+  readonly value: string | number | boolean;
+  readonly reason: string;
+}
+
+/** Of the machine's memory; the rest is for the system and what an estimate misses. */
+const usableShare = 0.7;
+/** More in a micro-batch makes nothing faster. */
+const mostMicroTokens = 16_384;
+/** Of the report: arXiv 2412.15115, section 4.1. */
+const reportRate = 7e-6;
+
+export function suggest({ config, parameters, lengths, heldOut, memory }: Facts): readonly Suggestion[] {
+  const context = config.maxPositionEmbeddings;
+  const { median, p99, longest } = summarizeLengths(lengths);
+  const maxLength = Math.max(2, Math.min(context, roundUp(longest)));
+  const fitting = lengths.filter((length) => length <= maxLength);
+  const beyond = lengths.length - fitting.length;
+  const packing = 2 * median <= maxLength && fitting.length > 1;
+
+  const trainRows = Math.max(1, fitting.length - heldOut);
+  const mean = fitting.reduce((sum, length) => sum + length, 0) / Math.max(1, fitting.length);
+  const rowsPerStep = powerOfTwo(Math.min(32, trainRows / 20));
+  const packs = packing ? packBestFit(fitting, maxLength).bins.length : trainRows;
+  const units = Math.max(
+    1,
+    Math.round((packs * trainRows) / Math.max(1, packing ? fitting.length : trainRows)),
+  );
+  const unitsPerStep = packing ? powerOfTwo((rowsPerStep * mean) / maxLength) : rowsPerStep;
+  const unitTokens = packing ? maxLength : Math.min(maxLength, p99);
+  const room = usableShare * memory - bytesPerParameter * parameters;
+  const fits = (micro: number, checkpointing: boolean): boolean =>
+    micro * unitTokens <= Math.max(mostMicroTokens, unitTokens) &&
+    activationBytes(config, micro * unitTokens, checkpointing) <= room;
+  const checkpointing = !fits(unitsPerStep, false);
+  let micro = unitsPerStep;
+  while (micro > 1 && !fits(micro, checkpointing)) micro /= 2;
+  const accumulation = unitsPerStep / micro;
+  const { stepsPerEpoch } = planSteps(units, micro, accumulation);
+  const totalSteps = 2 * stepsPerEpoch;
+  const every = Math.max(1, Math.ceil(totalSteps / 4));
+  const rate = rateOf(parameters);
+  const unit = packing ? "packs" : "rows";
+  const needed = bytesPerParameter * parameters + activationBytes(config, micro * unitTokens, checkpointing);
+
+  return [
+    {
+      key: "max_length",
+      value: maxLength,
+      reason:
+        (beyond > 0
+          ? `the model's context; ${count(beyond)} of ${count(lengths.length)} rows are longer, the longest has ${count(longest)} tokens: shorten them, or choose on_overlong drop or truncate`
+          : `holds the longest row, ${count(longest)} tokens, so that nothing is cut`) +
+        `; median ${count(median)}, 99 % at most ${count(p99)}; the context holds ${count(context)}`,
+    },
+    {
+      key: "on_overlong",
+      value: "error",
+      reason: "a longer row stops the run instead of being cut without a word",
+    },
+    {
+      key: "packing",
+      value: packing,
+      reason: packing
+        ? "rows are short beside max_length: packs of whole rows make steps of one size, and no row sees another"
+        : "rows are about as long as max_length, so a pack would hold one",
+    },
+    {
+      key: "per_device_train_batch_size",
+      value: micro,
+      reason: `${unit} in a micro-batch, ${count(micro * unitTokens)} tokens: about ${byteText(needed)} in all, ${byteText(memory)} are there${needed > memory ? ": this will not fit, take a smaller model or shorter rows" : ""}`,
+    },
+    {
+      key: "gradient_accumulation_steps",
+      value: accumulation,
+      reason: `micro-batches in a step: ${count(unitsPerStep)} ${unit}, about ${count(packing ? unitsPerStep * maxLength : unitsPerStep * mean)} tokens, and ${count(stepsPerEpoch)} steps an epoch`,
+    },
+    {
+      key: "gradient_checkpointing",
+      value: checkpointing,
+      reason: checkpointing
+        ? `activations would take about ${byteText(activationBytes(config, micro * unitTokens, false))} without it; the same bits, and every forward pass twice`
+        : "the activations fit, so nothing has to be computed twice; the same bits either way",
+    },
+    { key: "num_train_epochs", value: 2, reason: `as the Qwen2.5 report: ${count(totalSteps)} steps` },
+    {
+      key: "learning_rate",
+      value: rate,
+      reason:
+        rate === reportRate
+          ? "as the Qwen2.5 report"
+          : `a usual start for ${millions(parameters)} parameters, to be tried: smaller models take larger rates (the Qwen2.5 report: ${plainNumber(reportRate)})`,
+    },
+    { key: "min_lr", value: Number((rate / 10).toPrecision(6)), reason: "a tenth of it, as the report" },
+    { key: "lr_scheduler_type", value: "cosine", reason: "the report names no shape; this one ends gently" },
+    {
+      key: "warmup_steps",
+      value: Math.round(0.03 * totalSteps),
+      reason: "3 % of the steps, while the moments fill",
+    },
+    { key: "weight_decay", value: 0.1, reason: "as the report" },
+    { key: "max_grad_norm", value: 1, reason: "as the report" },
+    ...evaluation(heldOut, every),
+    {
+      key: "save_steps",
+      value: every,
+      reason: `four checkpoints of about ${byteText(checkpointBytesPerParameter * parameters)}; a kill costs at most so many steps`,
+    },
+    { key: "save_total_limit", value: 2, reason: "the newest two are kept" },
+    { key: "seed", value: 42, reason: "same seed, same weights to the last bit" },
+  ];
+}
+
+function evaluation(heldOut: number, every: number): readonly Suggestion[] {
+  if (heldOut === 0) {
+    return [
+      {
+        key: "val_size",
+        value: 0,
+        reason: "too few different rows to keep some out of training; eval_data takes a file",
+      },
+    ];
+  }
+  return [
+    {
+      key: "val_size",
+      value: heldOut,
+      reason: "rows kept out of training, to see whether it learns more than these rows",
+    },
+    { key: "eval_steps", value: every, reason: "with each checkpoint" },
+  ];
+}
+
+/** Rows to keep out of `rows`: a twentieth, at most 500. */
+export function heldOutRows(rows: number): number {
+  return rows < 50 ? 0 : Math.min(500, Math.round(rows / 20));
+}
+
+function rateOf(parameters: number): number {
+  const rates = [
+    [20e6, 1e-3],
+    [300e6, 5e-5],
+    [1e9, 2e-5],
+    [4e9, 1e-5],
+  ] as const;
+  return rates.find(([most]) => parameters < most)?.[1] ?? reportRate;
+}
+
+const roundUp = (length: number): number => Math.ceil(length / 64) * 64;
+
+/** The largest power of two that is not above `value`; at least 1. */
+const powerOfTwo = (value: number): number => 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, value))));

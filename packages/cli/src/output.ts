@@ -1,0 +1,61 @@
+// What a command prints and where. Talk is for the person who waits: --quiet leaves it out, --json sends it to standard error, so that
+// standard output has the result alone.
+import { glue, widthOf, wrap, wrapCommand } from "./format.js";
+import { createProgress, type Progress } from "./progress.js";
+
+/** Text beside a label; a label of "" goes on with the line before. */
+export type Line = readonly [label: string, text: string];
+
+export interface Output {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** Of the terminal, at most 160; 80 without one: for what is drawn, which fills them. */
+  readonly columns: number;
+  readonly coloured: boolean;
+  /** Talk: broken at spaces to the width of the terminal. */
+  say(text: string): void;
+  /** Talk that keeps its lines. */
+  print(text: string): void;
+  /** Talk as a table: labels on the left, text beside them; commands can be pasted. */
+  table(lines: readonly Line[]): void;
+  progress(): Progress;
+  /** The result in the form that was asked for; where neither was, talk has said it. */
+  result(forms: { readonly quiet?: string; readonly json: object }): void;
+}
+
+const labelColumns = 12;
+
+const noProgress: Progress = { show: () => undefined, end: () => undefined };
+
+/** `talk` is where a command talks without --json. */
+export function createOutput(
+  { quiet, json }: { readonly quiet: boolean; readonly json: boolean },
+  talk: NodeJS.WriteStream,
+): Output {
+  const stream = json ? process.stderr : talk;
+  const print = (text: string): void => {
+    if (!quiet) stream.write(`${text}\n`);
+  };
+  return {
+    json,
+    quiet,
+    columns: stream.isTTY ? Math.min(stream.columns || 80, 160) : 80,
+    coloured: stream.isTTY === true && stream.hasColors(),
+    say: (text) => print(stream.isTTY ? wrap(text, widthOf(stream)) : text),
+    print,
+    table(lines) {
+      for (const [label, text] of lines) {
+        const width = widthOf(stream) - labelColumns;
+        const isCommand = text.startsWith("npx ");
+        const broken = !isCommand ? wrap(text, width) : stream.isTTY ? wrapCommand(text, width) : text;
+        const wrapped = broken.replaceAll("\n", `\n${" ".repeat(labelColumns)}`).replaceAll(glue, " ");
+        print((label.padEnd(labelColumns) + wrapped).trimEnd());
+      }
+    },
+    progress: () => (quiet ? noProgress : createProgress(stream)),
+    result(forms) {
+      if (json) process.stdout.write(`${JSON.stringify(forms.json)}\n`);
+      else if (quiet && forms.quiet !== undefined) process.stdout.write(`${forms.quiet}\n`);
+    },
+  };
+}

@@ -1,0 +1,102 @@
+// Rows as a person checks them: their text, with what is trained in colour; without colour between ⟦ and ⟧.
+import { styleText } from "node:util";
+import { IGNORED_LABEL, type TokenizedRow, type Tokenizer } from "@posttrain/data";
+import stringWidth from "string-width";
+import { count } from "../format.js";
+
+export interface Segment {
+  readonly text: string;
+  readonly trained: boolean;
+}
+
+/** The row's text, cut where training begins and ends. Without a tokenizer: its ids. */
+export function segmentsOf(
+  { inputIds, labels }: TokenizedRow,
+  tokenizer: Tokenizer | undefined,
+): readonly Segment[] {
+  const segments: { text: string; trained: boolean }[] = [];
+  const stream = tokenizer?.createDecodeStream();
+  for (const [i, id] of inputIds.entries()) {
+    // Nothing predicts the first token.
+    const trained = i > 0 && labels[i] !== IGNORED_LABEL;
+    // A character of several tokens comes with the last of them.
+    const text = stream === undefined ? `${id} ` : stream.push(id);
+    const last = segments.at(-1);
+    if (last?.trained === trained) last.text += text;
+    else segments.push({ text, trained });
+  }
+  const last = segments.at(-1);
+  if (last !== undefined && stream !== undefined) last.text += stream.flush();
+  return segments;
+}
+
+/** `count` of them, spread over the file. */
+export function spread<T>(rows: readonly T[], count: number): readonly T[] {
+  const taken = Math.min(count, rows.length);
+  return Array.from({ length: taken }, (_, i) => rows[Math.floor((i * rows.length) / taken)]!);
+}
+
+/** Lines of at most `columns` cells. */
+export function sampleLines(
+  segments: readonly Segment[],
+  { columns, coloured }: { readonly columns: number; readonly coloured: boolean },
+): readonly string[] {
+  const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+  const lines: string[] = [];
+  let line = "";
+  let cells = 0;
+  let part = "";
+  let trained = false;
+  const endPart = (): void => {
+    line += trained && coloured && part !== "" ? styleText(["bold", "green"], part) : part;
+    part = "";
+  };
+  const endLine = (): void => {
+    endPart();
+    lines.push(line);
+    line = "";
+    cells = 0;
+  };
+  for (const segment of segments) {
+    endPart();
+    trained = segment.trained;
+    const shown = visible(shortened(segment.text));
+    const marked = trained && !coloured ? `⟦${shown}⟧` : shown;
+    for (const { segment: grapheme } of graphemes.segment(marked)) {
+      if (grapheme === "\n") {
+        endLine();
+        continue;
+      }
+      const width = stringWidth(grapheme);
+      if (cells + width > columns) endLine();
+      part += grapheme;
+      cells += width;
+    }
+  }
+  if (cells > 0 || part !== "") endLine();
+  return lines;
+}
+
+const longest = 600;
+
+/** Of a long text its beginning and end. */
+function shortened(text: string): string {
+  const characters = [...text];
+  if (characters.length <= longest) return text;
+  const [head, tail] = [characters.slice(0, 400), characters.slice(-150)];
+  return `${head.join("")} [... ${count(characters.length - head.length - tail.length)} characters ...] ${tail.join("")}`;
+}
+
+/** Line feeds are shown and kept; what would steer the terminal or hide text is spelled out. */
+function visible(text: string): string {
+  return text
+    .replaceAll("\n", "↵\n")
+    .replaceAll("\t", "\\t")
+    .replaceAll(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+      if (character === "\n") return character;
+      const code = character.codePointAt(0)!;
+      return code < 256
+        ? `\\x${code.toString(16).padStart(2, "0")}`
+        : `\\u${code.toString(16).padStart(4, "0")}`;
+    });
+}

@@ -1,0 +1,96 @@
+// What a run will do with its rows: rows, packs, micro-batches and optimizer steps of a step, an epoch and the run.
+import type { TokenizedRow } from "@posttrain/data";
+import { IGNORED_LABEL } from "@posttrain/data";
+import { planSteps, type SftConfig, type SftData } from "@posttrain/sft";
+import { count } from "../format.js";
+
+export interface Amounts {
+  readonly rows: number;
+  /** Without packing: the rows. */
+  readonly packs: number;
+  readonly micro_batches: number;
+  readonly optimizer_steps: number;
+  readonly tokens: number;
+  readonly trained_tokens: number;
+}
+
+export interface Plan {
+  /** Means over an epoch. */
+  readonly step: Amounts;
+  readonly epoch: Amounts;
+  /** `exact`: whole epochs; else rows and tokens of the last part are estimated. */
+  readonly run: Amounts & { readonly epochs: number; readonly exact: boolean };
+  readonly packing: { readonly waste_tokens: number; readonly waste_share: number } | null;
+}
+
+/** Of at least one row to train on. */
+export function planOf(config: Omit<SftConfig, "output_dir">, data: SftData): Plan {
+  const micro = config.per_device_train_batch_size;
+  const plan = planSteps(data.units.length, micro, config.gradient_accumulation_steps);
+  const steps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
+  const epoch: Amounts = {
+    rows: data.trainRows.length,
+    packs: data.units.length,
+    micro_batches: Math.ceil(data.units.length / micro),
+    optimizer_steps: plan.stepsPerEpoch,
+    tokens: data.trainRows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    trained_tokens: data.trainRows.reduce((sum, row) => sum + trainedTokens(row), 0),
+  };
+  const whole = Math.floor(steps / plan.stepsPerEpoch);
+  const rest = (steps % plan.stepsPerEpoch) * micro * config.gradient_accumulation_steps;
+  const epochs = whole + Math.min(1, rest / data.units.length);
+  return {
+    step: scaled(epoch, 1 / plan.stepsPerEpoch),
+    epoch,
+    run: { ...scaled(epoch, epochs), optimizer_steps: steps, epochs, exact: rest === 0 },
+    packing: data.packing
+      ? {
+          waste_tokens: data.packing.waste,
+          waste_share: data.packing.waste / (data.packing.waste + data.packing.tokens),
+        }
+      : null,
+  };
+}
+
+function trainedTokens({ labels }: TokenizedRow): number {
+  let trained = 0;
+  for (let i = 1; i < labels.length; i++) if (labels[i] !== IGNORED_LABEL) trained++;
+  return trained;
+}
+
+function scaled(amounts: Amounts, factor: number): Amounts {
+  const of = (value: number): number => Math.round(value * factor * 100) / 100;
+  return {
+    rows: of(amounts.rows),
+    packs: of(amounts.packs),
+    micro_batches: of(amounts.micro_batches),
+    optimizer_steps: of(amounts.optimizer_steps),
+    tokens: of(amounts.tokens),
+    trained_tokens: of(amounts.trained_tokens),
+  };
+}
+
+/** Columns of 14 cells. */
+export function stepTable({ step, epoch, run, packing }: Plan): readonly string[] {
+  const line = (name: string, ...cells: readonly string[]): string =>
+    name.padEnd(18) + cells.map((cell) => cell.padStart(14)).join("");
+  const row = (name: string, key: keyof Amounts): string => {
+    const mean = step[key];
+    const about = run.exact || key === "optimizer_steps" ? "" : "about ";
+    return line(
+      name,
+      mean < 10 && !Number.isInteger(mean) ? mean.toFixed(2) : count(mean),
+      count(epoch[key]),
+      about + count(run[key]),
+    );
+  };
+  return [
+    line("", "a step (mean)", "an epoch", `${Number(run.epochs.toFixed(2))} epochs`),
+    row("rows", "rows"),
+    ...(packing === null ? [] : [row("packs", "packs")]),
+    row("micro-batches", "micro_batches"),
+    row("optimizer steps", "optimizer_steps"),
+    row("tokens", "tokens"),
+    row("trained tokens", "trained_tokens"),
+  ];
+}

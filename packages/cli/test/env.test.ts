@@ -1,0 +1,49 @@
+// posttrain env: complete enough for a bug report, silent about who and where.
+import { hostname, userInfo } from "node:os";
+import { dirname } from "node:path";
+import { expect, it } from "vitest";
+import { main, posttrain, temporaryFolder } from "./support/command-line.js";
+
+it("is one block that names versions, machine and kernels, and no person", async () => {
+  const secret = { POSTTRAIN_SEED: "12345", HF_TOKEN: "hf_secret", POSTTRAIN_THREADS: "2" };
+  const cwd = temporaryFolder();
+  const { code, out, err } = await posttrain(["env"], { env: secret, cwd });
+  expect([code, err]).toEqual([0, ""]);
+  const lines = out.trimEnd().split("\n");
+  const facts = Object.fromEntries(lines.map((line) => line.split(/ {2,}/, 2) as [string, string]));
+  expect(Object.keys(facts)).toEqual([
+    "posttrain",
+    "node",
+    "system",
+    "cpu",
+    "cpu features",
+    "cpu paths",
+    "kernel threads",
+    "memory",
+    "disk",
+    "gpu",
+    "addon",
+    "packages",
+    "variables",
+  ]);
+  expect(facts["node"]).toContain(process.version);
+  expect(facts["cpu paths"]).toMatch(/plain$/);
+  expect(facts["kernel threads"]).toBe("2");
+  expect(facts["addon"]).toMatch(/^build release of \d{4}-.*, SHA-256 [0-9a-f]{16}; loads, ABI \d+$/);
+  expect(facts["gpu"]).toMatch(/^not used: this version .* no GPU backend/);
+  expect(facts["packages"]).toMatch(/tokenizers \d+\.\d+.*, zod \d+\.\d+\.\d+/);
+  expect(facts["variables"]).toBe("POSTTRAIN_THREADS=2");
+  for (const private_ of ["12345", "hf_secret", cwd, dirname(dirname(dirname(main)))])
+    expect(out).not.toContain(private_);
+  for (const name of [hostname(), userInfo().username]) expect(out.split(/[\s,;()]+/)).not.toContain(name);
+  const json = await posttrain(["env", "--json"], { env: secret });
+  expect(Object.keys(JSON.parse(json.out))).toEqual(Object.keys(facts));
+});
+
+it("works where the kernels do not, and says why without saying where", async () => {
+  const { code, out } = await posttrain(["env"], { env: { POSTTRAIN_NATIVE_VARIANT: "none" } });
+  expect(code).toBe(0);
+  expect(out).toMatch(/^cpu paths +none: the addon does not load$/m);
+  expect(out).toMatch(/^addon +build none is not there; .*not built .*make -C packages\/kernels\/native/m);
+  expect(out).not.toContain(dirname(dirname(dirname(dirname(main)))));
+});

@@ -1,0 +1,83 @@
+/**
+ * What every reader of rows shares: an error that names file and line, and the check of a row against a zod
+ * schema, whose first issue becomes one sentence: field, what was expected, what came.
+ */
+import { z } from "zod";
+import { parseStrictJson } from "./strict-json.js";
+import { UserError } from "./user-error.js";
+
+/** Where a row stands, for messages. */
+export interface RowPlace {
+  readonly path: string;
+  readonly line: number;
+}
+
+/** A UserError `code` about one row: "FILE, line N: ...". */
+export function rowError(code: string, place: RowPlace, text: string, cause?: unknown): UserError {
+  return new UserError(code, `${place.path}, line ${place.line}: ${text}`, { cause });
+}
+
+/** Parquet-born files write absent fields as null. */
+export const optional = <T extends z.ZodType>(schema: T) =>
+  schema.nullish().transform((value) => value ?? undefined);
+
+/** A value, or a JSON string of one, as older parquet files have it; an empty string is `empty`, if given. */
+export function jsonOr<T extends z.ZodType>(schema: T, expected: string, empty?: z.input<T>) {
+  return z
+    .union([schema, z.string()], { error: `expected ${expected}` })
+    .transform((value, context): z.output<T> => {
+      if (typeof value !== "string") return value as z.output<T>;
+      let message = `expected ${expected}`;
+      try {
+        const parsed = schema.safeParse(value.trim() === "" ? empty : parseStrictJson(value));
+        if (parsed.success) return parsed.data;
+      } catch (error) {
+        message += ` (the text ${(error as Error).message.replace(/[.:,]? *$/, "")})`;
+      }
+      context.addIssue({ code: "custom", message, input: value });
+      return z.NEVER;
+    });
+}
+
+/**
+ * The schema's output, or a UserError that names the field: `bad_row`, or the code that the issue carries as
+ * `params.code`.
+ */
+export function check<T extends z.ZodType>(schema: T, row: object, place: RowPlace): z.output<T> {
+  const result = schema.safeParse(row);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue?.path ?? [];
+  const expected = issue?.message.replace(/^[^:]*: (?=expected)|, received .*$/g, "") ?? "another value";
+  throw rowError(
+    issue?.code === "custom" && typeof issue.params?.code === "string" ? issue.params.code : "bad_row",
+    place,
+    `${fieldName(path)}: ${expected}, came ${describe(valueAt(row, path))}.`,
+    result.error,
+  );
+}
+
+/** `messages[1].content` */
+function fieldName(path: readonly PropertyKey[]): string {
+  return path
+    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
+    .join("")
+    .slice(1);
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) =>
+      typeof inner === "object" && inner !== null ? (inner as Record<PropertyKey, unknown>)[key] : undefined,
+    value,
+  );
+}
+
+/** A value in a few words, for "came ...". */
+export function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  const text = JSON.stringify(value);
+  const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return `${Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`} ${short}`;
+}

@@ -1,0 +1,44 @@
+// What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
+import { z } from "zod";
+import { extractions } from "./extract.js";
+
+export const evaluateConfig = z
+  .strictObject({
+    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    data: z.string().describe("questions, JSONL: question, prompt or messages, and answer"),
+    task: z.string().min(1).optional().describe("name in tables and files (default: of the data file)"),
+    extract: z.enum(extractions).default("auto").describe("what of a response is its answer"),
+    num_fewshot: z.int().nonnegative().default(0).describe("solved examples before each question"),
+    fewshot_data: z.string().optional().describe("where they come from: the first rows of this file"),
+    limit: z.int().positive().optional().describe("only the first so many questions"),
+    temperature: z.number().nonnegative().default(0).describe("0: greedy"),
+    max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(42)
+      .describe("same seed, same responses"),
+    output_dir: z
+      .string()
+      .optional()
+      .describe("folder for MODEL/results_<date>.json and MODEL/samples_<task>_<date>.jsonl"),
+  })
+  .superRefine(({ num_fewshot, fewshot_data }, context) => {
+    if (num_fewshot > 0 && fewshot_data === undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["num_fewshot"],
+        message: "it needs fewshot_data, a file of solved examples",
+      });
+    }
+    if (num_fewshot === 0 && fewshot_data !== undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["fewshot_data"],
+        message: "it needs num_fewshot, how many of its rows to show",
+      });
+    }
+  });
+
+export type EvaluateConfig = z.infer<typeof evaluateConfig>;

@@ -1,0 +1,32 @@
+// Graders: a function from a question and a response to a verdict. Exact match is here; others are passed in.
+import type { Verdict } from "@posttrain/verify";
+import { type Extraction, extractAnswer, isExactMatch, referenceAnswer } from "./extract.js";
+import type { Question } from "./questions.js";
+
+export interface ModelResponse {
+  readonly text: string;
+  /** length: it did not end by itself. */
+  readonly finish: "stop" | "length";
+}
+
+/** `infrastructure-error` counts neither way; any other outcome but `pass` counts as wrong. */
+export type Grader = (
+  question: Pick<Question, "answer">,
+  response: ModelResponse,
+) => Verdict | Promise<Verdict>;
+
+/** Exact match of the extracted answer. A response that never ended has no answer, whatever stands in it. */
+export function exactMatch(extraction: Extraction): Grader {
+  return ({ answer }, { text, finish }) => {
+    const reference = referenceAnswer(answer);
+    const extracted = finish === "length" ? undefined : extractAnswer(text, extraction, reference);
+    const details = { extracted: extracted ?? null, reference };
+    if (extracted === undefined) {
+      const why = finish === "length" ? "it never ended" : `it has none that extract ${extraction} finds`;
+      return { outcome: "unparseable", evidence: `No answer was taken from the response: ${why}.`, details };
+    }
+    const same = isExactMatch(extracted, reference);
+    const evidence = `The answer ${JSON.stringify(extracted)} ${same ? "is" : "is not"} ${JSON.stringify(reference)}.`;
+    return { outcome: same ? "pass" : "fail", evidence, details };
+  };
+}

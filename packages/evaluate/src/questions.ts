@@ -1,0 +1,89 @@
+// Questions with their reference answers, from a file, checked row by row.
+import { type ChatMessage, createRecordIds, parseSftRow, readJsonl, UserError } from "@posttrain/data";
+
+export interface Question {
+  readonly line: number;
+  /** Of the row, as in training. */
+  readonly id: string;
+  readonly doc: Readonly<Record<string, unknown>>;
+  /** The conversation that the response ends. */
+  readonly messages: readonly ChatMessage[];
+  readonly tools: readonly unknown[] | undefined;
+  /** As the row has it. */
+  readonly answer: string;
+  /** Of `kind`, `task` or `category`, the first that the row has. */
+  readonly group: string | undefined;
+}
+
+/** Reads them all. UserError naming file, line and field. */
+export async function readQuestions(path: string): Promise<readonly Question[]> {
+  const recordId = createRecordIds();
+  const questions: Question[] = [];
+  for await (const { line, value } of readJsonl(path)) {
+    questions.push({ line, id: recordId(value), ...parseQuestion(value, path, line) });
+  }
+  return questions;
+}
+
+function parseQuestion(value: unknown, path: string, line: number): Omit<Question, "line" | "id"> {
+  const refuse = (text: string): UserError => new UserError("bad_question", `${path}, line ${line}: ${text}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw refuse(`expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.`);
+  }
+  const doc = value as Readonly<Record<string, unknown>>;
+  const column = (["question", "prompt", "messages"] as const).find((name) => doc[name] != null);
+  if (column === undefined || doc["answer"] == null) {
+    const found = Object.keys(doc).join(", ") || "none";
+    throw refuse(
+      `a question needs question, prompt or messages, and answer; its columns are ${found}. Rename or convert the columns.`,
+    );
+  }
+  const { answer } = doc;
+  if ((typeof answer !== "string" || answer.trim() === "") && typeof answer !== "number") {
+    throw refuse(`answer: expected text or a number, came ${JSON.stringify(answer).slice(0, 60)}.`);
+  }
+  const asked = doc[column];
+  if (column !== "messages" && typeof asked === "string") {
+    if (asked.trim() === "") throw refuse(`${column}: expected text, came white space or nothing.`);
+    return {
+      doc,
+      messages: [{ role: "user", content: asked }],
+      tools: undefined,
+      answer: String(answer),
+      group: groupOf(doc),
+    };
+  }
+  if (!Array.isArray(asked)) {
+    const expected = column === "messages" ? "a list of messages" : "text or a list of messages";
+    throw refuse(`${column}: expected ${expected}, came ${JSON.stringify(asked).slice(0, 60)}.`);
+  }
+  const row = parseSftRow({ messages: asked, tools: doc["tools"] }, { path, line }, "messages");
+  if (row.kind !== "messages") throw new Error("parseSftRow gave another kind than it was told");
+  if (row.messages.at(-1)?.role === "assistant") {
+    throw refuse("the last message is an assistant turn, so there is nothing to answer. Remove it.");
+  }
+  return { doc, messages: row.messages, tools: row.tools, answer: String(answer), group: groupOf(doc) };
+}
+
+function groupOf(doc: Readonly<Record<string, unknown>>): string | undefined {
+  const value = ["kind", "task", "category"]
+    .map((name) => doc[name])
+    .find((text) => typeof text === "string" && text !== "");
+  return value as string | undefined;
+}
+
+/** The first `count` examples that are not the question itself. UserError when there are not so many. */
+export function examplesFor(
+  question: Question,
+  examples: readonly Question[],
+  count: number,
+  path: string,
+): readonly Question[] {
+  const others = examples.filter(({ id }) => id !== question.id).slice(0, count);
+  if (others.length === count) return others;
+  throw new UserError(
+    "too_few_examples",
+    `${path} has ${others.length} examples for the question on line ${question.line}, num_fewshot is ${count} (a question is no example for itself). ` +
+      "Lower num_fewshot, or add rows.",
+  );
+}

@@ -1,0 +1,118 @@
+// The rows of a fine-tuning run: read, checked, split, packed. Everything before the model; `posttrain validate` shows what comes out.
+import { join } from "node:path";
+import {
+  loadChatTemplate,
+  loadSftRows,
+  loadTokenizer,
+  type Packing,
+  packBestFit,
+  type Reject,
+  type SftCounts,
+  type SftDataset,
+  splitRows,
+  type TokenizedRow,
+  UserError,
+  writeRejects,
+} from "@posttrain/data";
+import { openModelFolder } from "@posttrain/model";
+import { writeDurably } from "@posttrain/run";
+import type { Unit } from "./batches.js";
+import type { SftConfig } from "./config.js";
+
+export interface SftData {
+  /** What steps draw: single rows, or packs of them. */
+  readonly units: readonly Unit[];
+  readonly trainRows: readonly TokenizedRow[];
+  readonly evalRows: readonly TokenizedRow[];
+  /** Of the file `data`, with the rows that val_size keeps out of training. */
+  readonly counts: SftCounts;
+  readonly rejects: readonly Reject[];
+  readonly evalRejects: readonly Reject[];
+  /** Undefined without packing. */
+  readonly packing: Packing | undefined;
+  /** SHA-256 of what was read: data, and tokenizer, chat_template and eval_data where they were. */
+  readonly digests: Readonly<Record<string, string>> & { readonly data: string };
+}
+
+/** What of a config says how rows are read. */
+export type SftRowOptions = Pick<
+  SftConfig,
+  | "model_name_or_path"
+  | "data"
+  | "data_format"
+  | "eval_data"
+  | "val_size"
+  | "loss_on"
+  | "max_length"
+  | "on_overlong"
+  | "packing"
+  | "template_date"
+  | "seed"
+>;
+
+/** Reads it all. `onBadRow`: end at the first bad row (as training does), or leave it out and go on, for a list of all. Throws UserError. */
+export async function prepareSftData(
+  config: SftRowOptions,
+  onBadRow: "error" | "reject" = "error",
+): Promise<SftData> {
+  const dir = config.model_name_or_path;
+  const { config: model } = await openModelFolder(dir);
+  const load = (path: string): Promise<SftDataset> =>
+    loadSftRows(path, {
+      tokenizer: () => loadTokenizer(dir),
+      template: () => loadChatTemplate(dir),
+      lossOn: config.loss_on,
+      maxLength: config.max_length,
+      onOverlong: config.on_overlong,
+      onBadRow,
+      format: config.data_format,
+      vocabSize: model.vocabSize,
+      now: config.template_date,
+    });
+  const data = await load(config.data);
+  if (data.rows.length === 0 && onBadRow === "error") {
+    throw new UserError(
+      "no_rows",
+      `${config.data}: none of its ${data.counts.read} rows has anything to train after cutting to max_length ${config.max_length}; raise max_length.`,
+    );
+  }
+  const held = config.eval_data === undefined ? undefined : await load(config.eval_data);
+  const split =
+    data.rows.length === 0
+      ? { train: [], validation: [] }
+      : splitRows(data.rows, config.val_size, config.seed);
+  const trainRows = split.train;
+  const packing = config.packing
+    ? packBestFit(
+        trainRows.map(({ inputIds }) => inputIds.length),
+        config.max_length,
+      )
+    : undefined;
+  return {
+    units: packing
+      ? packing.bins.map((bin) => bin.map((row) => trainRows[row] as TokenizedRow))
+      : trainRows.map((row) => [row]),
+    trainRows,
+    evalRows: held?.rows ?? split.validation,
+    counts: data.counts,
+    rejects: data.rejects,
+    evalRejects: held?.rejects ?? [],
+    packing,
+    digests: {
+      data: data.digest,
+      ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
+      ...(data.template && { chat_template: data.template.digest }),
+      ...(held && { eval_data: held.digest }),
+    },
+  };
+}
+
+/** rows.jsonl of the run folder, which rows train and which are held out, and rejects.jsonl, which were left out or cut and why. */
+export async function writeRowLists(dir: string, data: SftData): Promise<void> {
+  const list = (rows: readonly TokenizedRow[], split: string): string[] =>
+    rows.map(({ id, line, inputIds }) => `${JSON.stringify({ line, id, tokens: inputIds.length, split })}\n`);
+  const lines = [...list(data.trainRows, "train"), ...list(data.evalRows, "eval")];
+  await writeDurably(join(dir, "rows.jsonl"), lines.join(""));
+  if (data.rejects.length > 0) await writeRejects(join(dir, "rejects.jsonl"), data.rejects);
+  if (data.evalRejects.length > 0) await writeRejects(join(dir, "eval_rejects.jsonl"), data.evalRejects);
+}

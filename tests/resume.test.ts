@@ -1,0 +1,339 @@
+// Going on with a run, and refusing to: what may change and what may not, nothing left to do, Ctrl-C, a disk that refuses, a damaged checkpoint, a
+// step that diverges, early stopping. As a shell runs it.
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { newestCheckpoint, verifyCheckpoint } from "@posttrain/run";
+import { describe, expect, it } from "vitest";
+import { type Outcome, startPosttrain } from "./support/command-line.js";
+import { goldenPath } from "./support/golden.js";
+import { skipUnless } from "./support/skip.js";
+import { sftArgs, testFolder, writeTokenRows } from "./support/tiny-run.js";
+
+const folder = testFolder();
+chmodSync(folder, 0o755);
+const at = (name: string): string => join(folder, name);
+const rows = writeTokenRows(at("rows.jsonl"), 12);
+const posttrain = (
+  args: readonly string[],
+  options: Parameters<typeof startPosttrain>[1] = {},
+): Promise<Outcome> => startPosttrain(args, options).done;
+const weights = (checkpoint: string): Buffer => readFileSync(join(checkpoint, "model.safetensors"));
+const metrics = (run: string): Record<string, number>[] =>
+  readFileSync(join(run, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+/** Ends with 1 and one paragraph that says all of this. */
+function refused({ code, err }: Outcome, ...says: readonly (string | RegExp)[]): void {
+  expect(code, err).toBe(1);
+  for (const part of says) expect(err).toMatch(part);
+  expect(err.trim()).not.toContain("\n");
+}
+
+/** A run of 4 steps, copied for each test. */
+const made = sftArgs(at("made"), rows, { max_steps: 4, save_steps: 2 });
+const whole = posttrain(made);
+async function copyOfRun(name: string): Promise<string> {
+  const { code, err } = await whole;
+  expect(code, err).toBe(0);
+  cpSync(at("made"), at(name), { recursive: true });
+  return at(name);
+}
+const again = (run: string, options: Readonly<Record<string, string | number>> = {}): string[] => [
+  ...sftArgs(run, rows, { max_steps: 4, save_steps: 2, ...options }),
+  "--resume_from_checkpoint",
+];
+
+describe("resuming", () => {
+  it("says that nothing is left to do, with an exit code of its own, and changes nothing", async () => {
+    const run = await copyOfRun("complete");
+    const before = readdirSync(run);
+    const { code, out } = await posttrain(again(run));
+    expect(code).toBe(4);
+    expect(out).toMatch(/nothing +is left to do: .*checkpoint-4/);
+    expect(readdirSync(run)).toEqual(before);
+  });
+
+  it("refuses a changed identity with the list of differences, and goes on when each is accepted", async () => {
+    const run = await copyOfRun("changed");
+    rmSync(join(run, "checkpoint-4"), { recursive: true });
+    const other = writeTokenRows(at("other.jsonl"), 13);
+    const changed = again(run, { learning_rate: 1e-4, weight_decay: 0.5, data: other });
+    refused(
+      await posttrain(changed),
+      /learning_rate was 0.001, is now 0.0001/,
+      /weight_decay was 0, is now 0.5/,
+      /data was SHA-256 \w+\.\.\., is now SHA-256/,
+      "--accept_change learning_rate --accept_change weight_decay --accept_change data",
+    );
+    refused(
+      await posttrain([...changed, "--accept_change", "learning_rate"]),
+      /: weight_decay was 0, is now 0\.5; data was/,
+    );
+    const accepted = ["learning_rate", "weight_decay", "data"].flatMap((key) => ["--accept_change", key]);
+    const { code, err } = await posttrain([...changed, ...accepted]);
+    expect(code, err).toBe(0);
+    const { manifest } = await verifyCheckpoint(join(run, "checkpoint-4"));
+    expect(manifest.accepted.map(({ step, key, before, now }) => [step, key, before, now])).toEqual([
+      [2, "learning_rate", 0.001, 0.0001],
+      [2, "weight_decay", 0, 0.5],
+      [2, "data", expect.any(String), expect.any(String)],
+    ]);
+  });
+
+  it("refuses other base weights, and more steps on a rate that decays", async () => {
+    const run = await copyOfRun("longer");
+    refused(await posttrain(again(run, { max_steps: 6 })), /total_steps was 4, is now 6/);
+    const base = at("other-base");
+    cpSync(goldenPath("qwen2-tiny-tied"), base, { recursive: true });
+    const bytes = weights(base);
+    bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+    writeFileSync(join(base, "model.safetensors"), bytes);
+    refused(await posttrain(again(run, { model_name_or_path: base })), /model was SHA-256/);
+  });
+
+  it("refuses a checkpoint of another model", async () => {
+    const run = await copyOfRun("other-model");
+    const base = { model_name_or_path: goldenPath("qwen2-tiny-untied") };
+    refused(await posttrain(again(run, base)), /model was SHA-256 \w+\.\.\., is now/);
+  });
+
+  it("lets what changes no bit change: saving, logging, threads, recomputation, more steps at a constant rate", async () => {
+    const constant = { lr_scheduler_type: "constant", save_steps: 1 };
+    const straight = sftArgs(at("straight"), rows, { ...constant, max_steps: 5 });
+    const first = sftArgs(at("first"), rows, { ...constant, max_steps: 3 });
+    const outcomes = await Promise.all([posttrain(straight), posttrain(first)]);
+    expect(outcomes.map(({ code }) => code)).toEqual([0, 0]);
+    const more = {
+      ...constant,
+      max_steps: 5,
+      save_steps: 100,
+      logging_steps: 2,
+      save_total_limit: 2,
+      gradient_checkpointing: "false",
+    };
+    const resumed = [...sftArgs(at("first"), rows, more), "--resume_from_checkpoint", "--threads", "1"];
+    expect((await posttrain(resumed)).code).toBe(0);
+    expect(weights(at("first/checkpoint-5"))).toEqual(weights(at("straight/checkpoint-5")));
+    expect(
+      readdirSync(at("first"))
+        .filter((name) => name.startsWith("checkpoint"))
+        .sort(),
+    ).toEqual(["checkpoint-3", "checkpoint-5"]);
+  });
+
+  it("goes on in a new folder from another run's checkpoint", async () => {
+    const run = await copyOfRun("elsewhere");
+    const fresh = sftArgs(at("fresh"), rows, { max_steps: 4, save_steps: 2 });
+    const { code, err } = await posttrain([...fresh, "--resume_from_checkpoint", join(run, "checkpoint-2")]);
+    expect(code, err).toBe(0);
+    expect(weights(at("fresh/checkpoint-4"))).toEqual(weights(join(run, "checkpoint-4")));
+  });
+
+  it("finds a changed byte in any file of the newest checkpoint, sets it aside and goes on from the one before", async () => {
+    const files = Object.keys(
+      (await verifyCheckpoint(join(await copyOfRun("files"), "checkpoint-4"))).manifest.files,
+    );
+    expect(files).toContain("trainer/optimizer.safetensors");
+    for (const [index, file] of [...files, "manifest.json"].entries()) {
+      const run = await copyOfRun(`corrupt-${index}`);
+      const path = join(run, "checkpoint-4", file);
+      const bytes = readFileSync(path);
+      const middle = Math.floor(bytes.length / 2);
+      bytes[middle] = (bytes[middle] as number) ^ 0x20;
+      writeFileSync(path, bytes);
+      const { code, out } = await posttrain(again(run));
+      expect(code).toBe(0);
+      expect(out.replaceAll(/\s+/g, " ")).toContain(`${path} `.slice(0, -1));
+      expect(out).toMatch(/resumed +from .*checkpoint-2/);
+      expect(existsSync(join(run, "damaged-checkpoint-4"))).toBe(true);
+      expect(weights(join(run, "checkpoint-4"))).toEqual(weights(at("made/checkpoint-4")));
+    }
+  });
+
+  it("does not let two processes write one run", async () => {
+    const run = at("contended");
+    const args = sftArgs(run, rows, { max_steps: 3000, save_steps: 1 });
+    const first = startPosttrain(args);
+    while (!existsSync(join(run, "checkpoint-1")) && first.child.exitCode === null) await sleep(5);
+    refused(await posttrain([...args, "--resume_from_checkpoint"]), /is being written by process \d+/);
+    first.child.kill("SIGKILL");
+    await first.done;
+  });
+});
+
+describe("stopping", () => {
+  const long = (run: string): string[] => sftArgs(run, rows, { max_steps: 100_000, save_steps: 100_000 });
+
+  it("Ctrl-C finishes the step, saves, says how to go on and exits with 130; what it says works", async () => {
+    const run = at("interrupted");
+    const started = startPosttrain(long(run));
+    while (!existsSync(join(run, "metrics.jsonl")) && started.child.exitCode === null) await sleep(5);
+    started.child.kill("SIGINT");
+    const { code, out, err } = await started.done;
+    expect(code).toBe(130);
+    expect(err).toMatch(/Stopping after this step/);
+    const [, step] = /stopped +after step ([\d,]+), as asked/.exec(out) ?? [];
+    const { dir } = await verifyCheckpoint(join(run, `checkpoint-${step?.replaceAll(",", "")}`));
+    expect(out).toContain(dir);
+    expect(out).toMatch(/next +npx posttrain sft --config .*config\.yaml --resume_from_checkpoint/);
+  });
+
+  it("a second Ctrl-C ends at once, and the run can be resumed", async () => {
+    const run = at("twice");
+    const many = sftArgs(run, rows, { max_steps: 100_000, save_steps: 1 });
+    const started = startPosttrain(many);
+    while (!existsSync(join(run, "checkpoint-2")) && started.child.exitCode === null) await sleep(5);
+    started.child.kill("SIGINT");
+    started.child.kill("SIGINT");
+    expect((await started.done).code).toBe(130);
+    const resumed = startPosttrain([...many, "--resume_from_checkpoint"]);
+    while (!resumed.said().includes("resumed") && resumed.child.exitCode === null) await sleep(5);
+    resumed.child.kill("SIGTERM");
+    expect((await resumed.done).code).toBe(143);
+  });
+});
+
+describe("a disk that refuses", () => {
+  /** No file may grow beyond so many blocks of 1,024 bytes. */
+  const limited = (blocks: number): readonly string[] => [
+    "bash",
+    "-c",
+    `ulimit -f ${blocks}; exec "$@"`,
+    "-",
+  ];
+
+  it("at a checkpoint: a clear error, the last checkpoint whole, nothing half-written", async () => {
+    const run = await copyOfRun("full");
+    rmSync(join(run, "checkpoint-4"), { recursive: true });
+    // The weights fit under the limit, the moments do not.
+    const size = Math.ceil(weights(join(run, "checkpoint-2")).length / 1024);
+    refused(
+      await posttrain(again(run), { under: limited(Math.ceil(size * 1.5)) }),
+      /cannot be written \(EFBIG/,
+      /check the free space/,
+    );
+    expect(readdirSync(run).filter((name) => name.includes("checkpoint"))).toEqual(["checkpoint-2"]);
+    await verifyCheckpoint(join(run, "checkpoint-2"));
+    expect((await posttrain(again(run))).code).toBe(0);
+    expect(weights(join(run, "checkpoint-4"))).toEqual(weights(at("made/checkpoint-4")));
+  });
+
+  it("at the metrics: likewise", async () => {
+    const run = at("full-metrics");
+    const args = sftArgs(run, rows, { max_steps: 200, save_steps: 1000 });
+    refused(await posttrain(args, { under: limited(8) }), /metrics\.jsonl: cannot be written/);
+    expect((await posttrain([...args, "--resume_from_checkpoint"])).code).toBe(0);
+    expect(metrics(run).map(({ step }) => step)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+  });
+
+  // A folder's permissions do not bind root: then the run is somebody else's, who must be able to read this checkout.
+  const isRoot = process.getuid?.() === 0;
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  const asUser = isRoot ? nobody : [];
+  const able =
+    spawnSync(asUser[0] ?? "true", [
+      ...asUser.slice(1),
+      process.execPath,
+      "-e",
+      `require("fs").readFileSync(${JSON.stringify(import.meta.filename)})`,
+    ]).status === 0;
+
+  it(
+    "when the folder becomes read-only: a clear error at the next checkpoint, the last one whole",
+    skipUnless(
+      able,
+      "root may write anywhere, and another user cannot read this checkout",
+      "npm test, as a user that is not root",
+    ),
+    async () => {
+      const run = at("read-only/run");
+      mkdirSync(run, { recursive: true });
+      if (isRoot) chownSync(run, 65534, 65534);
+      const args = sftArgs(run, rows, { max_steps: 20_000, save_steps: 50 });
+      const started = startPosttrain(args, { under: asUser });
+      while (!existsSync(join(run, "checkpoint-50")) && started.child.exitCode === null) await sleep(2);
+      chmodSync(run, 0o555);
+      const outcome = await started.done;
+      chmodSync(run, 0o755);
+      refused(outcome, /checkpoint-\d+: cannot be written \(EACCES/, /permissions/);
+      expect((await newestCheckpoint(run)).checkpoint?.manifest.step).toBeGreaterThanOrEqual(50);
+      expect((await newestCheckpoint(run)).damaged).toEqual([]);
+      chmodSync(run, 0o555);
+      refused(
+        await posttrain([...args, "--resume_from_checkpoint"], { under: asUser }),
+        /cannot be written \(EACCES/,
+      );
+      chmodSync(run, 0o755);
+    },
+  );
+
+  it("at the first file", async () => {
+    refused(
+      await posttrain(sftArgs(at("none"), rows, { max_steps: 2 }), { under: limited(0) }),
+      /cannot be written/,
+    );
+  });
+});
+
+describe("a step that diverges", () => {
+  it("stops before the weights are harmed, saves the step's rows and names them", async () => {
+    const run = at("diverged");
+    // Adam moves every weight by the learning rate: after one step the products overflow.
+    const args = sftArgs(run, rows, { max_steps: 9, learning_rate: 1e30, max_grad_norm: 0 });
+    const outcome = await posttrain(args);
+    refused(
+      outcome,
+      /loss is \S+ and the gradient norm \S+ at step 2/,
+      /Rows of this step: line \d+, line \d+, line \d+/,
+    );
+    const saved = readFileSync(join(run, "diverged-step-2.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(saved.map(({ line }) => `line ${line}`).join(", ")).toBe(
+      /Rows of this step: (.*?)\. Lower/.exec(outcome.err)?.[1],
+    );
+    expect(saved[0]).toMatchObject({ input_ids: expect.any(Array), labels: expect.any(Array) });
+    // The command that it gives does what it says.
+    const [, command] = /npx posttrain (score .*)$/.exec(outcome.err.trim()) ?? [];
+    const scored = await posttrain((command ?? "").split(" "));
+    expect(scored.code, scored.err).toBe(0);
+    await verifyCheckpoint(join(run, "checkpoint-1"));
+  });
+});
+
+describe("early stopping", () => {
+  it("ends after evaluations without a better loss, saves, and is complete when resumed", async () => {
+    const run = at("early");
+    const options = {
+      max_steps: 400,
+      eval_steps: 2,
+      early_stopping_patience: 3,
+      val_size: 3,
+      learning_rate: 2e-2,
+    };
+    const { code, out, err } = await posttrain(sftArgs(run, rows, options));
+    expect(code, err).toBe(0);
+    expect(out).toMatch(/after step \d+: 3 evaluations without a better loss/);
+    const evaluations = metrics(run).flatMap((line) =>
+      "eval_loss" in line ? [line["eval_loss"] as number] : [],
+    );
+    const best = evaluations.indexOf(Math.min(...evaluations));
+    expect(evaluations.length - 1 - best).toBe(3);
+    expect((await posttrain([...sftArgs(run, rows, options), "--resume_from_checkpoint"])).code).toBe(4);
+  });
+});
