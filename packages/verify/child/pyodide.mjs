@@ -5,8 +5,9 @@
 //
 // Each request but `fresh` belongs to one program. `fresh` puts the heap back to where no program had run, and ends the
 // process instead if a program left anything outside the heap (files, descriptors, changed objects, a grown heap).
-import { capMemory } from "./lock.mjs";
+
 import { readAll, readLine, send } from "./lines.mjs";
+import { capMemory } from "./lock.mjs";
 
 // Node would print the line that threw, and pyodide's is a megabyte long.
 process.on("uncaughtException", (error) => {
@@ -112,11 +113,16 @@ function putBack() {
 // Once, so that this realm's caches that a first program fills are there before its state is noted.
 if (role === "tests") run(JSON.stringify({ tests: "print('é')\nraise ValueError()" }));
 else if (role === "query") run(JSON.stringify({ setup: "", query: "select 1" }));
-else for (const source of ["print('é', open('/tmp'))", "import json\nprint(1)"]) run(JSON.stringify({ op: "load", source }));
+else
+  for (const source of ["print('é', open('/tmp'))", "import json\nprint(1)"])
+    run(JSON.stringify({ op: "load", source }));
 putBack();
 
 const state = fingerprint();
-const kept = [pyodide, emscripten, FS, pyodide._api].map((object) => ({ object, values: Object.entries(object) }));
+const kept = [pyodide, emscripten, FS, pyodide._api].map((object) => ({
+  object,
+  values: Object.entries(object),
+}));
 
 /** Files and descriptors, as a text; contents by length and a sum over them. */
 function fingerprint() {
@@ -145,7 +151,10 @@ function isUntouched() {
   return (
     fingerprint() === state &&
     kept.every(({ object, values }) => {
-      return values.every(([key, value]) => object[key] === value || heaps.test(key)) && Object.keys(object).length === values.length;
+      return (
+        values.every(([key, value]) => object[key] === value || heaps.test(key)) &&
+        Object.keys(object).length === values.length
+      );
     })
   );
 }

@@ -24,14 +24,25 @@ const suites = {
   })),
   candidates: rows("humaneval_candidates").map((row) => {
     const task = byId.get(row.task_id);
-    return { id: row.id, task: humanEvalTask(task), candidate: task.prompt + row.completion, passes: row.expected === "pass" };
+    return {
+      id: row.id,
+      task: humanEvalTask(task),
+      candidate: task.prompt + row.completion,
+      passes: row.expected === "pass",
+    };
   }),
-  mbpp: rows("mbpp_sanitized").map((row) => ({ id: `mbpp/${row.task_id}`, task: mbppTask(row), candidate: row.code, passes: true })),
+  mbpp: rows("mbpp_sanitized").map((row) => ({
+    id: `mbpp/${row.task_id}`,
+    task: mbppTask(row),
+    candidate: row.code,
+    passes: true,
+  })),
 };
 
 const asked = process.argv.slice(2);
 /** @param {readonly string[]} names */
-const chosen = (names) => (names.some((name) => asked.includes(name)) ? names.filter((name) => asked.includes(name)) : names);
+const chosen = (names) =>
+  names.some((name) => asked.includes(name)) ? names.filter((name) => asked.includes(name)) : names;
 
 console.log(`layout: ${(await nativeSelfTest()).layout ?? "none"}`);
 for (const route of /** @type {("native" | "wasm")[]} */ (chosen(["native", "wasm"]))) {

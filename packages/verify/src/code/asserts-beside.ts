@@ -40,7 +40,8 @@ const join: Readonly<Record<Compiled, (candidate: string, tests: string) => Join
       .replace(/^\s*package\s+[\w.]+;/gm, "")
       .replace(/^(\s*)public\s+(?=(?:final\s+|abstract\s+)*(?:class|interface|enum|record)\s)/gm, "$1");
     const main = /\bstatic\s+(?:final\s+)?void\s+main\s*\(/.exec(body)?.index ?? body.length;
-    const tested = [...body.slice(0, main).matchAll(/^(?:final\s+|abstract\s+)*class\s+(\w+)/gm)].at(-1)?.[1] ?? "Main";
+    const tested =
+      [...body.slice(0, main).matchAll(/^(?:final\s+|abstract\s+)*class\s+(\w+)/gm)].at(-1)?.[1] ?? "Main";
     const seal = [
       "class PosttrainSeal {",
       "  public static void main(String[] arguments) throws Throwable {",
@@ -53,11 +54,14 @@ const join: Readonly<Record<Compiled, (candidate: string, tests: string) => Join
   go: (candidate, tests) => {
     const asMain = (text: string): string => text.replace(/^\s*package\s+\w+/m, "package main");
     const renamed = tests.replace(/^func\s+main\s*\(\s*\)/m, "func posttrainTests()");
-    const files = /^\s*package\s/m.test(tests) ? [asMain(candidate), asMain(renamed)] : [asMain(`${candidate}\n${renamed}`)];
+    const files = /^\s*package\s/m.test(tests)
+      ? [asMain(candidate), asMain(renamed)]
+      : [asMain(`${candidate}\n${renamed}`)];
     const names = [...tests.matchAll(/^func\s+(Test\w*)\s*\(/gm)].map((match) => match[1]!);
     // testing.Main runs them as `go test` does and leaves by itself: so the seal is a last test, after all that passed.
     const counted = names.map(
-      (name) => `{Name: "${name}", F: func(t *testing.T) { defer func() { if !t.Failed() { passed++ } }(); ${name}(t) }},`,
+      (name) =>
+        `{Name: "${name}", F: func(t *testing.T) { defer func() { if !t.Failed() { passed++ } }(); ${name}(t) }},`,
     );
     const seal =
       names.length === 0
@@ -97,16 +101,21 @@ export async function gradeBeside(
   const prepared = await prepareProgram(task.language, source, layout, limits, signal, more);
   if (prepared.kind === "refused") {
     const { exit, text } = prepared;
-    if (exit && (exit.stopped !== undefined || !exit.started)) return ended(exit, limits, "while it was compiled");
+    if (exit && (exit.stopped !== undefined || !exit.started))
+      return ended(exit, limits, "while it was compiled");
     return crash(`It does not compile together with its tests: ${text}`, details);
   }
   const nonce = randomBytes(16).toString("hex");
   const exit = await prepared.run(`${nonce}\n`);
   if (exit.stopped !== undefined || !exit.started) return ended(exit, limits, "in its tests");
-  const said = exit.stderr.toString("utf8").trim().slice(-1000) || exit.stdout.toString("utf8").trim().slice(-1000);
+  const said =
+    exit.stderr.toString("utf8").trim().slice(-1000) || exit.stdout.toString("utf8").trim().slice(-1000);
   const sealed = exit.stdout.toString("latin1").split("\n").includes(nonce);
   if (exit.code === 0 && sealed) return pass("All tests passed, beside the candidate.", details);
-  if (exit.code === 0) return crash(`It ended before its tests did (exit code 0, no nonce). It had said: ${said}`, details);
+  if (exit.code === 0)
+    return crash(`It ended before its tests did (exit code 0, no nonce). It had said: ${said}`, details);
   const outcome = ended(exit, limits, "in its tests");
-  return outcome.outcome === "timeout" ? outcome : fail(`Its tests ended with exit code ${exit.code}. It had said: ${said}`, details);
+  return outcome.outcome === "timeout"
+    ? outcome
+    : fail(`Its tests ended with exit code ${exit.code}. It had said: ${said}`, details);
 }

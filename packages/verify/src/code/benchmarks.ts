@@ -29,9 +29,16 @@ export interface MbppRow {
   readonly test_setup_code?: string;
 }
 
-export function mbppTask({ test_list, code = "", test_imports = [], test_setup_code = "" }: MbppRow): AssertsTask {
+export function mbppTask({
+  test_list,
+  code = "",
+  test_imports = [],
+  test_setup_code = "",
+}: MbppRow): AssertsTask {
   const tests = [...test_imports, test_setup_code, ...test_list].filter((text) => text !== "").join("\n");
   const defined = topLevelStatements(code).flatMap(({ kind, names }) => (kind === "function" ? names : []));
-  const entryPoint = defined.reverse().find((name) => new RegExp(`\\b${name}\\s*\\(`).test(test_list.join("\n")));
+  const entryPoint = defined
+    .reverse()
+    .find((name) => new RegExp(`\\b${name}\\s*\\(`).test(test_list.join("\n")));
   return { mode: "asserts", language: "python", tests, ...(entryPoint === undefined ? {} : { entryPoint }) };
 }

@@ -1,11 +1,11 @@
 /** Grades under bubblewrap: every mode, every language whose tool is here. */
 import type { Verdict } from "../verdict.js";
-import { gradeBeside, testsRunBeside } from "./asserts-beside.js";
 import { gradeAsserts } from "./asserts.js";
+import { gradeBeside, testsRunBeside } from "./asserts-beside.js";
 import type { Layout } from "./bubblewrap.js";
 import { gradeCalls } from "./calls.js";
 import { crash } from "./code-verdict.js";
-import { type Interpreter, type Role, openNative } from "./interpreter.js";
+import { type Interpreter, openNative, type Role } from "./interpreter.js";
 import type { Limits } from "./limits.js";
 import { gradeQuery } from "./query.js";
 import { prepareProgram } from "./run-program.js";
@@ -27,7 +27,10 @@ export async function gradeNative(
   const opened: Interpreter[] = [];
   const open = async (language: "python" | "javascript", role: Role): Promise<Interpreter> => {
     // Tests count towards nobody's limits; theirs only catch tests that never end.
-    const within = role !== "tests" ? limits : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+    const within =
+      role !== "tests"
+        ? limits
+        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
     const interpreter = await openNative(language, role, layout, within, signal);
     opened.push(interpreter);
     return interpreter;
@@ -42,9 +45,14 @@ export async function gradeNative(
       return await gradeBeside({ ...task, language: task.language }, source, layout, limits, signal);
     }
     const language = task.language === "python" ? "python" : "javascript";
-    const code = task.language === "python" ? source : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    const code =
+      task.language === "python"
+        ? source
+        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
     if (task.mode === "calls") {
-      return await gradeCalls(task, code, await open(language, "candidate"), limits, nothing, (other) => open(other, "candidate"));
+      return await gradeCalls(task, code, await open(language, "candidate"), limits, nothing, (other) =>
+        open(other, "candidate"),
+      );
     }
     const [candidate, tests] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
     const text = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;

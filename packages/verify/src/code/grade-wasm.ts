@@ -29,7 +29,10 @@ export async function gradeWasm(
   const { signal, objects = "allow" } = options;
   const opened: Interpreter[] = [];
   const open = async (which: WasmLanguage, role: Role): Promise<Interpreter> => {
-    const within = role !== "tests" ? limits : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+    const within =
+      role !== "tests"
+        ? limits
+        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
     const interpreter = await openWasm(which, role, containment, within, signal);
     opened.push(interpreter);
     return interpreter;
@@ -38,9 +41,13 @@ export async function gradeWasm(
   try {
     if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
     const language = task.language === "python" ? "python" : "javascript";
-    const code = task.language === "python" ? source : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    const code =
+      task.language === "python"
+        ? source
+        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
     if (task.mode === "stdio") {
-      const run = async (stdin: string): Promise<Ran> => runWhole(await openCandidate(language), code, stdin, limits);
+      const run = async (stdin: string): Promise<Ran> =>
+        runWhole(await openCandidate(language), code, stdin, limits);
       return await gradeStdio(task, { kind: "ready", run }, limits, openCandidate);
     }
     if (task.mode === "calls") {
@@ -48,10 +55,19 @@ export async function gradeWasm(
     }
     const tests = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;
     if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
-      return infrastructure("these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap");
+      return infrastructure(
+        "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
+      );
     }
     const [candidate, own] = await Promise.all([openCandidate(language), open(language, "tests")]);
-    return await gradeAsserts({ ...task, tests }, code, { candidate, tests: own }, limits, objects, unsupported);
+    return await gradeAsserts(
+      { ...task, tests },
+      code,
+      { candidate, tests: own },
+      limits,
+      objects,
+      unsupported,
+    );
   } catch (error) {
     if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
     throw error;
@@ -61,7 +77,12 @@ export async function gradeWasm(
   }
 }
 
-async function runWhole(interpreter: Interpreter, source: string, stdin: string, limits: Limits): Promise<Ran> {
+async function runWhole(
+  interpreter: Interpreter,
+  source: string,
+  stdin: string,
+  limits: Limits,
+): Promise<Ran> {
   const ready = await interpreter.receive();
   interpreter.send(`input ${JSON.stringify({ stdin, outputBytes: limits.outputBytes })}`);
   interpreter.send(JSON.stringify({ op: "program", source }));
@@ -74,7 +95,14 @@ async function runWhole(interpreter: Interpreter, source: string, stdin: string,
   const code = typeof response["exit"] === "number" ? response["exit"] : 1;
   const text = typeof response["text"] === "string" ? response["text"] : "";
   const missing = response["raised"] === undefined ? undefined : unsupported(response as unknown as Raised);
-  return { ...exit, stopped: undefined, code, stdout: Buffer.from(output.slice(1), "base64"), stderr: Buffer.from(text), missing };
+  return {
+    ...exit,
+    stopped: undefined,
+    code,
+    stdout: Buffer.from(output.slice(1), "base64"),
+    stderr: Buffer.from(text),
+    missing,
+  };
 }
 
 // What CPython says where WebAssembly has no threads, processes, sockets or signals.

@@ -11,12 +11,16 @@ import { encodeJson } from "./plain.js";
 import { prepareProgram } from "./run-program.js";
 import { nativeSelfTest, provenLayout } from "./self-test.js";
 import type { Checker, CodeTask, GradeOptions, Language } from "./task.js";
-import { canUnshare, type Containment, openWasm } from "./wasm.js";
+import { type Containment, canUnshare, openWasm } from "./wasm.js";
 
 /** Longer than any solution, short enough to pass around. */
 const maxSourceBytes = 1 << 20;
 
-export async function gradeCode(task: CodeTask, candidate: string, options: GradeOptions = {}): Promise<Verdict> {
+export async function gradeCode(
+  task: CodeTask,
+  candidate: string,
+  options: GradeOptions = {},
+): Promise<Verdict> {
   const limits = withDefaults(options.limits);
   if (candidate.trim() === "") return { outcome: "unparseable", evidence: "The answer has no program." };
   if (Buffer.byteLength(candidate) > maxSourceBytes) {
@@ -32,16 +36,27 @@ export async function gradeCode(task: CodeTask, candidate: string, options: Grad
 
 /** The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either. */
 function couldNot(error: unknown): Verdict {
-  if (error instanceof UserError) return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
-  return infrastructure(`the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
+  if (error instanceof UserError)
+    return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
+  return infrastructure(
+    `the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+  );
 }
 
-async function route(task: CodeTask, candidate: string, limits: Limits, options: GradeOptions): Promise<Verdict> {
+async function route(
+  task: CodeTask,
+  candidate: string,
+  limits: Limits,
+  options: GradeOptions,
+): Promise<Verdict> {
   const canBeWasm = wasmLanguage(task) !== undefined;
-  const wanted = options.route ?? ((await nativeSelfTest()).layout === undefined && canBeWasm ? "wasm" : "native");
+  const wanted =
+    options.route ?? ((await nativeSelfTest()).layout === undefined && canBeWasm ? "wasm" : "native");
   if (wanted === "native") return gradeNative(task, candidate, await provenLayout(), limits, options);
   if (!canBeWasm) {
-    return infrastructure(`${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`);
+    return infrastructure(
+      `${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`,
+    );
   }
   return gradeWasm(task, candidate, await wasmContainment(), limits, options);
 }
@@ -84,7 +99,11 @@ export async function runProgram(
 const nothingRan = { status: "refused", stdout: "", cpuSeconds: 0, wallSeconds: 0 } as const;
 
 /** A judging function's word on some arguments, such as AutoIF's `evaluate(response)`: plain JSON in. */
-export async function judgeWith(checker: Checker, args: readonly unknown[], options: GradeOptions = {}): Promise<Verdict> {
+export async function judgeWith(
+  checker: Checker,
+  args: readonly unknown[],
+  options: GradeOptions = {},
+): Promise<Verdict> {
   const [verdict] = await judgeEach(checker, [args], options);
   return verdict!;
 }
@@ -101,12 +120,20 @@ export async function testChecker(
   cases: readonly { readonly input: unknown; readonly expected: boolean }[],
   options: GradeOptions = {},
 ): Promise<CheckerTest> {
-  const verdicts = await judgeEach(checker, cases.map(({ input }) => [input]), options);
+  const verdicts = await judgeEach(
+    checker,
+    cases.map(({ input }) => [input]),
+    options,
+  );
   const right = verdicts.filter(({ outcome }, i) => outcome === (cases[i]!.expected ? "pass" : "fail"));
   return { accuracy: cases.length === 0 ? 0 : right.length / cases.length, verdicts };
 }
 
-async function judgeEach(checker: Checker, calls: readonly (readonly unknown[])[], options: GradeOptions): Promise<readonly Verdict[]> {
+async function judgeEach(
+  checker: Checker,
+  calls: readonly (readonly unknown[])[],
+  options: GradeOptions,
+): Promise<readonly Verdict[]> {
   const opened: Interpreter[] = [];
   try {
     const open = await interpreterOpener(options);
@@ -128,7 +155,9 @@ async function judgeEach(checker: Checker, calls: readonly (readonly unknown[])[
   }
 }
 
-async function interpreterOpener(options: GradeOptions): Promise<(language: "python" | "javascript") => Promise<Interpreter>> {
+async function interpreterOpener(
+  options: GradeOptions,
+): Promise<(language: "python" | "javascript") => Promise<Interpreter>> {
   const limits = withDefaults(options.limits);
   const layout = options.route === "wasm" ? undefined : (await nativeSelfTest()).layout;
   if (layout === undefined && options.route === "native") await provenLayout(); // Says what is missing.
@@ -140,6 +169,6 @@ async function interpreterOpener(options: GradeOptions): Promise<(language: "pyt
 }
 
 /** The strongest that this machine offers around the locked process. */
-export async function wasmContainment(): Promise<Containment> {
+async function wasmContainment(): Promise<Containment> {
   return (await nativeSelfTest()).layout ?? ((await canUnshare()) ? "unshare" : "process");
 }

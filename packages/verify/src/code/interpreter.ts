@@ -62,6 +62,6 @@ export async function openNative(
   return interpreterOver(startContained(launch, limits, { signal, hasStarted: bubblewrapStarted }));
 }
 
-export function interpreterOver({ toProgram, fromProgram, exit, stop }: ContainedProcess): Interpreter {
+function interpreterOver({ toProgram, fromProgram, exit, stop }: ContainedProcess): Interpreter {
   return { ...lineChannel(toProgram, fromProgram, maxLineBytes), stop, exit };
 }

@@ -112,7 +112,11 @@ const continues = /^(?:\s|[)\]}]|(?:elif|else|except|finally)\b)/;
 const decoratorsAtMost = 20;
 
 /** Where the statement that begins on this line ends; undefined if none begins here. */
-function statementEnd(lines: readonly string[], start: number, budget: { characters: number }): number | undefined {
+function statementEnd(
+  lines: readonly string[],
+  start: number,
+  budget: { characters: number },
+): number | undefined {
   if (/^\s/.test(lines[start]!)) return undefined;
   const state: Nesting = { depth: 0, quote: "" };
   let end = start;
@@ -124,7 +128,14 @@ function statementEnd(lines: readonly string[], start: number, budget: { charact
     // A decorator belongs to what follows it.
     if (/^@/.test(line) && state.depth === 0 && ++decorators <= decoratorsAtMost) continue;
     const next = lines[end];
-    if (next !== undefined && next.trim() !== "" && !continues.test(next) && state.depth <= 0 && state.quote === "") break;
+    if (
+      next !== undefined &&
+      next.trim() !== "" &&
+      !continues.test(next) &&
+      state.depth <= 0 &&
+      state.quote === ""
+    )
+      break;
   } while (end < lines.length && budget.characters > 0);
   while (end > start + 1 && lines[end - 1]!.trim() === "") end--;
   if (state.quote !== "" || state.depth > 0) return undefined;

@@ -6,7 +6,7 @@ import type { Program } from "./bubblewrap.js";
 import { goPackages } from "./go-packages.js";
 import type { Limits } from "./limits.js";
 import type { Language } from "./task.js";
-import { cppTool, goTool, javaTool, javascriptTool, pythonTool, rustTool } from "./toolchains.js";
+import { cppTool, goTool, javascriptTool, javaTool, pythonTool, rustTool } from "./toolchains.js";
 import { toCommonJs } from "./transpile.js";
 
 /** A program but for its input. */
@@ -29,37 +29,72 @@ export async function recipeOf(
   switch (language) {
     case "python": {
       const { argv, folders } = await pythonTool();
-      return { run: () => ({ argv: [...argv, "/sandbox/main.py"], folders, files: { "/sandbox/main.py": source }, memory: "address-space", stackMb: 64 }) };
+      return {
+        run: () => ({
+          argv: [...argv, "/sandbox/main.py"],
+          folders,
+          files: { "/sandbox/main.py": source },
+          memory: "address-space",
+          stackMb: 64,
+        }),
+      };
     }
     case "javascript":
     case "typescript": {
       const { argv, folders } = await javascriptTool();
       const code = await toCommonJs(source, language);
-      return { run: () => ({ argv: [...argv, "/sandbox/main.cjs"], folders, files: { "/sandbox/main.cjs": code }, memory: "data" }) };
+      return {
+        run: () => ({
+          argv: [...argv, "/sandbox/main.cjs"],
+          folders,
+          files: { "/sandbox/main.cjs": code },
+          memory: "data",
+        }),
+      };
     }
     case "bash":
-      return { run: () => ({ argv: ["/bin/bash", "/sandbox/main.sh"], files: { "/sandbox/main.sh": source }, memory: "address-space" }) };
+      return {
+        run: () => ({
+          argv: ["/bin/bash", "/sandbox/main.sh"],
+          files: { "/sandbox/main.sh": source },
+          memory: "address-space",
+        }),
+      };
     case "cpp": {
       const { argv } = await cppTool();
       return {
         compile: {
-          argv: shell(`${argv[0]} -O2 -std=c++17 -pipe -o /tmp/program /sandbox/main.cpp && cat /tmp/program`),
+          argv: shell(
+            `${argv[0]} -O2 -std=c++17 -pipe -o /tmp/program /sandbox/main.cpp && cat /tmp/program`,
+          ),
           files: { "/sandbox/main.cpp": source },
           memory: "address-space",
         },
-        run: (compiled) => ({ argv: [built], files: { [built]: compiled }, memory: "address-space", stackMb: 256 }),
+        run: (compiled) => ({
+          argv: [built],
+          files: { [built]: compiled },
+          memory: "address-space",
+          stackMb: 256,
+        }),
       };
     }
     case "rust": {
       const { argv, folders } = await rustTool();
       return {
         compile: {
-          argv: shell(`${argv.join(" ")} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`),
+          argv: shell(
+            `${argv.join(" ")} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`,
+          ),
           folders,
           files: { "/sandbox/main.rs": source },
           memory: "data",
         },
-        run: (compiled) => ({ argv: [built], files: { [built]: compiled }, memory: "address-space", stackMb: 256 }),
+        run: (compiled) => ({
+          argv: [built],
+          files: { [built]: compiled },
+          memory: "address-space",
+          stackMb: 256,
+        }),
       };
     }
     case "go": {
@@ -110,7 +145,15 @@ export async function recipeOf(
 
 /** Compilers are trusted with more than programs are: they are not what is graded. */
 export function compileLimits(limits: Limits): Limits {
-  return { ...limits, cpuSeconds: 60, wallSeconds: 300, memoryMb: Math.max(2048, limits.memoryMb), processes: 128, outputBytes: 128 << 20, fileMb: 256 };
+  return {
+    ...limits,
+    cpuSeconds: 60,
+    wallSeconds: 300,
+    memoryMb: Math.max(2048, limits.memoryMb),
+    processes: 128,
+    outputBytes: 128 << 20,
+    fileMb: 256,
+  };
 }
 
 function shell(command: string): string[] {
@@ -120,7 +163,9 @@ function shell(command: string): string[] {
 /** The class with a main method: the last one declared before it. */
 function mainClassOf(source: string): string {
   const main = /\bstatic\s+(?:final\s+)?void\s+main\s*\(/.exec(source)?.index ?? source.length;
-  const classes = [...source.slice(0, main).matchAll(/^[ \t]*(?:(?:public|final|abstract)\s+)*class\s+(\w+)/gm)];
+  const classes = [
+    ...source.slice(0, main).matchAll(/^[ \t]*(?:(?:public|final|abstract)\s+)*class\s+(\w+)/gm),
+  ];
   // A nested class that ends before main would be indented; the outermost ones are not.
   const outer = classes.filter((match) => /^\S/.test(match[0]));
   return (outer.at(-1) ?? classes.at(-1))?.[1] ?? "Main";

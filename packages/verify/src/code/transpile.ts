@@ -47,7 +47,10 @@ function transpile(source: string, language: string): Promise<string> {
       void mine.terminate();
       settle(() => reject(error));
     };
-    const timer = setTimeout(() => onError(new Error(`sucrase did not end within ${patienceMs / 1000} s`)), patienceMs);
+    const timer = setTimeout(
+      () => onError(new Error(`sucrase did not end within ${patienceMs / 1000} s`)),
+      patienceMs,
+    );
     mine.on("message", onMessage).on("error", onError);
     mine.postMessage({ source, language });
   });

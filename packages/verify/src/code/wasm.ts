@@ -5,8 +5,14 @@
  */
 import { execFile } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
-import { type Layout, bubblewrapLaunch, bubblewrapStarted } from "./bubblewrap.js";
-import { type ContainedProcess, type Exit, type Launch, type StopReason, startContained } from "./contained-process.js";
+import { bubblewrapLaunch, bubblewrapStarted, type Layout } from "./bubblewrap.js";
+import {
+  type ContainedProcess,
+  type Exit,
+  type Launch,
+  type StopReason,
+  startContained,
+} from "./contained-process.js";
 import { type Interpreter, type Role, roleScript, sourceText } from "./interpreter.js";
 import { type Limits, withDefaults } from "./limits.js";
 import { type LineChannel, lineChannel } from "./line-channel.js";
@@ -86,7 +92,8 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
     if (over) return;
     over = true;
     stoppedBy = reason;
-    if (reason !== "done" || asked !== 0 || used().cpuSeconds + cpuBefore > lifetimeCpuSeconds) process.stop(reason);
+    if (reason !== "done" || asked !== 0 || used().cpuSeconds + cpuBefore > lifetimeCpuSeconds)
+      process.stop(reason);
     else void putBack();
   };
   const putBack = async (): Promise<void> => {
@@ -99,7 +106,16 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
       process.unref();
       waiting.push(worker);
       idle.set(key, waiting);
-      finish({ code: 0, signal: null, stopped: "done", started: true, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), cpuSeconds: 0, wallSeconds: 0 });
+      finish({
+        code: 0,
+        signal: null,
+        stopped: "done",
+        started: true,
+        stdout: Buffer.alloc(0),
+        stderr: Buffer.alloc(0),
+        cpuSeconds: 0,
+        wallSeconds: 0,
+      });
     } else process.stop("done");
   };
   void process.exit.then(finish);
@@ -109,7 +125,8 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
   let ready = true;
   return {
     send: (line) => {
-      if (line.startsWith('{"op":"program"')) asked += 2; // Its end, then its output.
+      if (line.startsWith('{"op":"program"'))
+        asked += 2; // Its end, then its output.
       else if (!line.startsWith("input ")) asked++;
       channel.send(line);
     },
@@ -134,19 +151,30 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
   };
 }
 
-async function start(language: WasmLanguage, role: Role, containment: Containment, limits: Limits): Promise<Worker> {
+async function start(
+  language: WasmLanguage,
+  role: Role,
+  containment: Containment,
+  limits: Limits,
+): Promise<Worker> {
   const shim = language === "javascript" ? sourceText("child/node-shim.js") : "";
   const script = `${shim}\n${roleScript(language, role)}`;
   const data = language === "python" ? [await snapshot(containment, limits), script] : [script];
-  const process = startContained(wasmLaunch(language, role, containment, limits, data), processLimits(limits), {
-    time: "manual",
-    ...(containment === "drop" || containment === "userns" ? { hasStarted: bubblewrapStarted } : {}),
-  });
+  const process = startContained(
+    wasmLaunch(language, role, containment, limits, data),
+    processLimits(limits),
+    {
+      time: "manual",
+      ...(containment === "drop" || containment === "userns" ? { hasStarted: bubblewrapStarted } : {}),
+    },
+  );
   const channel = lineChannel(process.toProgram, process.fromProgram, 64 << 20);
   if ((await channel.receive()) !== "ready") {
     process.stop("done");
     const { stderr } = await process.exit;
-    throw new Error(`the WebAssembly ${language} did not start: ${stderr.toString("utf8").trim().slice(-500)}`);
+    throw new Error(
+      `the WebAssembly ${language} did not start: ${stderr.toString("utf8").trim().slice(-500)}`,
+    );
   }
   return { process, channel };
 }
@@ -154,7 +182,7 @@ async function start(language: WasmLanguage, role: Role, containment: Containmen
 /** A warm interpreter's memory, made once per process by a child that never sees a candidate. */
 function snapshot(containment: Containment, limits: Limits): Promise<Buffer> {
   const known = snapshots.get(containment);
-  if (known) return known;
+  if (known !== undefined) return known;
   const made = (async () => {
     const launch = wasmLaunch("python", "snapshot", containment, limits, []);
     const process = startContained(launch, processLimits(limits), { time: "manual" });
@@ -172,7 +200,13 @@ function snapshot(containment: Containment, limits: Limits): Promise<Buffer> {
 /** Of the whole process over its life; each program's own time is the lease's to watch. */
 function processLimits(limits: Limits): Limits {
   const memoryMb = limits.memoryMb + overheadMb;
-  return { ...withDefaults(), memoryMb, cpuSeconds: 2 * lifetimeCpuSeconds, wallSeconds: 1e9, outputBytes: 1 << 20 };
+  return {
+    ...withDefaults(),
+    memoryMb,
+    cpuSeconds: 2 * lifetimeCpuSeconds,
+    wallSeconds: 1e9,
+    outputBytes: 1 << 20,
+  };
 }
 
 function wasmLaunch(
@@ -185,10 +219,9 @@ function wasmLaunch(
   const node = realpathSync(process.execPath);
   const folders = [
     ownFile("child"),
-    ...(language === "python"
-      ? ["pyodide"]
-      : ["quickjs-emscripten", "quickjs-emscripten-core", "@jitl"]
-    ).map(packageFolder),
+    ...(language === "python" ? ["pyodide"] : ["quickjs-emscripten", "quickjs-emscripten-core", "@jitl"]).map(
+      packageFolder,
+    ),
   ];
   const script = ownFile("child", language === "python" ? "pyodide.mjs" : "quickjs.mjs");
   const argv = [
@@ -204,14 +237,25 @@ function wasmLaunch(
     String(limits.memoryMb),
   ];
   if (containment === "drop" || containment === "userns") {
-    const program = { argv, folders: [node, ...folders].filter((path) => !path.startsWith("/usr/")), memory: "data" as const };
+    const program = {
+      argv,
+      folders: [node, ...folders].filter((path) => !path.startsWith("/usr/")),
+      memory: "data" as const,
+    };
     return { ...bubblewrapLaunch(containment, program, processLimits(limits)), data };
   }
   const prlimit = existsSync("/usr/bin/prlimit")
     ? ["/usr/bin/prlimit", `--data=${(limits.memoryMb + overheadMb) * 2 ** 20}`, "--core=0", "--fsize=0"]
     : [];
-  const death = existsSync("/usr/bin/setpriv") ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--no-new-privs"] : [];
-  const [command, ...args] = [...(containment === "unshare" ? namespaces : []), ...death, ...prlimit, ...argv];
+  const death = existsSync("/usr/bin/setpriv")
+    ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
+    : [];
+  const [command, ...args] = [
+    ...(containment === "unshare" ? namespaces : []),
+    ...death,
+    ...prlimit,
+    ...argv,
+  ];
   return { command: command!, args, env: {}, data };
 }
 
@@ -231,7 +275,9 @@ let unshareWorks: Promise<boolean> | undefined;
 
 export function canUnshare(): Promise<boolean> {
   unshareWorks ??= new Promise((resolve) => {
-    execFile(namespaces[0]!, [...namespaces.slice(1), "true"], { timeout: 10_000 }, (error) => resolve(error === null));
+    execFile(namespaces[0]!, [...namespaces.slice(1), "true"], { timeout: 10_000 }, (error) =>
+      resolve(error === null),
+    );
   });
   return unshareWorks;
 }

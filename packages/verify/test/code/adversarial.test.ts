@@ -10,7 +10,14 @@ import { type Hostile, hostile, taskFor } from "./adversarial.js";
 
 const { layout, remedy } = await nativeSelfTest();
 const long = process.env["POSTTRAIN_TEST_LONG"] === "1";
-const limits = { cpuSeconds: 1, wallSeconds: 4, memoryMb: 512, processes: 16, outputBytes: 1 << 20, fileMb: 16 };
+const limits = {
+  cpuSeconds: 1,
+  wallSeconds: 4,
+  memoryMb: 512,
+  processes: 16,
+  outputBytes: 1 << 20,
+  fileMb: 16,
+};
 
 let server: Server;
 let visits = 0;
@@ -61,7 +68,9 @@ function expectNothingHappened(): void {
   expect(survivors()).toEqual([]);
   expect(visits).toBe(0);
   expect(readFileSync(canary, "utf8")).toBe("2\n");
-  const left = [...readdirSync(tmpdir()), ...readdirSync("/usr")].filter((name) => name.startsWith("posttrain-hostile"));
+  const left = [...readdirSync(tmpdir()), ...readdirSync("/usr")].filter((name) =>
+    name.startsWith("posttrain-hostile"),
+  );
   expect(left).toEqual([]);
 }
 
@@ -84,7 +93,9 @@ describe("WebAssembly", () => {
   test("no hostile program passes, stays or gets out", { timeout: 180_000 }, async () => {
     const own = hostile.filter(({ language }) => ["python", "javascript", "typescript"].includes(language));
     // All of them in the long run; here those that know of this route, and every third other.
-    const programs = long ? own : own.filter(({ source }, i) => i % 3 === 0 || /\bjs\b|pyodide|constructor/.test(source));
+    const programs = long
+      ? own
+      : own.filter(({ source }, i) => i % 3 === 0 || /\bjs\b|pyodide|constructor/.test(source));
     const verdicts = await gradeAll(programs, "wasm");
     expect(verdicts.filter(({ outcome }) => outcome === "pass")).toEqual([]);
     expectNothingHappened();
@@ -92,7 +103,8 @@ describe("WebAssembly", () => {
 
   test("a program after a hostile one finds a fresh interpreter", async () => {
     const task = { mode: "asserts", language: "python", tests: "assert f() == []\n" } as const;
-    const leave = "import builtins, sys, json\nbuiltins.left = 1\nsys.left = 1\njson.left = 1\nopen('/tmp/left', 'w').write('x')\ndef f(): return 1";
+    const leave =
+      "import builtins, sys, json\nbuiltins.left = 1\nsys.left = 1\njson.left = 1\nopen('/tmp/left', 'w').write('x')\ndef f(): return 1";
     const look =
       "import builtins, sys, json, os\ndef f(): return [m.__name__ for m in (builtins, sys, json) if hasattr(m, 'left')] + [n for n in os.listdir('/tmp') if n == 'left']";
     for (let i = 0; i < 3; i++) {

@@ -1,4 +1,10 @@
-import { completePython, extractCode, extractLikeSandboxFusion, type SandboxFusionOptions, sanitizePython } from "@posttrain/verify";
+import {
+  completePython,
+  extractCode,
+  extractLikeSandboxFusion,
+  type SandboxFusionOptions,
+  sanitizePython,
+} from "@posttrain/verify";
 import { describe, expect, test } from "vitest";
 import { isPython, longestPython } from "../../src/code/python-source.js";
 import { rows } from "./support.js";
@@ -6,31 +12,36 @@ import { rows } from "./support.js";
 const camel = (key: string): string => key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 describe("SandboxFusion's extractor", () => {
-  test.each(rows("code_extraction_cases").map((row) => [row.id, row]))("%s", (_, { function: name, completion, args, kwargs, expect: wanted }) => {
-    const [language, firstBlockOnly] = args;
-    const options: SandboxFusionOptions = {
-      version: name.endsWith("_v2") ? 2 : 1,
-      ...(language === undefined ? {} : { language }),
-      ...(firstBlockOnly === undefined ? {} : { firstBlockOnly }),
-      ...Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [camel(key), value])),
-    };
-    const { code, kind } = extractLikeSandboxFusion(completion, options);
-    for (const condition of wanted) {
-      const [[what, value]] = Object.entries(condition) as [[string, string]];
-      if (what === "equals_stripped") expect(code.trim()).toBe(value.trim());
-      else if (what === "contains") expect(code).toContain(value);
-      else if (what === "not_contains") expect(code).not.toContain(value);
-      else if (what === "starts_with") expect(code.trim().startsWith(value)).toBe(true);
-      else if (what === "type") expect(kind).toBe(value);
-      else throw new Error(`no such condition: ${what}`);
-    }
-  });
+  test.each(rows("code_extraction_cases").map((row) => [row.id, row]))(
+    "%s",
+    (_, { function: name, completion, args, kwargs, expect: wanted }) => {
+      const [language, firstBlockOnly] = args;
+      const options: SandboxFusionOptions = {
+        version: name.endsWith("_v2") ? 2 : 1,
+        ...(language === undefined ? {} : { language }),
+        ...(firstBlockOnly === undefined ? {} : { firstBlockOnly }),
+        ...Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [camel(key), value])),
+      };
+      const { code, kind } = extractLikeSandboxFusion(completion, options);
+      for (const condition of wanted) {
+        const [[what, value]] = Object.entries(condition) as [[string, string]];
+        if (what === "equals_stripped") expect(code.trim()).toBe(value.trim());
+        else if (what === "contains") expect(code).toContain(value);
+        else if (what === "not_contains") expect(code).not.toContain(value);
+        else if (what === "starts_with") expect(code.trim().startsWith(value)).toBe(true);
+        else if (what === "type") expect(kind).toBe(value);
+        else throw new Error(`no such condition: ${what}`);
+      }
+    },
+  );
 });
 
 describe("EvalPlus's sanitizer", () => {
   test.each(rows("evalplus_sanitizer_cases").map((row) => [row.id, row]))("%s", (_, row) => {
     const code =
-      row.function === "code_extract" ? longestPython(row.completion) : sanitizePython(row.completion, row.entry_point ?? undefined);
+      row.function === "code_extract"
+        ? longestPython(row.completion)
+        : sanitizePython(row.completion, row.entry_point ?? undefined);
     expect(code.trim()).toBe(row.expected.trim());
   });
 
@@ -53,7 +64,8 @@ describe("EvalPlus's sanitizer", () => {
 });
 
 describe("code in an answer", () => {
-  const two = "First:\n```python\ndef f(x):\n    return 1\n```\nBetter:\n```python\ndef f(x):\n    return x * 2  # longer\n```\nRun:\n```bash\npython a.py\n```\n";
+  const two =
+    "First:\n```python\ndef f(x):\n    return 1\n```\nBetter:\n```python\ndef f(x):\n    return x * 2  # longer\n```\nRun:\n```bash\npython a.py\n```\n";
 
   test("the first, last or longest block of the language", () => {
     expect(extractCode(two, { language: "python", choose: "first" }).code).toBe("def f(x):\n    return 1");
@@ -71,7 +83,11 @@ describe("code in an answer", () => {
   test.each([
     ["tildes", "~~~py\nx = 1\n~~~", "x = 1"],
     ["a longer fence around a shorter", "````python\ns = '''\n```\n'''\n````", "s = '''\n```\n'''"],
-    ["indented in a list", "1. Do:\n   ```python\n   def f():\n       return 1\n   ```", "def f():\n    return 1"],
+    [
+      "indented in a list",
+      "1. Do:\n   ```python\n   def f():\n       return 1\n   ```",
+      "def f():\n    return 1",
+    ],
     ["attributes", '```python title="a.py"\nx = 1\n```', "x = 1"],
     ["after prose", "Here: ```python\nx = 1\n```", "x = 1"],
     ["carriage returns", "```python\r\nx = 1\r\n```\r\n", "x = 1"],
@@ -85,7 +101,8 @@ describe("code in an answer", () => {
       code: "def f(x):\n    return 1",
       kind: "incomplete_fenced",
     });
-    const prose = "Sure! Here's the code (it's short):\n\ndef f(x):\n    # doesn't matter\n    return '(' + x\n\nThis works because it's simple.";
+    const prose =
+      "Sure! Here's the code (it's short):\n\ndef f(x):\n    # doesn't matter\n    return '(' + x\n\nThis works because it's simple.";
     expect(extractCode(prose, { language: "python" })).toEqual({
       code: "def f(x):\n    # doesn't matter\n    return '(' + x",
       kind: "heuristic",
@@ -100,7 +117,8 @@ describe("code in an answer", () => {
 
   test("ten thousand lines of brackets and quotes end soon", () => {
     const begun = performance.now();
-    for (const line of ["((((((((", "'''", "def f(", "  x = [", "@a"]) longestPython(`${line}\n`.repeat(10_000));
+    for (const line of ["((((((((", "'''", "def f(", "  x = [", "@a"])
+      longestPython(`${line}\n`.repeat(10_000));
     expect(performance.now() - begun).toBeLessThan(20_000);
   });
 });
