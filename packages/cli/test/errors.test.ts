@@ -120,8 +120,19 @@ describe("a model folder", () => {
     }
   });
 
-  it("that is not there", async () => {
+  it("that is not there, for any command", async () => {
     await sftRefuses(at("nowhere"), rows, [/nowhere does not exist/, /config\.json/]);
+    for (const command of ["init", "validate", "evaluate", "inspect"]) {
+      const data = command === "inspect" ? [] : ["--data", rows];
+      const output = command === "init" ? ["--output", at("result.yaml")] : [];
+      refused(await posttrain([command, "--model_name_or_path", at("nowhere"), ...data, ...output]), [
+        /nowhere does not exist/,
+      ]);
+    }
+    refused(await posttrain(["inspect", "--model_name_or_path", model, "--compare_to", at("nowhere")]), [
+      /nowhere does not exist/,
+    ]);
+    expect(readdirSync(folder).filter((name) => name.startsWith("result"))).toEqual([]);
   });
 });
 
@@ -140,9 +151,133 @@ describe("a data file", () => {
       [/data\.jsonl, line 2: no token of this row is trained/],
     ],
     ["with ids beyond the vocabulary", [{ input_ids: [1, 2, 99_999] }], [/line 1: input_ids\[2\] is 99999/]],
+    [
+      "with roles out of order",
+      [
+        conversation("a", "b"),
+        {
+          messages: [
+            { role: "assistant", content: "b" },
+            { role: "assistant", content: "c" },
+          ],
+        },
+      ],
+      [/data\.jsonl, line 2: messages\[\d\]\.role: expected/],
+    ],
+    [
+      "with an unknown role",
+      [{ messages: [{ role: "robot", content: "b" }] }],
+      [/data\.jsonl, line 1: messages\[0\]\.role: expected .*user.*, came .*robot/],
+    ],
+    [
+      "with an empty assistant turn",
+      [conversation("a", "b"), conversation("a", " ")],
+      [/data\.jsonl, line 2: messages\[1\]\.content: expected/],
+    ],
+    [
+      "that ends with a question",
+      [
+        {
+          messages: [
+            ...(conversation("a", "b") as { messages: object[] }).messages,
+            { role: "user", content: "c" },
+          ],
+        },
+      ],
+      [/line 1: messages\[2\]\.role: expected the last turn to be the assistant's, came user/],
+    ],
+    ["with half a surrogate pair", ['{"text": "\\ud83d"}'], [/line 1 holds half of a surrogate pair/]],
     ["of another kind", [{ question: "?", answer: "!" }], [/line 1: .*columns question, answer/, /messages/]],
   ])("%s", async (_what, lines, says) => {
     await sftRefuses(model, writeRows(folder, "data.jsonl", lines), says);
+  });
+
+  it.each(["sft", "validate", "init", "generate", "score", "evaluate"])(
+    "that is not UTF-8 on line 3, for %s",
+    async (command) => {
+      const line = JSON.stringify(
+        command === "generate" || command === "evaluate"
+          ? { prompt: "a", answer: "b" }
+          : conversation("a", "b"),
+      );
+      const path = at("latin1.jsonl");
+      writeFileSync(path, Buffer.from(`${line}\n${line}\n${line.replace("a", "\u00e9")}\n`, "latin1"));
+      const targets: Record<string, readonly string[]> = {
+        sft: ["--output_dir", at("result-run")],
+        validate: ["--rejects", at("result.jsonl")],
+        init: ["--output", at("result.yaml")],
+        generate: ["--output", at("result.jsonl")],
+        score: ["--output", at("result.jsonl")],
+        evaluate: ["--output_dir", at("result-dir")],
+      };
+      const outcome = await posttrain([
+        command,
+        "--model_name_or_path",
+        model,
+        "--data",
+        path,
+        ...targets[command]!,
+      ]);
+      const made = readdirSync(folder).filter((name) => name.startsWith("result"));
+      for (const name of made) rmSync(at(name));
+      const says = /line 3:? .*is not UTF-8: byte \d+ of the line is 0x[0-9a-f]{2}\./s;
+      if (command === "validate") {
+        // It goes on to list them all.
+        expect([outcome.code, outcome.out]).toEqual([
+          1,
+          expect.stringMatching(/bad_line: 1 row\n {4}line 3: is not UTF-8/),
+        ]);
+        expect(made).toEqual(["result.jsonl"]);
+      } else if (command === "init") {
+        expect([outcome.code, outcome.out]).toEqual([
+          0,
+          expect.stringMatching(/bad +1 row cannot be trained on/),
+        ]);
+        expect(made).toEqual(["result.yaml"]);
+      } else {
+        refused(outcome, [says, /iconv/]);
+        expect(made).toEqual([]);
+      }
+    },
+  );
+
+  it("with a BOM, CRLF and blank lines is fine, and gives the same rows", async () => {
+    const lines = [conversation("a", "b"), conversation("c", "d")].map((row) => JSON.stringify(row));
+    writeFileSync(at("plain.jsonl"), `${lines.join("\n")}\n`);
+    writeFileSync(at("windows.jsonl"), `\ufeff${lines.join("\r\n\r\n")}\r\n`);
+    for (const args of [["score", "--loss_on", "assistant"], ["validate"]]) {
+      const [plain, windows] = await Promise.all(
+        ["plain.jsonl", "windows.jsonl"].map((name) =>
+          posttrain([...args, "--json", "--model_name_or_path", model, "--data", at(name)]),
+        ),
+      );
+      expect([windows!.code, plain!.code]).toEqual([0, 0]);
+      const rows = (out: string): unknown => {
+        const { digests: _, samples: __, ...rest } = JSON.parse(out);
+        return rest;
+      };
+      expect(rows(windows!.out)).toEqual(rows(plain!.out));
+    }
+    const config = [`model_name_or_path: ${model}`, `data: ${at("windows.jsonl")}`, "seed: 7"];
+    writeFileSync(at("windows.yaml"), `\ufeff${config.join("\r\n")}\r\n`);
+    const { code, err } = await posttrain(["validate", "--config", at("windows.yaml"), "--quiet"]);
+    expect([code, err]).toEqual([0, ""]);
+  });
+
+  it("that is a folder, or not there, or an array over many lines", async () => {
+    await sftRefuses(model, folder, [/is a folder: expected a JSONL file/]);
+    await sftRefuses(model, at("nowhere.jsonl"), [/nowhere\.jsonl does not exist: check the path/]);
+    await sftRefuses(model, writeRows(folder, "data.jsonl", ["[", "{}", "]"]), [
+      /line 1 .*one JSON array/,
+      /jq -c/,
+    ]);
+  });
+
+  it("with a line that is longer than any row", async () => {
+    const path = at("long-line.jsonl");
+    writeFileSync(path, Buffer.alloc(100_000_000, "a"));
+    await sftRefuses(model, path, [/long-line\.jsonl, line 1 is longer than 67108864 bytes/]);
+    rmSync(path);
   });
 
   it("whose rows are cut to nothing", async () => {
@@ -251,6 +386,25 @@ describe("a command line", () => {
       "sft --lr_scheduler_type cos",
       [/--lr_scheduler_type is "cos", expected one of linear, cosine, constant/],
     ],
+    ["sft --adam_beta2 1", [/--adam_beta2 is "1", expected a number, at least 0 and below 1\./]],
+    ["sft --val_size -1", [/--val_size is "-1", expected a number, at least 0\./]],
+    [
+      "sft --seed 4294967296",
+      [/--seed is "4294967296", expected a whole number, at least 0 and at most 4,294,967,295\./],
+    ],
+    ["validate --samples -1", [/--samples is "-1", expected a whole number, at least 0\./]],
+    ["validate --max_lenght 9", [/--max_lenght is not an option; did you mean --max_length\?/]],
+    [
+      "evaluate --extract box",
+      [/--extract is "box", expected one of auto, boxed, hash, answer, last_number, whole/],
+    ],
+    [
+      "evaluate --fewshot_data x --model_name_or_path m --data d",
+      [/--fewshot_data is "x": it needs num_fewshot/],
+    ],
+    ["inspect --compare x", [/--compare is not an option; did you mean --compare_to\?/]],
+    ["init --learning_rate 1", [/--learning_rate is an option of .*sft.*, not of init/]],
+    ["env --data x", [/--data is an option of .*, not of env/]],
     ["sft --seed 1 --seed 2", [/--seed is given 2 times, expected once/]],
     ["sft rows.jsonl", [/"rows\.jsonl" belongs to no option/]],
     ["chat --model_name_or_path", [/--model_name_or_path is without a value, expected text/]],

@@ -114,14 +114,17 @@ describe("--quiet", () => {
   });
 });
 
-it("help is there at once", async () => {
-  const seconds: number[] = [];
-  for (let i = 0; i < 5; i++) {
-    const started = performance.now();
-    await posttrain(["--help"]);
-    seconds.push((performance.now() - started) / 1000);
-  }
-  // The best of five: others may use the machine.
+it("help is there at once", () => {
+  // Processor time, which is what it takes on a quiet machine: others may use this one.
+  const line = 'TIMEFORMAT="%U %S"; time "$0" "$1" --help > /dev/null';
+  const seconds = Array.from({ length: 5 }, () => {
+    const { stderr } = spawnSync("bash", ["-c", line, process.execPath, main], { encoding: "utf8" });
+    return stderr
+      .trim()
+      .split(" ")
+      .reduce((sum, part) => sum + Number(part), 0);
+  });
+  expect(Math.min(...seconds)).toBeGreaterThan(0.01);
   expect(Math.min(...seconds)).toBeLessThan(0.4);
 });
 

@@ -78,6 +78,22 @@ it.each(["drop", "truncate"])(
   },
 );
 
+it("takes pieces of rows that others have packed; one without a trained token is listed, but no loss", async () => {
+  const ids = Array.from({ length: 9 }, (_, i) => 70 + i);
+  const data = writeRows(folder, "packed.jsonl", [
+    { input_ids: ids, labels: ids.map((id, i) => (i === 8 ? -100 : id)), seq_lengths: [5, 3, 1] },
+  ]);
+  const { code, out } = await validate(data, "--json");
+  const result = JSON.parse(out);
+  expect([code, result.ok, result.train_rows]).toEqual([0, true, 2]);
+  expect(result.rejects).toMatchObject([{ reason: "emptied", count: 1 }]);
+  expect(result.lengths).toMatchObject({ shortest: 1, longest: 5 });
+  const cut = await validate(data, "--json", "--max_length", "4", "--on_overlong", "truncate");
+  const { lengths, rejects } = JSON.parse(cut.out);
+  expect([cut.code, lengths.longest, lengths.median]).toEqual([1, 5, 3]);
+  expect(rejects.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["emptied", "truncated"]);
+});
+
 it("says the steps that sft takes, from the file that sft takes", async () => {
   const data = writeRows(folder, "sound.jsonl", sound);
   const config = {

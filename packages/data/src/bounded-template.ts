@@ -105,6 +105,8 @@ const THOROUGH = new Set([
 ]);
 /** Filters and methods that take a string apart. */
 const SPLITTING = new Set(["split", "title", "join", "indent", "replace"]);
+/** Filters that use a text, a separator or the path of an attribute, at each item. */
+const PAIRING = new Set(["join", "map", "sort"]);
 const COMPARING = new Set(["==", "!=", "~", "+", "in", "not in"]);
 
 /** Fills `uses`, makes a filter of each call of the method `replace`; returns the number of nodes. */
@@ -231,7 +233,7 @@ class BoundedInterpreter extends Interpreter {
     for (const { value } of [...positional, ...named.values()]) {
       if (name === "tojson" || name === "indent") {
         if (typeof value === "number" && value > MAX_INDENT) throw new Error(`it indents by ${value}`);
-      } else if (name !== "replace" && typeof value === "string") {
+      } else if (PAIRING.has(name) && typeof value === "string") {
         const product = lengthOf(operand) * value.length;
         if (product > this.maxLength) throw new Error(`it made a text longer than ${this.maxLength}`);
         this.charge(Math.floor(product / 64));

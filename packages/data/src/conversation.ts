@@ -6,7 +6,7 @@
  * sees, and that is an error, never a guess.
  */
 import type { ChatTemplate } from "./chat-template.js";
-import { type EncodedRow, type EncodingPlan, type LossOn, prefixMismatch } from "./encoding.js";
+import { type EncodedRow, type EncodingPlan, type LossOn, prefixMismatch } from "./encoding-plan.js";
 import type { ChatMessage } from "./messages.js";
 import { IGNORED_LABEL } from "./sft-row.js";
 import type { Tokenizer } from "./tokenizer.js";

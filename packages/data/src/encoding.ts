@@ -4,31 +4,11 @@
  */
 import type { ChatTemplate } from "./chat-template.js";
 import { planConversation } from "./conversation.js";
+import { type EncodingPlan, type LossOn, prefixMismatch } from "./encoding-plan.js";
 import type { ChatMessage } from "./messages.js";
 import { IGNORED_LABEL, type SftRow } from "./sft-row.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
-
-/**
- * Which tokens are trained. `assistant`: every assistant turn. `completion`: the last answer alone, for
- * templates that render earlier turns differently (that drop their reasoning, for example). `everything`:
- * every token. Of prompt and completion the completion is trained under the first two (with messages:
- * `assistant` its assistant turns, `completion` all that follows the prompt); text is trained whole;
- * tokenised rows bring their labels.
- */
-export type LossOn = "assistant" | "completion" | "everything";
-
-/** Unshifted, as Hugging Face has it: labels[i] is the target at position i, predicted from i - 1. */
-export interface EncodedRow {
-  readonly inputIds: readonly number[];
-  readonly labels: readonly number[];
-}
-
-export interface EncodingPlan {
-  readonly texts: readonly string[];
-  /** Takes the ids of `texts`. Throws UserError. */
-  finish(ids: readonly number[][]): EncodedRow;
-}
 
 export interface EncodingTools {
   readonly tokenizer: Tokenizer;
@@ -144,19 +124,4 @@ function checkEos({ eosToken, idOf }: Tokenizer, ids: readonly number[]): void {
     "missing_eos",
     `the end token ${eosToken} (eos_token of tokenizer_config.json) is no token of tokenizer.json: the two files belong to different models. Copy both from one.`,
   );
-}
-
-/** Where and how `part` departs from `whole`, undefined when it is a prefix of it. */
-export function prefixMismatch(
-  tokenizer: Tokenizer,
-  part: readonly number[],
-  whole: readonly number[],
-): string | undefined {
-  const at = part.findIndex((id, i) => id !== whole[i]);
-  if (at < 0) return undefined;
-  const show = (ids: readonly number[]): string =>
-    ids[at] === undefined
-      ? "nothing"
-      : `${JSON.stringify(tokenizer.decode(ids.slice(at, at + 1)))} (id ${ids[at]})`;
-  return `Token ${at} is ${show(part)} there and ${show(whole)} in the whole.`;
 }

@@ -6,13 +6,8 @@ export {
   type TemplateSource,
 } from "./chat-template.js";
 export { type EncodeOptions, encodeConversation } from "./conversation.js";
-export {
-  type EncodedRow,
-  type EncodingPlan,
-  type EncodingTools,
-  type LossOn,
-  planRow,
-} from "./encoding.js";
+export { type EncodingTools, planRow } from "./encoding.js";
+export type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 export { splitPrompt } from "./implicit-prompt.js";
 export { type JsonlOptions, type JsonlRecord, readJsonl } from "./jsonl.js";
 export type { ChatMessage, ToolCall } from "./messages.js";

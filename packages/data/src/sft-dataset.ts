@@ -5,7 +5,8 @@
  * first bad row is the one that is reported, although many rows go to the tokenizer together.
  */
 import type { ChatTemplate } from "./chat-template.js";
-import { type EncodedRow, type EncodingPlan, type LossOn, planRow } from "./encoding.js";
+import { planRow } from "./encoding.js";
+import type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 import { readJsonl } from "./jsonl.js";
 import { unpackRow } from "./packed-row.js";
 import { createRecordIds, parentsOf } from "./record-id.js";

@@ -1,4 +1,5 @@
 /** What is read of a model folder's `tokenizer_config.json`: special tokens and the chat template. */
+import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "./user-error.js";
@@ -38,7 +39,7 @@ function specialTokens(config: Readonly<Record<string, unknown>>): Readonly<Reco
 }
 
 export async function readIfThere(path: string): Promise<string | undefined> {
-  return readFile(path, "utf8").catch((error: unknown) => {
+  const bytes = await readFile(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw new UserError(
       "unreadable_file",
@@ -46,6 +47,11 @@ export async function readIfThere(path: string): Promise<string | undefined> {
       { cause: error },
     );
   });
+  if (bytes === undefined || isUtf8(bytes)) return bytes?.toString("utf8");
+  throw new UserError(
+    "unreadable_file",
+    `${path} is not UTF-8: copy it again from where the model came from.`,
+  );
 }
 
 function parseConfig(path: string, text: string | undefined): Readonly<Record<string, unknown>> {

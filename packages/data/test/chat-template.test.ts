@@ -51,8 +51,15 @@ test("a long conversation with tools is no hostile template", async () => {
   ]).flat();
   const text = template.render(turns, { ...PLAIN, tools: [{ type: "function" }] });
   expect(text.split("<|im_start|>")).toHaveLength(3000 * 4 + 2);
+  // Filters with a text beside a long one.
+  const filtered = compileChatTemplate(
+    "t.jinja",
+    "{{ messages[0].content | default('something quite long') }}",
+    {},
+  );
   const one: ChatMessage[] = [{ role: "user", content: "a b\n".repeat(4_000_000) }];
   expect(template.render(one, PLAIN).length).toBeGreaterThan(16_000_000);
+  expect(filtered.render(one, PLAIN)).toBe(one[0]?.content);
 });
 
 describe("where a template comes from", () => {
@@ -106,6 +113,8 @@ describe("where a template comes from", () => {
       loadChatTemplate(await folderWith({ "chat_template.jinja": "{% for m in messages %}" })),
     );
     expect(message).toContain("chat_template.jinja has a syntax error");
+    const latin = await folderWith({ "chat_template.jinja": Buffer.from("caf\u00e9", "latin1") });
+    expect(await userError("unreadable_file", () => loadChatTemplate(latin))).toContain("is not UTF-8");
   });
 });
 

@@ -52,12 +52,13 @@ export const command = defineCommand({
     const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
     try {
       const data = await prepareSftData(config, "reject");
-      const lost: readonly (Reject & { readonly file: string })[] = [
+      const rejects: readonly (Reject & { readonly file: string })[] = [
         ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
         ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
       ];
-      for (const reject of lost) await results?.write(reject);
+      for (const reject of rejects) await results?.write(reject);
       await results?.commit();
+      const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
       const output = createOutput(context, process.stdout);
       const checked = await check(config, data);
       report(config, data, checked, model.maxPositionEmbeddings, output);
@@ -81,6 +82,11 @@ export const command = defineCommand({
   },
 });
 
+/** Of a row that somebody else has packed, a piece may have no trained token: it is left out, and listed, but nothing is lost with it. */
+function isLoss({ reason, tokens }: Reject, maxLength: number): boolean {
+  return reason !== "emptied" || tokens === null || tokens > maxLength;
+}
+
 interface Checked {
   /** Before any cut. Undefined when no row could be read. */
   readonly lengths: Lengths | undefined;
@@ -100,11 +106,11 @@ async function check(config: Options, data: SftData): Promise<Checked> {
   const shown = spread(data.trainRows, config.samples);
   const tokenizer = shown.length === 0 ? undefined : await tokenizerOf(config.model_name_or_path);
   const cut = new Map(
-    data.rejects.filter(({ reason }) => reason === "truncated").map(({ line, tokens }) => [line, tokens]),
+    data.rejects.filter(({ reason }) => reason === "truncated").map(({ id, tokens }) => [id, tokens]),
   );
   const left = data.rejects.filter(({ reason }) => reason !== "truncated").map(({ tokens }) => tokens);
   const own = config.eval_data === undefined ? rows : data.trainRows;
-  const lengths = [...own.map(({ line, inputIds }) => cut.get(line) ?? inputIds.length), ...left].filter(
+  const lengths = [...own.map(({ id, inputIds }) => cut.get(id) ?? inputIds.length), ...left].filter(
     (length) => length !== null,
   );
   return {
@@ -166,7 +172,7 @@ function report(config: Options, data: SftData, checked: Checked, context: numbe
   }
   if (config.eval_data !== undefined) printRejects(output, config.eval_data, data.evalRejects);
   if (lengths !== undefined) {
-    output.print(
+    output.say(
       `\nTokens a row: shortest ${count(lengths.shortest)}, median ${count(lengths.median)}, 90 % at most ${count(lengths.p90)}, 99 % ${count(lengths.p99)}, longest ${count(lengths.longest)}`,
     );
     const limit = { name: "max_length", value: config.max_length };
@@ -176,7 +182,7 @@ function report(config: Options, data: SftData, checked: Checked, context: numbe
     output.print("");
     for (const line of stepTable(plan)) output.print(line);
     if (plan.packing !== null) {
-      output.print(
+      output.say(
         `\nPacks of ${count(config.max_length)} tokens: ${(100 * plan.packing.waste_share).toFixed(1)} % stays empty (${plural(plan.packing.waste_tokens, "token")})`,
       );
     }

@@ -1,0 +1,38 @@
+/** What encoding a row means, whatever its kind: which tokens are trained, and the two halves of the work. */
+import type { Tokenizer } from "./tokenizer.js";
+
+/**
+ * Which tokens are trained. `assistant`: every assistant turn. `completion`: the last answer alone, for
+ * templates that render earlier turns differently (that drop their reasoning, for example). `everything`:
+ * every token. Of prompt and completion the completion is trained under the first two (with messages:
+ * `assistant` its assistant turns, `completion` all that follows the prompt); text is trained whole;
+ * tokenised rows bring their labels.
+ */
+export type LossOn = "assistant" | "completion" | "everything";
+
+/** Unshifted, as Hugging Face has it: labels[i] is the target at position i, predicted from i - 1. */
+export interface EncodedRow {
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+export interface EncodingPlan {
+  readonly texts: readonly string[];
+  /** Takes the ids of `texts`. Throws UserError. */
+  finish(ids: readonly number[][]): EncodedRow;
+}
+
+/** Where and how `part` departs from `whole`, undefined when it is a prefix of it. */
+export function prefixMismatch(
+  tokenizer: Tokenizer,
+  part: readonly number[],
+  whole: readonly number[],
+): string | undefined {
+  const at = part.findIndex((id, i) => id !== whole[i]);
+  if (at < 0) return undefined;
+  const show = (ids: readonly number[]): string =>
+    ids[at] === undefined
+      ? "nothing"
+      : `${JSON.stringify(tokenizer.decode(ids.slice(at, at + 1)))} (id ${ids[at]})`;
+  return `Token ${at} is ${show(part)} there and ${show(whole)} in the whole.`;
+}
