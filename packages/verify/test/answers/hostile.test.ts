@@ -178,11 +178,10 @@ test(
     const [second] = children().filter((child) => !before.includes(child));
     if (second === undefined) throw new Error("the grader started no second process");
     process.kill(second, "SIGKILL");
-    const after = await own.gradeAll(
-      Array.from({ length: 40 }, (_, i) => ({ reference: `${i}`, response: `\\boxed{${i}}` })),
-    );
-    expect(after.filter(({ outcome }) => outcome !== "pass" && outcome !== "crash")).toEqual([]);
-    expect(after.filter(({ outcome }) => outcome === "crash").length).toBeLessThanOrEqual(1);
+    // One death is the machine's: everything is graded again.
+    const requests = Array.from({ length: 40 }, (_, i) => ({ reference: `${i}`, response: `\\boxed{${i}}` }));
+    const after = await own.gradeAll(requests);
+    expect(after.map(({ outcome }) => outcome)).toEqual(requests.map(() => "pass"));
   },
 );
 

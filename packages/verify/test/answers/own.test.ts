@@ -52,7 +52,7 @@ const same: readonly (readonly [string, ...string[]])[] = [
   ["(-\\infty,-1)\\cup(3,\\infty)", "x<-1 or x>3", "x>3 \\text{ or } x<-1", "|x-1|>2"],
   ["-1<x<3", "x>-1 and x<3", "x>-1 \\text{ and } x<3"],
   ["42", "6*7=42", "6 \\cdot 7 = 42"],
-  ["[1,3]", "[1,2]\\cup[2,3]", "1\\le x\\le 3"],
+  ["[1,3]", "[1,2]\\cup[2,3]", "[1,2)\\cup[2,3]", "[1,2]\\cup(2,3]", "1\\le x\\le 3"],
   ["(-\\infty,2)\\cup(2,\\infty)", "x\\ne2", "\\mathbb{R}\\setminus\\{2\\}"],
   ["\\mathbb{R}", "(-\\infty,\\infty)"],
   ["\\emptyset", "\\{\\}", "\\varnothing"],
