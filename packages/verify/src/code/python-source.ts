@@ -29,13 +29,27 @@ function topLevelOf(node: SyntaxNode, source: string): TopLevel {
   const uses = new Set<string>();
   let returns = false;
   walk(node, (inner) => {
-    if (inner.name === "VariableName" || inner.name === "PropertyName") uses.add(source.slice(inner.from, inner.to));
-    if (inner.name === "ReturnStatement" || inner.name === "YieldStatement" || inner.name === "YieldExpression") returns = true;
+    if (inner.name === "VariableName" || inner.name === "PropertyName")
+      uses.add(source.slice(inner.from, inner.to));
+    if (
+      inner.name === "ReturnStatement" ||
+      inner.name === "YieldStatement" ||
+      inner.name === "YieldExpression"
+    )
+      returns = true;
   });
   const inner =
-    node.name === "DecoratedStatement" ? (children(node).find(({ name }) => name.endsWith("Definition")) ?? node) : node;
+    node.name === "DecoratedStatement"
+      ? (children(node).find(({ name }) => name.endsWith("Definition")) ?? node)
+      : node;
   const text = source.slice(node.from, node.to).trimEnd();
-  const named = (kind: TopLevel["kind"], names: readonly string[]): TopLevel => ({ kind, names, uses, returns, text });
+  const named = (kind: TopLevel["kind"], names: readonly string[]): TopLevel => ({
+    kind,
+    names,
+    uses,
+    returns,
+    text,
+  });
   switch (inner.name) {
     case "ImportStatement":
       return named("import", importedNames(inner, source));
@@ -64,7 +78,17 @@ function topLevelOf(node: SyntaxNode, source: string): TopLevel {
 function importedNames(node: SyntaxNode, source: string): string[] {
   const text = source.slice(node.from, node.to).replace(/[()]/g, " ");
   const list = /\bimport\s+([\s\S]*)$/.exec(text)?.[1] ?? "";
-  return list.split(",").map((part) => part.trim().split(/\s+as\s+/).at(-1)!.split(".")[0]!.trim()).filter(Boolean);
+  return list
+    .split(",")
+    .map((part) =>
+      part
+        .trim()
+        .split(/\s+as\s+/)
+        .at(-1)!
+        .split(".")[0]!
+        .trim(),
+    )
+    .filter(Boolean);
 }
 
 export function isPython(source: string): boolean {

@@ -38,7 +38,9 @@ function ask(command: string, args: readonly string[]): Promise<string | undefin
 
 /** What lies under /usr is in every sandbox. */
 function beyondUsr(...paths: readonly string[]): string[] {
-  return [...new Set(paths)].filter((path) => path !== "/usr" && !path.startsWith("/usr/") && existsSync(path));
+  return [...new Set(paths)].filter(
+    (path) => path !== "/usr" && !path.startsWith("/usr/") && existsSync(path),
+  );
 }
 
 export function pythonTool(): Promise<Tool> {
