@@ -255,3 +255,79 @@ it("refuses a folder that it cannot write to before it asks anything", async () 
   expect(err).not.toMatch(/parameters/);
   expect(readFileSync(at("file"), "utf8")).toBe("mine");
 });
+
+it("grades by verifiers, several responses a question: pass@1, pass@k, maj@k, every response with its verdict", async () => {
+  const data = writeRows(folder, "values.jsonl", [
+    { question: question(0), answer: "1.0" },
+    { question: question(1), answer: "\\frac{4}{2}" },
+    { question: question(2), answer: "99" },
+  ]);
+  const args = ["--verifier", "math", "--num_samples", "4", "--pass_at", "2,4", "--temperature", "0.5"];
+  const { code, out, err } = await evaluate(data, ...args, "--output_dir", at("verified"));
+  expect([code, err]).toEqual([0, expect.stringMatching(/3 questions, 12 responses: /)]);
+  const rows = out.trim().split("\n").slice(3).map(cells);
+  expect(rows.map((row) => row[5])).toEqual(["pass@1", "pass@2", "pass@4", "maj@4", "unended"]);
+  expect(rows[3]![7]).toBe("0.6667");
+  expect(out).toMatch(/num_samples=4/);
+  const files = readdirSync(join(at("verified"), readdirSync(at("verified"))[0]!));
+  const read = (start: string) =>
+    readFileSync(
+      join(at("verified"), readdirSync(at("verified"))[0]!, files.find((name) => name.startsWith(start))!),
+      "utf8",
+    );
+  const results = JSON.parse(read("results_"));
+  expect(results.results.values).toMatchObject({ "maj@4,math": 2 / 3, responses: 12, ungraded: 0 });
+  expect(results.higher_is_better.values).toMatchObject({ "pass@1": true, "maj@4": true, unended: false });
+  const samples = read("samples_")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(samples[0]).toMatchObject({ filter: "math", metrics: ["pass@1"], majority: { outcome: "pass" } });
+  expect([samples[0].resps[0].length, samples[0].verdicts.length]).toEqual([4, 4]);
+  expect(samples[1].verdicts.map((verdict: { verifier: string }) => verdict.verifier)).toEqual([
+    "math",
+    "math",
+    "math",
+    "math",
+  ]);
+  const again = await evaluate(data, ...args);
+  expect(again.out).toBe(out);
+});
+
+it("asks benchmarks in their own way and grades them by their verifiers", async () => {
+  const programs = writeRows(folder, "mbpp.jsonl", [
+    {
+      text: "Add two numbers.",
+      test_list: ["assert add(1, 2) == 3"],
+      code: "def add(a, b):\n    return a + b",
+    },
+  ]);
+  const mbpp = await evaluate(programs, "--task", "mbpp", "--json");
+  expect(mbpp.code).toBe(0);
+  expect(JSON.parse(mbpp.out)).toMatchObject({
+    results: { mbpp: { "pass@1,code": 0, responses: 1, ungraded: 0 } },
+  });
+  const prompts = writeRows(folder, "ifeval.jsonl", [
+    { key: 1, prompt: "Say it.", instruction_id_list: ["punctuation:no_comma"], kwargs: [{}] },
+  ]);
+  const ifeval = await evaluate(prompts, "--task", "ifeval");
+  expect(ifeval.out).toMatch(
+    /prompt_level_strict_acc.*\n.*inst_level_strict_acc.*\n.*prompt_level_loose_acc.*\n.*inst_level_loose_acc/,
+  );
+});
+
+it.each([
+  ["greedy samples", ["--num_samples", "2"], /num_samples.*temperature above 0/],
+  ["pass@k of fewer than k", ["--pass_at", "8"], /pass_at.*num_samples is 1/],
+  [
+    "rows of another task",
+    ["--task", "humaneval"],
+    /line 1: a row of humaneval has prompt, entry_point, test; its columns are question, answer/,
+  ],
+  ["an unknown verifier", ["--verifier", "maths"], /no verifier "maths".*Known verifiers/],
+  ["rows that a verifier cannot grade", ["--verifier", "code"], /line 1: .*expected assert lines/],
+])("refuses %s", async (_what, args, says) => {
+  const data = writeRows(folder, "refused.jsonl", [{ question: question(0), answer: "1" }]);
+  const { code, out, err } = await evaluate(data, ...args);
+  expect([code, out, err]).toEqual([1, "", expect.stringMatching(says)]);
+});
