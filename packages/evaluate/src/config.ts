@@ -11,7 +11,9 @@ export const evaluateConfig = z
       .string()
       .min(1)
       .optional()
-      .describe(`${taskNames.join(", ")}: asks and grades their rows; else a name for tables and files`),
+      .describe(
+        `${taskNames.join(", ")}: asks and grades the rows of these; any other is a name for tables and files (default: of the data file)`,
+      ),
     verifier: z
       .string()
       .min(1)

@@ -11,7 +11,7 @@ export {
   passMeasure,
 } from "./measures.js";
 export { type Majority, majorityOf, meanScore, passAtK } from "./pass-at-k.js";
-export { examplesFor, type Question, type ReadOptions, readQuestions } from "./questions.js";
+export { examplesFor, type Question, type ReadOptions, readQuestions, taskOf } from "./questions.js";
 export {
   type Asked,
   type Graded,
@@ -24,5 +24,5 @@ export {
 export { type Evaluation, makeResultFolder, resultsOf, writeResults } from "./results.js";
 export { type Score, type Summary, summarize } from "./summary.js";
 export { resultTable, settingsLine } from "./table.js";
-export { findTask, type Task, taskNames } from "./tasks.js";
+export { type Task, taskNames } from "./tasks.js";
 export { rowOf, verifierGrader } from "./verifier-grader.js";

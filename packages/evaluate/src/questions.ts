@@ -1,7 +1,7 @@
 // Questions with their reference answers, from a file, checked row by row.
 
 import { type ChatMessage, createRecordIds, parseSftRow, readJsonl, UserError } from "@posttrain/data";
-import type { Task } from "./tasks.js";
+import { findTask, type Task } from "./tasks.js";
 
 export interface Question {
   readonly line: number;
@@ -22,6 +22,18 @@ export interface ReadOptions {
   readonly task?: Task | undefined;
   /** Another verifier than exact match reads the row itself: it may have no answer column. */
   readonly answerless?: boolean;
+}
+
+/** The benchmark of this name, unless the first row of the file is none of its own. */
+export async function taskOf(name: string | undefined, path: string): Promise<Task | undefined> {
+  const task = findTask(name);
+  if (task?.isOwn === undefined) return task;
+  for await (const { value } of readJsonl(path)) {
+    return typeof value === "object" && value !== null && task.isOwn(value as Question["doc"])
+      ? task
+      : undefined;
+  }
+  return task;
 }
 
 /** Reads them all. UserError naming file, line and field. */

@@ -7,6 +7,8 @@ export interface Task {
   /** The columns that a row must have. */
   readonly columns: readonly string[];
   readonly verifier: string;
+  /** Rows that are not the benchmark's own although they have its columns: then its name is a name and no more. */
+  readonly isOwn?: (doc: Doc) => boolean;
   /** What the model is asked; undefined where a column is missing. */
   readonly ask: (doc: Doc) => string | undefined;
   /** The reference, for solved examples and for the samples file. */
@@ -24,6 +26,8 @@ const tasks: readonly Task[] = [
     name: "gsm8k",
     columns: ["question", "answer"],
     verifier: "gsm8k",
+    // Questions with plain answers are anybody's; GSM8K's answers show their work.
+    isOwn: (doc) => (text(doc, "answer") ?? "").includes("####"),
     ask: (doc) => {
       const question = text(doc, "question");
       return question && `${question}\n\nReason step by step, then write the number alone after ####.`;

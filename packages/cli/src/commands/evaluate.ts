@@ -7,7 +7,6 @@ import {
   type Evaluation,
   evaluateConfig,
   examplesFor,
-  findTask,
   type Graded,
   makeResultFolder,
   type Prompts,
@@ -19,6 +18,7 @@ import {
   resultTable,
   settingsLine,
   summarize,
+  taskOf,
   writeResults,
 } from "@posttrain/evaluate";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
@@ -60,7 +60,7 @@ export const command = defineCommand({
   run: async (config, context) => {
     const { model_name_or_path: dir } = config;
     const { config: model } = await openModelFolder(dir);
-    const rules = findTask(config.task);
+    const rules = config.verifier === "exact_match" ? undefined : await taskOf(config.task, config.data);
     const isExact = (config.verifier ?? (rules === undefined ? "exact_match" : "")) === "exact_match";
     const reading = { task: rules, answerless: !isExact };
     const questions = (await readQuestions(config.data, reading)).slice(0, config.limit);
