@@ -1,6 +1,6 @@
 // posttrain verify as a shell runs it: verdicts beside rows, exit codes, kill and resume, modules of one's own, every bad input.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { main, type Outcome, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
@@ -190,6 +190,22 @@ it("rows that the grader could not grade: exit code 5, never a failure of the re
   const { code, out, err } = await verify("--data", data, "--verifier", "./broken.mjs");
   expect([code, linesOf(out)[0].verdict.outcome]).toEqual([5, "infrastructure-error"]);
   expect(err).toMatch(/1 response could not be graded: counted here, and nobody's failure/);
+});
+
+it("without bubblewrap programs run in WebAssembly, and it says so and what would help", async () => {
+  mkdirSync(at("bin"));
+  symlinkSync(process.execPath, at("bin", "node"));
+  const env = { PATH: at("bin") };
+  const data = writeRows(folder, "programs.jsonl", [
+    rows[3],
+    { ...rows[3], response: "```python\nadd = lambda a, b: 4\n```" },
+  ]);
+  const { code, out, err } = await posttrain(["verify", "--data", data], { cwd: folder, env });
+  expect([code, linesOf(out).map(({ verdict }) => verdict.outcome)]).toEqual([0, ["pass", "fail"]]);
+  expect(err).toMatch(/Programs run in WebAssembly .*could not prove bwrap.*apt-get install bubblewrap/);
+  const insisting = await posttrain(["verify", "--data", data, "--route", "native"], { cwd: folder, env });
+  expect([insisting.code, linesOf(insisting.out)[0].verdict.outcome]).toEqual([5, "infrastructure-error"]);
+  expect(insisting.err).toMatch(/Programs will not run: .*apt-get install bubblewrap/);
 });
 
 it("--self_test tells what is proven; exit code 0", async () => {

@@ -93,6 +93,7 @@ export {
   type OwnVerifierOptions,
   openOwnVerifier,
 } from "./verifiers/own-verifier.js";
+export { type Problems, readProblems } from "./verifiers/problems.js";
 export {
   detectVerifier,
   type GradedResponse,

@@ -1,6 +1,7 @@
 // posttrain verify: responses in a file graded by rules: answers matched, programs run, instructions checked.
 import { availableParallelism } from "node:os";
 import { UserError } from "@posttrain/data";
+import { fileDigest } from "@posttrain/run";
 import {
   type FileGrading,
   type GradingPlan,
@@ -10,6 +11,7 @@ import {
   type OwnVerifier,
   openOwnVerifier,
   openVerifiers,
+  readProblems,
   selfTest,
   unfitError,
   verifierNames,
@@ -26,6 +28,10 @@ import { gradingNotes, selfTestTable, verdictList, verdictTable } from "../verif
 const options = z
   .strictObject({
     data: z.string().optional().describe("rows with responses, JSONL"),
+    problems: z
+      .string()
+      .optional()
+      .describe("what rows are graded with, JSONL, where they only name it: joined by task_id or id"),
     output: z
       .string()
       .optional()
@@ -102,8 +108,12 @@ export const command = defineCommand({
       "a verdict beside every row; killed, the same command goes on where it was",
     ],
     [
+      "npx posttrain verify --data samples.jsonl --problems HumanEval.jsonl",
+      "evalplus's samples, {task_id, solution}, against the benchmark's tests",
+    ],
+    [
       "npx posttrain verify --data samples_math.jsonl --verifier math --mode hendrycks",
-      "the numbers of a published grader",
+      "samples of lm-evaluation-harness, graded again as a published grader does",
     ],
     ["npx posttrain verify --self_test", "what can be graded on this machine, proven"],
   ],
@@ -123,6 +133,7 @@ export const command = defineCommand({
     }
     const concurrency = given.concurrency ?? availableParallelism();
     const stopping = stopOnSignal(() => output.say("Stopping after the responses under way ..."));
+    const problems = given.problems === undefined ? undefined : await readProblems(given.problems);
     const own = await openOwn(given, concurrency);
     const verifiers = openVerifiers({
       ...settingsOf(given),
@@ -141,7 +152,11 @@ export const command = defineCommand({
         data: data!,
         verifiers,
         ...(file !== undefined && { output: file }),
-        settings: identityOf(given, own),
+        ...(problems !== undefined && { problems }),
+        settings: {
+          ...identityOf(given, own),
+          ...(problems !== undefined && { problems: await fileDigest(problems.path) }),
+        },
         signal: stopping.signal,
         ...(!silent && { onRow: (row: object) => rows.write(row) }),
         onStart: (plan) => describePlan(plan, given, output),

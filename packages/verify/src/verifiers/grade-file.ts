@@ -9,14 +9,17 @@ import { dirname, join } from "node:path";
 import { readJsonl, UserError } from "@posttrain/data";
 import { asCannotWrite, differences, type Journal, lockRun, openJournal, syncPath } from "@posttrain/run";
 import { createReport, type GradingReport } from "./grading-report.js";
+import { type Problems, Unnamed, wholeRow } from "./problems.js";
 import type { GradedResponse, Verifiers } from "./registry.js";
-import { type Responses, responsesOf } from "./responses.js";
+import { type FoundResponses, type Responses, responsesOf } from "./responses.js";
 import type { Row } from "./verifier.js";
 
 export interface GradeFileOptions {
   readonly data: string;
   /** Their concurrency is that of the grading. After an error, close them: what still waits then ends. */
   readonly verifiers: Verifiers;
+  /** What responses are graded with, where their own rows leave it out. */
+  readonly problems?: Problems;
   /** A new file for rows and verdicts, and beside it OUTPUT.progress with the journal; without it nothing is kept. */
   readonly output?: string;
   /** What else decides the verdicts: a journal made with other settings is refused. */
@@ -68,7 +71,7 @@ const LISTED = 10;
 /** UserError `bad_row` for rows that are none, `nothing_to_grade`, `output_used`, `output_locked`, `identity_changed`, `cannot_write`. */
 export async function gradeFile(options: GradeFileOptions): Promise<FileGrading> {
   const { data, verifiers, output } = options;
-  const scanned = await scan(data, verifiers);
+  const scanned = await scan(data, verifiers, options.problems);
   if (output === undefined) return gradeRows(options, scanned, undefined, undefined);
   const folder = `${output}.progress`;
   const isOurs = existsSync(folder);
@@ -117,7 +120,7 @@ interface Scanned {
 }
 
 /** Reads the file once before anything is graded: a row that is wrong is better known now than after an hour. */
-async function scan(path: string, verifiers: Verifiers): Promise<Scanned> {
+async function scan(path: string, verifiers: Verifiers, problems: Problems | undefined): Promise<Scanned> {
   const bad: string[] = [];
   const unfit: UnfitRow[] = [];
   const names = new Map<string, number>();
@@ -127,8 +130,11 @@ async function scan(path: string, verifiers: Verifiers): Promise<Scanned> {
   };
   for await (const { line, value } of readJsonl(path, { onEnd })) {
     rows++;
-    const read = isRow(value)
-      ? responsesOf(value)
+    const row = isRow(value) ? wholeRow(value, problems) : undefined;
+    const read: FoundResponses = row
+      ? row instanceof Unnamed
+        ? row
+        : responsesOf(row)
       : { problem: `expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.` };
     if ("problem" in read) {
       badRows++;
@@ -136,12 +142,12 @@ async function scan(path: string, verifiers: Verifiers): Promise<Scanned> {
       continue;
     }
     responses += read.texts.length;
-    const problem = verifiers.problemOf(value as Row);
+    const problem = verifiers.problemOf(row as Row);
     if (problem !== undefined) {
       unfit.push({ line, problem });
       unfitResponses += read.texts.length;
     } else {
-      const name = verifiers.nameOf(value as Row)!;
+      const name = verifiers.nameOf(row as Row)!;
       names.set(name, (names.get(name) ?? 0) + read.texts.length);
     }
   }
@@ -256,7 +262,7 @@ async function gradeRows(
   journal: Journal | undefined,
   partial: PartialFile | undefined,
 ): Promise<FileGrading> {
-  const { data, verifiers, onRow, onGraded, signal } = options;
+  const { data, problems, verifiers, onRow, onGraded, signal } = options;
   const { rows, responses: total, unfit, names } = scanned;
   await options.onStart?.({
     rows,
@@ -299,8 +305,9 @@ async function gradeRows(
   for await (const { line, value } of readJsonl(data, { onEnd })) {
     if (signal?.aborted) break;
     const row = value as Row;
-    const responses = responsesOf(row) as Responses;
-    const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(row, text, `${line}.${i}`)));
+    const whole = wholeRow(row, problems) as Row;
+    const responses = responsesOf(whole) as Responses;
+    const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(whole, text, `${line}.${i}`)));
     // Looked at in order, later; until then a failure is nobody's.
     verdicts.catch(() => undefined);
     waiting.push({ row, line, responses, verdicts });

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { gradeFile, openVerifiers, type Row, type Verdict } from "../../src/index.js";
+import { gradeFile, openVerifiers, type Row, readProblems, type Verdict } from "../../src/index.js";
 
 let folder: string;
 beforeEach(() => {
@@ -192,4 +192,39 @@ test("an output that is not ours is never replaced", async () => {
   const { verifiers, asked } = counting();
   await expect(gradeFile({ data, verifiers, output: at("out.jsonl") })).rejects.toThrow(/already exists/);
   expect([readFileSync(at("out.jsonl"), "utf8"), asked]).toEqual(["precious", []]);
+});
+
+test("samples beside a file of problems, and samples of lm-evaluation-harness", async () => {
+  writeFileSync(
+    at("problems.jsonl"),
+    '{"task_id": "A/1", "answer": "1"}\n{"task_id": "A/2", "answer": "2"}\n',
+  );
+  const problems = await readProblems(at("problems.jsonl"));
+  await using verifiers = openVerifiers({ verifier: "exact" });
+  const data = write([
+    { task_id: "A/2", response: "2" },
+    { task_id: "A/1", response: "2" },
+  ]);
+  const graded: Row[] = [];
+  const onRow = async (row: object): Promise<void> => {
+    graded.push(row as Row);
+  };
+  await gradeFile({ data, problems, verifiers, onRow });
+  expect(graded).toMatchObject([
+    { task_id: "A/2", verdict: { outcome: "pass" } },
+    { task_id: "A/1", verdict: { outcome: "fail" } },
+  ]);
+  expect(graded[0]).not.toHaveProperty("answer");
+  await expect(
+    gradeFile({ data: write([{ task_id: "B", response: "2" }]), problems, verifiers }),
+  ).rejects.toThrow(/line 1: task_id: "B" is no problem of .*problems\.jsonl/);
+  writeFileSync(at("problems.jsonl"), '{"task_id": "A/1"}\n{"task_id": "A/1"}\n');
+  await expect(readProblems(at("problems.jsonl"))).rejects.toThrow(/line 2: task_id A\/1 is there twice/);
+  writeFileSync(at("problems.jsonl"), '{"question": "?"}\n');
+  await expect(readProblems(at("problems.jsonl"))).rejects.toThrow(/line 1: a problem needs task_id, id/);
+  const samples = write([
+    { doc_id: 0, doc: { question: "?", answer: "1" }, target: "1", resps: [["1", "3"]] },
+  ]);
+  const { outcomes } = await gradeFile({ data: samples, verifiers });
+  expect(outcomes).toMatchObject({ pass: 1, fail: 1 });
 });
