@@ -4,7 +4,7 @@ export {
   type AnswerRequest,
   createAnswerGrader,
 } from "./answers/answer-grader.js";
-export type { CompareOptions } from "./answers/compare.js";
+export type { CompareOptions } from "./answers/compare-trees.js";
 export {
   type Extraction,
   type ExtractionOptions,

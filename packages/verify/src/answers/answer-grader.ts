@@ -140,7 +140,7 @@ class Worker {
   #timer: NodeJS.Timeout | undefined;
   #answered = 0;
   #gone: Promise<void> = Promise.resolve();
-  #failedStarts = 0;
+  #everAnswered = false;
 
   constructor(program: string, timeoutMs: number, memoryMb: number, queue: Pending[], freed: () => void) {
     this.#program = program;
@@ -196,7 +196,7 @@ class Worker {
     if (index < 0) return;
     const [pending] = this.#held.splice(index, 1);
     this.#answered++;
-    this.#failedStarts = 0;
+    this.#everAnswered = true;
     pending?.resolve(reply.verdict);
     clearTimeout(this.#timer);
     this.#freed();
@@ -248,27 +248,24 @@ class Worker {
     this.#requeue();
   }
 
-  /** The process ended by itself: the job at its head did that, unless it never got so far. */
+  /** The process ended by itself. Once may be the machine's doing; twice with the same answer at its head is the answer's. */
   #lost(): void {
     clearTimeout(this.#timer);
     this.#child = undefined;
     const head = this.#held.shift();
     if (head !== undefined) {
-      if (this.#answered > 0 || head.attempts > 1) {
+      if (head.attempts > 1 && this.#everAnswered) {
         head.resolve({
           outcome: "crash",
-          evidence: `The process that compared this answer ended, as one does that runs out of its ${this.#memoryMb} MB.`,
+          evidence: `The process that compared this answer ended twice, as one does that runs out of its ${this.#memoryMb} MB.`,
         });
-      } else {
-        this.#failedStarts++;
-        this.#retry(head, "its process ended before it answered");
-      }
+      } else this.#retry(head, "its process ended before it answered");
     }
     this.#requeue();
   }
 
   #retry(pending: Pending, reason: string): void {
-    if (pending.attempts < ATTEMPTS && this.#failedStarts < ATTEMPTS) {
+    if (pending.attempts < ATTEMPTS) {
       this.#queue.unshift(pending);
       return;
     }

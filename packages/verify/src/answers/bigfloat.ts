@@ -50,7 +50,7 @@ export function realFrom(a: Rational): Real {
   return normalise((a.n << BigInt(shift)) / a.d, -shift);
 }
 
-export const realNumber = (value: number): Real => {
+const realNumber = (value: number): Real => {
   if (!Number.isFinite(value)) throw noValue;
   return normalise(BigInt(Math.round(value * 2 ** 40)), -40);
 };

@@ -10,286 +10,20 @@
 
 import type { Complex } from "./bigfloat.js";
 import * as big from "./bigfloat.js";
-import { MAX_FACTORIAL, MAX_STEPS, MAX_TERMS, NoValue, noValue, overBudget } from "./limits.js";
+import {
+  blackBoxKey,
+  bounded,
+  exactApply,
+  exactValue,
+  fromBase,
+  Inexact,
+  isBlackBox,
+} from "./exact-value.js";
+import { NoValue, noValue } from "./limits.js";
+import { type Budget, draw, freeVariables, type Point, step, variable } from "./points.js";
 import type { Rational } from "./rational.js";
 import * as exact from "./rational.js";
-import { canonicalText, type Node, walk } from "./syntax.js";
-
-/** Thrown by the exact evaluator where a value is not rational. */
-class Inexact extends Error {
-  override readonly name = "Inexact";
-}
-
-const inexact = new Inexact("inexact");
-
-export interface Budget {
-  steps: number;
-}
-
-export const newBudget = (): Budget => ({ steps: MAX_STEPS });
-
-/** Values of variables by name; those that are missing are drawn from the seed. */
-export interface Point {
-  readonly seed: bigint;
-  /** Integers of 61 bits or (under factorials) below 100 for exact evaluation; fractions for floating point. */
-  readonly range: "integers" | "counting" | "positive" | "negative" | "signed";
-  readonly values: Map<string, Rational>;
-}
-
-export const newPoint = (seed: bigint, range: Point["range"]): Point => ({ seed, range, values: new Map() });
-
-const MASK = (1n << 64n) - 1n;
-
-/** FNV-1a, then the finaliser of splitmix64. */
-export function hash(text: string, seed = 0xcbf29ce484222325n): bigint {
-  let h = seed & MASK;
-  for (let i = 0; i < text.length; i++) h = ((h ^ BigInt(text.charCodeAt(i))) * 0x100000001b3n) & MASK;
-  h = ((h ^ (h >> 30n)) * 0xbf58476d1ce4e5b9n) & MASK;
-  h = ((h ^ (h >> 27n)) * 0x94d049bb133111ebn) & MASK;
-  return h ^ (h >> 31n);
-}
-
-function draw(point: Point, key: string): Rational {
-  const h = hash(key, point.seed);
-  if (point.range === "integers") return exact.rational((h >> 3n) + 2n);
-  if (point.range === "counting") return exact.rational(3n + (h % 97n));
-  // Between 1/8 and 32, on a fine grid.
-  const octave = Number(h & 7n) - 3;
-  const mantissa = (1n << 40n) + ((h >> 8n) & ((1n << 40n) - 1n));
-  const negative = point.range === "negative" || (point.range === "signed" && ((h >> 60n) & 1n) === 1n);
-  const sign = negative ? -1n : 1n;
-  const scale = 1n << BigInt(40 - octave);
-  return exact.rational(sign * mantissa, scale);
-}
-
-function variable(point: Point, name: string): Rational {
-  let value = point.values.get(name);
-  if (value === undefined) {
-    value = draw(point, `variable ${name}`);
-    point.values.set(name, value);
-  }
-  return value;
-}
-
-/** The names whose values an expression depends on; `e`, `i` and pi are constants. */
-export function freeVariables(node: Node): Set<string> {
-  const names = new Set<string>();
-  for (const part of walk(node)) {
-    if (part.kind === "variable") names.add(part.name);
-    else if (part.kind === "word") names.add(`word ${part.text}`);
-  }
-  return names;
-}
-
-const step = (budget: Budget): void => {
-  if (--budget.steps < 0) throw overBudget;
-};
-
-// Exact ---------------------------------------------------------------------------------------------------------------
-
-function exactValue(node: Node, point: Point, budget: Budget): Rational {
-  step(budget);
-  const value = (of: Node): Rational => exactValue(of, point, budget);
-  switch (node.kind) {
-    case "number":
-      return node.value;
-    case "based":
-      return fromBase(node.digits, node.base);
-    case "variable":
-      return variable(point, node.name);
-    case "word":
-      return variable(point, `word ${node.text.toLowerCase()}`);
-    case "letters":
-    case "product":
-      return node.factors.map(value).reduce(exact.multiply, exact.ONE);
-    case "sum":
-      return node.terms.map(value).reduce(exact.add, exact.ZERO);
-    case "quotient":
-      return exact.divide(value(node.top), value(node.bottom));
-    case "negative":
-      return exact.negate(value(node.of));
-    case "percent":
-      return exact.divide(value(node.of), exact.rational(100n));
-    case "degrees":
-      return value(node.of);
-    case "power":
-      return exactPower(value(node.base), value(node.exponent));
-    case "apply":
-      return exactApply(node.name, node.args, point, budget);
-    case "constant":
-      if (node.name === "infinity") throw noValue;
-      throw inexact;
-    default:
-      throw noValue;
-  }
-}
-
-function fromBase(digits: string, base: number): Rational {
-  let value = 0n;
-  for (const digit of digits) {
-    if (Number(digit) >= base) throw noValue;
-    value = value * BigInt(base) + BigInt(digit);
-  }
-  return exact.rational(value);
-}
-
-function exactPower(base: Rational, exponent: Rational): Rational {
-  if (exponent.d === 1n) return exact.power(base, exponent.n);
-  if (exponent.d > 64n) throw inexact;
-  const root = exact.exactRoot(base, Number(exponent.d));
-  if (root === undefined) throw inexact;
-  return exact.power(root, exponent.n);
-}
-
-function exactApply(name: string, args: readonly Node[], point: Point, budget: Budget): Rational {
-  if (name === "sum" || name === "prod") {
-    const terms = bounded(args, point, budget);
-    if (terms !== undefined) {
-      const values = terms.map((at) => exactValue(args[2] as Node, at, budget));
-      return name === "sum" ? values.reduce(exact.add, exact.ZERO) : values.reduce(exact.multiply, exact.ONE);
-    }
-  }
-  if (isBlackBox(name)) return draw(point, blackBoxKey(name, args, point, budget));
-  const values = args.map((arg) => exactValue(arg, point, budget));
-  const [a = exact.ZERO, b] = values;
-  switch (name) {
-    case "root": {
-      const degree = a;
-      if (degree.d !== 1n || degree.n < 1n || degree.n > 64n || b === undefined) throw inexact;
-      const root = exact.exactRoot(b, Number(degree.n));
-      if (root === undefined) throw inexact;
-      return root;
-    }
-    case "factorial":
-      return factorial(a);
-    case "binomial":
-      return binomial(a, b ?? exact.ZERO);
-    case "abs":
-      return a.n < 0n ? exact.negate(a) : a;
-    case "floor":
-      return exact.rational(exact.floor(a));
-    case "ceil":
-      return exact.rational(-exact.floor(exact.negate(a)));
-    case "mod": {
-      if (b === undefined || b.n === 0n) throw noValue;
-      return exact.subtract(a, exact.multiply(b, exact.rational(exact.floor(exact.divide(a, b)))));
-    }
-    case "max":
-      return values.reduce((x, y) => (exact.compare(x, y) >= 0 ? x : y));
-    case "min":
-      return values.reduce((x, y) => (exact.compare(x, y) <= 0 ? x : y));
-    case "gcd":
-    case "lcm":
-      return integers(values, name);
-    case "logBase":
-    case "lg": {
-      // log_2 8 = 3 exactly, where it is.
-      const base = name === "lg" ? exact.rational(10n) : a;
-      const of = name === "lg" ? a : (b ?? exact.ZERO);
-      if (base.d === 1n && of.d === 1n && base.n > 1n && of.n > 0n) {
-        let power = 0n;
-        let rest = of.n;
-        while (rest % base.n === 0n) {
-          rest /= base.n;
-          power++;
-        }
-        if (rest === 1n) return exact.rational(power);
-      }
-      throw inexact;
-    }
-    default:
-      throw inexact;
-  }
-}
-
-function factorial(a: Rational): Rational {
-  if (a.d !== 1n || a.n < 0n || a.n > BigInt(MAX_FACTORIAL)) throw noValue;
-  let product = 1n;
-  for (let k = 2n; k <= a.n; k++) product *= k;
-  return exact.rational(product);
-}
-
-function binomial(n: Rational, k: Rational): Rational {
-  if (k.d !== 1n || k.n < 0n || k.n > BigInt(MAX_FACTORIAL)) throw noValue;
-  let value = exact.ONE;
-  for (let j = 0n; j < k.n; j++) {
-    value = exact.divide(exact.multiply(value, exact.subtract(n, exact.rational(j))), exact.rational(j + 1n));
-  }
-  return value;
-}
-
-function integers(values: readonly Rational[], name: "gcd" | "lcm"): Rational {
-  if (values.some((value) => value.d !== 1n || value.n <= 0n)) throw noValue;
-  return values.reduce((x, y) => {
-    let [p, q] = [x.n, y.n];
-    while (q !== 0n) [p, q] = [q, p % q];
-    return exact.rational(name === "gcd" ? p : (x.n / p) * y.n);
-  });
-}
-
-// Black boxes -----------------------------------------------------------------------------------------------------------
-
-const isBlackBox = (name: string): boolean =>
-  name.startsWith("call:") ||
-  /^(?:sum|prod|int|iint|oint|lim|det|tr|rank|dim|deg|arg|Arg|Re|Im|sgn|bigcup|bigcap)$/.test(name);
-
-function blackBoxKey(name: string, args: readonly Node[], point: Point, budget: Budget): string {
-  return `${name}(${args.map((arg) => valueKey(arg, point, budget)).join(";")})`;
-}
-
-/** A value as text; what is no number (a matrix, a bound `k = 1`) by its parts. */
-function valueKey(node: Node, point: Point, budget: Budget): string {
-  if (node.kind === "relation") {
-    return node.sides
-      .map((side, i) => `${node.operators[i - 1] ?? ""}${valueKey(side, point, budget)}`)
-      .join("");
-  }
-  if (node.kind === "matrix")
-    return node.rows.map((row) => row.map((cell) => valueKey(cell, point, budget)).join(",")).join("|");
-  try {
-    if (point.range === "integers" || point.range === "counting") {
-      const value = exactValue(node, point, budget);
-      return `${value.n}/${value.d}`;
-    }
-    return big.fingerprint(approximate(node, point, budget, { left: false }));
-  } catch (error) {
-    if (error instanceof NoValue) return canonicalText(node);
-    throw error;
-  }
-}
-
-/** Points for `\sum_{k=low}^{high}` where both bounds are integers and few, else undefined. */
-function bounded(args: readonly Node[], point: Point, budget: Budget): Point[] | undefined {
-  const [low, high] = args;
-  if (
-    low?.kind !== "relation" ||
-    low.operators.length !== 1 ||
-    low.operators[0] !== "=" ||
-    high === undefined
-  )
-    return undefined;
-  const [index, from] = low.sides;
-  if (index?.kind !== "variable" && !(index?.kind === "constant" && index.name === "i")) return undefined;
-  if (from === undefined || freeVariables(from).size > 0 || freeVariables(high).size > 0) return undefined;
-  try {
-    const start = exactValue(from, point, budget);
-    const end = exactValue(high, point, budget);
-    if (start.d !== 1n || end.d !== 1n || end.n - start.n >= BigInt(MAX_TERMS) || index.kind === "constant")
-      return undefined;
-    const points: Point[] = [];
-    for (let k = start.n; k <= end.n; k++) {
-      const values = new Map(point.values);
-      values.set(index.name, exact.rational(k));
-      points.push({ ...point, values });
-    }
-    return points;
-  } catch (error) {
-    if (error instanceof NoValue || error instanceof Inexact) return undefined;
-    throw error;
-  }
-}
-
-// Floating point --------------------------------------------------------------------------------------------------------
+import type { Node } from "./syntax.js";
 
 /** Whether an intermediate value left the real line: `left` is set and stays. */
 interface Domain {
@@ -404,7 +138,10 @@ function apply(
       return values.reduce(name === "sum" ? big.addComplex : big.mulComplex);
     }
   }
-  if (isBlackBox(name)) return big.complexFrom(draw(point, blackBoxKey(name, args, point, budget)));
+  if (isBlackBox(name)) {
+    const keyOf = (node: Node): string => big.fingerprint(approximate(node, point, budget, { left: false }));
+    return big.complexFrom(draw(point, blackBoxKey(name, args, keyOf)));
+  }
   if (name === "root") {
     const [degree, of] = args as [Node, Node];
     let n: Rational;
@@ -510,19 +247,6 @@ function arcsin(x: Complex): Complex {
   }
   if (big.signOf(cosine.re) < 0) throw noValue;
   return big.atan(big.divComplex(x, big.sqrtComplex(cosine)));
-}
-
-// Faces -----------------------------------------------------------------------------------------------------------------
-
-/** The exact value, "inexact" where it is not rational, "none" where there is none. */
-export function exactly(node: Node, point: Point, budget: Budget): Rational | "inexact" | "none" {
-  try {
-    return exactValue(node, point, budget);
-  } catch (error) {
-    if (error instanceof Inexact) return "inexact";
-    if (error instanceof NoValue) return "none";
-    throw error;
-  }
 }
 
 export interface Approximation {

@@ -112,20 +112,18 @@ const VERBS =
   "is|are|was|equals|est|ist|lautet|es|è|é|jest|är|это|равен|равно|adalah|là|是|为|為|等于|は|है|হলো|হল|คือ|ni";
 const ANSWER_WORDS = [
   ...new Set(Object.values(LANGUAGES).map((language) => language.answer)),
-  "solution",
-  "answers",
-  "答え",
-  "答",
-  "정답",
-  "جواب",
-  "الجواب",
-  "الإجابة",
-]
-  .sort((a, b) => b.length - a.length)
-  .join("|");
+  ..."solution answers 答え 答 정답 الجواب الإجابة సమాధానం".split(" "),
+].sort((a, b) => b.length - a.length);
+/** Of scripts whose languages say "the answer 18", without a verb. */
+const VERBLESS = ANSWER_WORDS.filter((word) =>
+  /^[^a-z]+$/i.test(word.normalize("NFD").replace(/\p{M}/gu, "")),
+);
+
 /** "the final answer is", "Answer:", "答案是", "la réponse est", "Antwort:"; a few words may stand between word and verb. */
 const PHRASE = new RegExp(
-  `(?:${ANSWER_WORDS})(?:\\*\\*)?(?:\\s+(?:to|of|for|finale?|final)\\b[^.\\n:：]{0,60})?\\s*(?:(?:${VERBS})(?![\\p{L}])\\s*[:：]?|[:：])`,
+  `(?:${ANSWER_WORDS.join("|")})(?:\\*\\*)?(?:\\s+(?:to|of|for|finale?|final)\\b[^.\\n:：]{0,60})?\\s*` +
+    `(?:(?:${VERBS})(?![\\p{L}])\\s*[:：]?|[:：—–])` +
+    `|(?:${VERBLESS.join("|")})\\s*(?=[-$\\\\*\\p{Nd}])`,
   "giu",
 );
 
@@ -147,10 +145,10 @@ function firstStatement(source: string): string {
     return joined === null ? formula[0] : `${formula[0]}${joined[0]}`.replace(/(?<!\\)\$/g, " ");
   }
   text = text.split("\n", 1)[0] ?? "";
-  const end = /[.!?](?=\s|$|\*)|[。！？]/.exec(text);
+  const end = /[.!?](?=\s|$|\*)|[。！？।۔]/.exec(text);
   if (end !== null) text = text.slice(0, end.index);
   return text
-    .replace(/\*+/g, "")
+    .replace(/\*\*|^\*|\*$/g, "")
     .replace(/(?:です|である|입니다|이다)\s*$/, "")
     .trim();
 }

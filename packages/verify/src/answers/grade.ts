@@ -3,14 +3,15 @@
  * stages call it through the pool of answer-grader.ts, which can be killed.
  */
 import type { Verdict } from "../verdict.js";
-import { type CompareOptions, compareAnswers, isJson } from "./compare.js";
-import { newBudget } from "./evaluate.js";
+import { compareAnswers, isJson } from "./compare.js";
+import type { CompareOptions } from "./compare-trees.js";
 import { type ExtractionOptions, extractAnswer } from "./extract.js";
 import { gsm8kEqual, gsm8kExtract } from "./gsm8k.js";
 import { hendrycksEqual, hendrycksExtract } from "./hendrycks.js";
 import { ENGLISH, LANGUAGES } from "./languages.js";
 import { MAX_ANSWER_LENGTH, MAX_RESPONSE_LENGTH, OverBudget } from "./limits.js";
 import { type MathVerifyOptions, mathVerify } from "./math-verify.js";
+import { newBudget } from "./points.js";
 import { qwenEqual, qwenExtract, qwenStrip } from "./qwen.js";
 
 export const answerModes = ["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k"] as const;
@@ -20,7 +21,7 @@ export type AnswerMode = (typeof answerModes)[number];
 
 export interface AnswerOptions extends CompareOptions, ExtractionOptions {
   readonly mode?: AnswerMode;
-  /** The response is the answer itself: nothing is extracted. */
+  /** The response is the answer itself: nothing is extracted, and nothing that extraction cleans is cleaned. */
   readonly extracted?: boolean;
   /** Of `math-verify`: what its parse and verify take. */
   readonly mathVerify?: Omit<MathVerifyOptions, "language"> & {
@@ -140,9 +141,9 @@ function gradeAs(
     const grade = (gold: string) => mathVerify(gold, text, settings, newBudget());
     let result = grade(reference);
     // Math-Verify wants its references in mathematics: one in which it finds nothing is put there.
-    if (result.gold.node === undefined && result.gold.text === undefined) result = grade(`$${reference}$`);
-    if (result.gold.node === undefined && result.gold.text === undefined) return noReference(mode, reference);
-    if (result.prediction.text === undefined && result.prediction.node === undefined) return none();
+    if (result.gold.tree === undefined && result.gold.text === undefined) result = grade(`$${reference}$`);
+    if (result.gold.tree === undefined && result.gold.text === undefined) return noReference(mode, reference);
+    if (result.prediction.text === undefined && result.prediction.tree === undefined) return none();
     return finish(result.equal, result.prediction.text ?? "");
   }
   const extracted = given
@@ -157,6 +158,7 @@ function gradeAs(
     return conclude("unparseable", "The answer is too long to be read.", details);
   if (mode === "gsm8k") return finish(gsm8kEqual(reference, extracted), extracted);
   if (mode === "hendrycks") return finish(hendrycksEqual(reference, extracted), extracted);
-  const prediction = given ? qwenStrip(extracted) : extracted;
-  return finish(qwenEqual(qwenStrip(reference), prediction, newBudget()), prediction);
+  // Its grader compares what its parser has cleaned; an answer given as extracted is taken as cleaned.
+  const gold = given ? reference : qwenStrip(reference);
+  return finish(qwenEqual(gold, extracted, newBudget()), extracted);
 }

@@ -45,7 +45,7 @@ const MALFORMED: readonly (readonly [RegExp, string])[] = [
  * The contents of `\boxed{...}` from the right. "all": every box; "last": the last one and those before it that stand close
  * (fewer than 10 characters between, or fewer than 70 with a separator and other contents).
  */
-export function boxedContents(text: string, which: "all" | "last"): string {
+function boxedContents(text: string, which: "all" | "last"): string {
   const results: string[] = [];
   let limit = text.length;
   let later: number | undefined;

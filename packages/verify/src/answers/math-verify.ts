@@ -4,15 +4,18 @@
  * for an interval and for a pair, and reads a word as one symbol or as a product of its letters.
  */
 import { agree, toDouble } from "./bigfloat.js";
-import { approximately, type Budget, exactly, freeVariables, newPoint } from "./evaluate.js";
+import { approximately } from "./evaluate.js";
+import { exactly } from "./exact-value.js";
 import { ENGLISH, type Language } from "./languages.js";
-import { type Extracted, type ExtractKind, extract } from "./math-verify-extract.js";
-import { isName } from "./parse.js";
+import { type Extracted, extract } from "./math-verify-extract.js";
+import type { ExtractKind } from "./math-verify-scan.js";
+import { isName } from "./names.js";
+import { type Budget, freeVariables, newPoint } from "./points.js";
 import { compare, equal, type Rational, rational, roundToPlaces, toNumber } from "./rational.js";
 import { type Piece, realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";
 import { canonicalText, type Node, type Relation } from "./syntax.js";
-import { difference, mapNode, matrixOf, spellOutSigns } from "./trees.js";
+import { difference, FLIPPED, mapNode, matrixOf, spellOutSigns } from "./trees.js";
 
 export interface MathVerifyOptions {
   readonly kinds?: readonly ExtractKind[];
@@ -64,7 +67,7 @@ export function mathVerify(
 
 function compareExtracted(gold: Extracted, prediction: Extracted, context: Context): boolean {
   if (gold.letter !== undefined || prediction.letter !== undefined) return gold.letter === prediction.letter;
-  if (gold.node !== undefined && prediction.node !== undefined && same(gold.node, prediction.node, context))
+  if (gold.tree !== undefined && prediction.tree !== undefined && same(gold.tree, prediction.tree, context))
     return true;
   const [a, b] = [gold.text?.trim() ?? "", prediction.text?.trim() ?? ""];
   return a !== "" && a === b;
@@ -345,17 +348,6 @@ function matchUnordered(gold: readonly Node[], prediction: readonly Node[], cont
 }
 
 // Relations -----------------------------------------------------------------------------------------------------------------
-
-const FLIPPED: Readonly<Record<Relation, Relation>> = {
-  "=": "=",
-  "<": ">",
-  ">": "<",
-  "<=": ">=",
-  ">=": "<=",
-  "!=": "!=",
-  in: "in",
-  notin: "notin",
-};
 
 function sameRelations(
   goldOperators: readonly Relation[],

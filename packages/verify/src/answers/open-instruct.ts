@@ -2,10 +2,11 @@
  * The verifiers of allenai/open-instruct that rewards in the wild name (open_instruct/ground_truth_utils.py and math_utils.py,
  * Apache-2.0): a score from 0 to 1 for a response and a label. Its `is_equiv`, SymPy there, is this package's comparison.
  */
-import { newBudget } from "./evaluate.js";
+
 import { hendrycksEqual, hendrycksExtract } from "./hendrycks.js";
 import { MAX_ANSWER_LENGTH, MAX_RESPONSE_LENGTH, OverBudget } from "./limits.js";
 import { tryParse } from "./parse.js";
+import { newBudget } from "./points.js";
 import { equalScalars } from "./scalars.js";
 import { normaliseText, tokenF1 } from "./text-answers.js";
 

@@ -4,11 +4,12 @@
  * and by symbols. SymPy's part is done by this package's own comparison.
  */
 import { toDouble } from "./bigfloat.js";
-import { approximately, type Budget, freeVariables, newPoint } from "./evaluate.js";
+import { approximately } from "./evaluate.js";
 import { braceFractions, dropShortName, slashToFraction } from "./hendrycks.js";
 import { MAX_ANSWER_LENGTH } from "./limits.js";
 import { englishNumber } from "./number-words.js";
 import { tryParse } from "./parse.js";
+import { type Budget, freeVariables, newPoint } from "./points.js";
 import { constantRatio, equalScalars } from "./scalars.js";
 import type { Node } from "./syntax.js";
 import { difference, matrixOf } from "./trees.js";

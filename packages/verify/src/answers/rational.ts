@@ -39,7 +39,6 @@ export const subtract = (a: Rational, b: Rational): Rational => add(a, negate(b)
 export const multiply = (a: Rational, b: Rational): Rational => rational(a.n * b.n, a.d * b.d);
 export const divide = (a: Rational, b: Rational): Rational => rational(a.n * b.d, a.d * b.n);
 export const equal = (a: Rational, b: Rational): boolean => a.n === b.n && a.d === b.d;
-export const isInteger = (a: Rational): boolean => a.d === 1n;
 
 export function compare(a: Rational, b: Rational): number {
   const left = a.n * b.d;

@@ -5,15 +5,9 @@
  * states the chance of error.
  */
 import { agree, divComplex, isZero } from "./bigfloat.js";
-import {
-  approximately,
-  type Budget,
-  exactly,
-  freeVariables,
-  hash,
-  newPoint,
-  type Point,
-} from "./evaluate.js";
+import { approximately } from "./evaluate.js";
+import { exactly } from "./exact-value.js";
+import { type Budget, freeVariables, hash, newPoint, type Point } from "./points.js";
 import { divide, equal, type Rational } from "./rational.js";
 import { canonicalText, type Node, walk } from "./syntax.js";
 
@@ -24,25 +18,6 @@ const COUNTING_POINTS = 6;
 /** Floating points that must agree, of so many that may be tried. */
 const FLOAT_POINTS = 4;
 const FLOAT_TRIES = 14;
-
-/** Infinity, a matrix, a list and the like are no scalars. */
-export function isScalar(node: Node): boolean {
-  for (const part of walk(node)) {
-    switch (part.kind) {
-      case "list":
-      case "set":
-      case "bracket":
-      case "relation":
-      case "setOperation":
-      case "namedSet":
-      case "plusMinus":
-      case "matrix":
-        return part !== node && node.kind === "apply";
-      default:
-    }
-  }
-  return true;
-}
 
 export function infinityOf(node: Node): 1 | -1 | undefined {
   if (node.kind === "constant" && node.name === "infinity") return 1;

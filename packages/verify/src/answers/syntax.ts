@@ -25,7 +25,7 @@ export type Node =
   | { readonly kind: "degrees"; readonly of: Node }
   | { readonly kind: "plusMinus"; readonly left?: Node; readonly right: Node; readonly minusFirst: boolean }
   /** `1, 2 or 3` without brackets. */
-  | { readonly kind: "list"; readonly items: readonly Node[] }
+  | { readonly kind: "list"; readonly items: readonly Node[]; readonly joint?: "and" | "or" }
   | { readonly kind: "set"; readonly items: readonly Node[] }
   /** Round or square brackets, angle brackets too: a tuple, a point, a vector or an interval. */
   | {
@@ -69,7 +69,7 @@ export function* walk(root: Node): Generator<Node> {
   for (const child of children(root)) yield* walk(child);
 }
 
-export function children(node: Node): readonly Node[] {
+function children(node: Node): readonly Node[] {
   switch (node.kind) {
     case "letters":
     case "product":

@@ -14,7 +14,7 @@ export function undress(source: string): string {
       .replace(/^(?:\*\*|__|`)([^*`]*)(?:\*\*|__|`)\s*\.?$/, "$1")
       .replace(/^\\(?:boxed|fbox|text|textbf|mathrm|mathbf|mbox|displaystyle)\s*\{([^{}]*)\}\s*\.?$/, "$1")
       .replace(/^["“]([^"“”]*)["”]\.?$/, "$1")
-      .replace(/(?<![.\s])\s*\.$/, "")
+      .replace(/(?<![.\s])\s*[.。।]$/, "")
       .trim();
     if (text === before) break;
   }
@@ -110,7 +110,10 @@ export function choiceOf(text: string): string | undefined {
   const plain = undress(text)
     .replace(/\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}/g, "$1")
     .replace(/[*{}$]/g, "")
+    .replace(/\\[,;: ]|~/g, " ")
     .trim();
+  const worded = /^(?:option|choice)\s+\(?([A-J])\)?(?![A-Za-z])/i.exec(plain);
+  if (worded !== null) return worded[1]?.toUpperCase();
   const marked = /^(?:option|choice|answer)?\s*[([]\s*([A-Za-z])\s*[)\]](?:[\s.:,]|$)/i.exec(plain);
   if (marked !== null) return marked[1]?.toUpperCase();
   const bare = /^(?:option|choice)?\s*([A-Za-z])\s*(?:[).:](?:\s|$)|$)/i.exec(plain);

@@ -114,7 +114,7 @@ const GREEK_COMMANDS = new Map(
 );
 
 /** The value of a decimal digit of any script, or undefined. */
-export function digitOf(codePoint: number): number | undefined {
+function digitOf(codePoint: number): number | undefined {
   for (const zero of ZEROS) if (codePoint >= zero && codePoint < zero + 10) return codePoint - zero;
   return undefined;
 }

@@ -1,11 +1,12 @@
 // Exact and 320-bit arithmetic against known identities, and the parser against random input.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { agree, type Complex, complexFrom, toDouble } from "../src/answers/bigfloat.js";
-import { compareAnswers } from "../src/answers/compare.js";
-import { approximately, newBudget, newPoint } from "../src/answers/evaluate.js";
-import { MAX_BITS, NoValue } from "../src/answers/limits.js";
-import { tryParse } from "../src/answers/parse.js";
+import { agree, type Complex, complexFrom, toDouble } from "../../src/answers/bigfloat.js";
+import { compareAnswers } from "../../src/answers/compare.js";
+import { approximately } from "../../src/answers/evaluate.js";
+import { MAX_BITS, NoValue } from "../../src/answers/limits.js";
+import { tryParse } from "../../src/answers/parse.js";
+import { newBudget, newPoint } from "../../src/answers/points.js";
 import {
   add,
   bitLength,
@@ -23,10 +24,10 @@ import {
   roundToPlaces,
   subtract,
   toNumber,
-} from "../src/answers/rational.js";
-import { constantRatio, equalScalars } from "../src/answers/scalars.js";
-import { canonicalText, type Node } from "../src/answers/syntax.js";
-import { seededRandom } from "./support/random.js";
+} from "../../src/answers/rational.js";
+import { constantRatio, equalScalars } from "../../src/answers/scalars.js";
+import { canonicalText, type Node } from "../../src/answers/syntax.js";
+import { seededRandom } from "../support/random.js";
 
 const parse = (text: string): Node => {
   const node = tryParse(text);
@@ -195,7 +196,7 @@ test("the parser ends on anything, throws nothing, and reads its own reading aga
 
 test("comparing is reflexive where there is a value, and symmetric, on answers and on noise", () => {
   const next = seededRandom(5);
-  const path = new URL("fixtures/answers/math_references.json", import.meta.url);
+  const path = new URL("../fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
   const pick = (): string => references[Math.floor(next() * references.length)] ?? "";
   const noise = (): string =>

@@ -1,7 +1,7 @@
 // Our own comparison and extraction: what is the same, what is not, and where the answer stands.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { extractAnswer, gradeAnswer, tokenF1 } from "../src/index.js";
+import { extractAnswer, gradeAnswer, tokenF1 } from "../../src/index.js";
 
 const outcome = (reference: string, answer: string, options = {}) =>
   gradeAnswer(reference, answer, { extracted: true, ...options }).outcome;
@@ -49,7 +49,10 @@ const same: readonly (readonly [string, ...string[]])[] = [
   ["x<3", "3>x", "2x<6", "(-\\infty,3)", "x\\in(-\\infty,3)"],
   ["-x<4", "x>-4"],
   ["|x-1|<2", "-1<x<3", "(-1,3)"],
-  ["[1,3]", "[1,2]\\cup[2,3]", "1\\le x\\le 3"],
+  ["(-\\infty,-1)\\cup(3,\\infty)", "x<-1 or x>3", "x>3 \\text{ or } x<-1", "|x-1|>2"],
+  ["-1<x<3", "x>-1 and x<3", "x>-1 \\text{ and } x<3"],
+  ["42", "6*7=42", "6 \\cdot 7 = 42"],
+  ["[1,3]", "[1,2]\\cup[2,3]", "[1,2)\\cup[2,3]", "[1,2]\\cup(2,3]", "1\\le x\\le 3"],
   ["(-\\infty,2)\\cup(2,\\infty)", "x\\ne2", "\\mathbb{R}\\setminus\\{2\\}"],
   ["\\mathbb{R}", "(-\\infty,\\infty)"],
   ["\\emptyset", "\\{\\}", "\\varnothing"],
@@ -73,7 +76,17 @@ const same: readonly (readonly [string, ...string[]])[] = [
   ["1:2:3", "2:4:6"],
   ["\\text{odd}", "odd", "Odd.", "\\textbf{odd}"],
   ["New York", "new york", "the New York"],
-  ["C", "(C)", "C.", "c", "\\text{(C)}", "C) Cecile", "Option C"],
+  [
+    "C",
+    "(C)",
+    "C.",
+    "c",
+    "\\text{(C)}",
+    "C) Cecile",
+    "Option C",
+    "choice C because it is right",
+    "\\textbf{(C)}\\ 9",
+  ],
   ["Yes", "yes.", "True"],
   ["3:30 PM", "3:30 p.m.", "15:30", "3:30"],
   ["January 5, 2020", "2020-01-05", "5 January 2020"],
@@ -106,8 +119,11 @@ const different: readonly (readonly [string, ...string[]])[] = [
   ["(2,1)", "(3,1)"],
   ["[0,1)", "(0,1)", "[0,1]", "0,1"],
   ["1,2", "1", "1,2,3", "1,1"],
+  ["[1,3]", "[1,2)\\cup(2,3]", "(1,3)", "[1,2]\\cup[2,4]"],
   ["x<3", "x\\le3", "x>3", "(-\\infty,3]"],
   ["x=5", "y=5", "x=6"],
+  ["42", "6*7=41", "6*8=42"],
+  ["-1<x<3", "x>-1 or x<3"],
   ["a+3z=0", "0"],
   ["5 cm", "5 m", "5 kg", "5\\text{ cm}^2"],
   ["25\\text{ ft}", "25^\\circ"],
@@ -203,6 +219,9 @@ test("extraction, strict: only what is marked as the answer", () => {
     ["la respuesta es 42.", "42"],
     ["উত্তর হল 18", "18"],
     ["คำตอบคือ 18", "18"],
+    ["Answer: 6*7=42", "6*7=42"],
+    ["జవాబు 18", "18"],
+    ["Ответ — 18.", "18"],
     ["Therefore 42", undefined],
     ["I considered 5, 6 and 7.", undefined],
     ["", undefined],
@@ -227,7 +246,7 @@ test("extraction, lenient: the last formula, number or letter", () => {
 });
 
 test("every reference answer of MATH is read as itself, and no other is equal unless it is the same", () => {
-  const path = new URL("fixtures/answers/math_references.json", import.meta.url);
+  const path = new URL("../fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
   expect(references.length).toBeGreaterThan(700);
   for (const reference of references) {

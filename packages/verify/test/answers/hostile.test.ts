@@ -1,14 +1,14 @@
 // Answers made to hang, to overflow or to fill the memory: a verdict in under a second, in this process and in the pool.
 import { readFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import { skipUnless } from "../../../tests/support/skip.js";
+import { skipUnless } from "../../../../tests/support/skip.js";
 import {
   answerModes,
   createAnswerGrader,
   extractAnswer,
   gradeAnswer,
   openInstructScorers,
-} from "../src/index.js";
+} from "../../src/index.js";
 
 const times = (text: string, count: number): string => text.repeat(count);
 const roots = Array.from({ length: 390 }, (_, i) => `\\sqrt{${i}}`);
@@ -65,19 +65,28 @@ const hostile: readonly (readonly [string, string, string])[] = [
 
 const LIMIT_MS = 1_000;
 
+/** Processor time, since a busy machine says nothing about an answer. */
+function spent(run: () => void): number {
+  const before = process.cpuUsage();
+  run();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
 test.each(hostile)("%s: no pass, and in under a second, in every mode", (_, reference, response) => {
   for (const mode of answerModes) {
     for (const extraction of mode === "own" ? (["strict", "lenient"] as const) : (["strict"] as const)) {
-      const began = performance.now();
-      const { outcome } = gradeAnswer(reference, response, { mode, extraction });
-      expect(performance.now() - began, mode).toBeLessThan(LIMIT_MS);
+      let outcome: string | undefined;
+      const time = spent(() => {
+        outcome = gradeAnswer(reference, response, { mode, extraction }).outcome;
+      });
+      expect(time, mode).toBeLessThan(LIMIT_MS);
       expect(["fail", "unparseable", "timeout"], mode).toContain(outcome);
     }
   }
   for (const scorer of Object.values(openInstructScorers)) {
-    const began = performance.now();
-    expect(scorer(response, reference)).toBeLessThanOrEqual(1);
-    expect(performance.now() - began).toBeLessThan(LIMIT_MS);
+    const time = spent(() => expect(scorer(response, reference)).toBeLessThanOrEqual(1));
+    expect(time).toBeLessThan(LIMIT_MS);
   }
 });
 
@@ -97,10 +106,11 @@ test("10^10^10 overflows: it is itself and nothing else", () => {
 });
 
 test("extraction of a megabyte is linear", () => {
-  const began = performance.now();
-  for (const response of [times("\\boxed{", 200_000), times("answer is $", 100_000), times("é", 1_000_000)])
-    extractAnswer(response, { extraction: "lenient" });
-  expect(performance.now() - began).toBeLessThan(2_000);
+  const responses = [times("\\boxed{", 200_000), times("answer is $", 100_000), times("é", 1_000_000)];
+  const time = spent(() => {
+    for (const response of responses) extractAnswer(response, { extraction: "lenient" });
+  });
+  expect(time).toBeLessThan(2_000);
 });
 
 const grader = createAnswerGrader({ workers: 2 });
@@ -168,11 +178,10 @@ test(
     const [second] = children().filter((child) => !before.includes(child));
     if (second === undefined) throw new Error("the grader started no second process");
     process.kill(second, "SIGKILL");
-    const after = await own.gradeAll(
-      Array.from({ length: 40 }, (_, i) => ({ reference: `${i}`, response: `\\boxed{${i}}` })),
-    );
-    expect(after.filter(({ outcome }) => outcome !== "pass" && outcome !== "crash")).toEqual([]);
-    expect(after.filter(({ outcome }) => outcome === "crash").length).toBeLessThanOrEqual(1);
+    // One death is the machine's: everything is graded again.
+    const requests = Array.from({ length: 40 }, (_, i) => ({ reference: `${i}`, response: `\\boxed{${i}}` }));
+    const after = await own.gradeAll(requests);
+    expect(after.map(({ outcome }) => outcome)).toEqual(requests.map(() => "pass"));
   },
 );
 
@@ -185,13 +194,14 @@ test("a closed grader rejects, and a wrong option names itself", async () => {
 });
 
 test("10,000 comparisons of real answers take under 5 seconds", () => {
-  const path = new URL("fixtures/answers/math_references.json", import.meta.url);
+  const path = new URL("../fixtures/answers/math_references.json", import.meta.url);
   const references: string[] = JSON.parse(readFileSync(path, "utf8"));
-  const began = performance.now();
-  for (let i = 0; i < 10_000; i++) {
-    const reference = references[i % references.length] ?? "";
-    const answer = i % 3 === 0 ? reference : (references[(i * 7) % references.length] ?? "");
-    gradeAnswer(reference, `Therefore $\\boxed{ ${answer} }$.`);
-  }
-  expect(performance.now() - began).toBeLessThan(5_000);
+  const time = spent(() => {
+    for (let i = 0; i < 10_000; i++) {
+      const reference = references[i % references.length] ?? "";
+      const answer = i % 3 === 0 ? reference : (references[(i * 7) % references.length] ?? "");
+      gradeAnswer(reference, `Therefore $\\boxed{ ${answer} }$.`);
+    }
+  });
+  expect(time).toBeLessThan(5_000);
 });
