@@ -41,7 +41,7 @@ function deepEqual(a, b, strict, seen = new Map()) {
   if (
     strict
       ? Object.is(a, b)
-      : a === b || (typeof a !== "object" && typeof b !== "object" && a == b) || (a !== a && b !== b)
+      : Object.is(a, b) || a === b || (typeof a !== "object" && typeof b !== "object" && a == b)
   ) {
     return true;
   }
@@ -82,7 +82,7 @@ Object.assign(assert, {
   AssertionError,
   ok: assert,
   fail: (message) => fail(message, "failed"),
-  equal: check((a, b) => a == b || (a !== a && b !== b), "=="),
+  equal: check((a, b) => a == b || Object.is(a, b), "=="),
   notEqual: check((a, b) => a != b, "!="),
   strictEqual: check(Object.is, "==="),
   notStrictEqual: check((a, b) => !Object.is(a, b), "!=="),
@@ -146,7 +146,7 @@ const modules = {
     createInterface: () => {
       const reader = {
         on(event, listener) {
-          if (event === "line") later.push([0, () => lines().forEach((line) => listener(line))]);
+          if (event === "line") later.push([0, () => lines().forEach((line) => void listener(line))]);
           if (event === "close") later.push([1, listener]);
           return reader;
         },
@@ -174,7 +174,12 @@ globalThis.process = {
   env: {},
   exit,
   stdin,
-  stdout: { write: (text) => (write(String(text)), true) },
+  stdout: {
+    write: (text) => {
+      write(String(text));
+      return true;
+    },
+  },
   stderr: { write: () => true },
 };
 

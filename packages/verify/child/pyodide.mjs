@@ -1,7 +1,7 @@
 // Python in WebAssembly: candidate.py or tests.py inside pyodide, in a locked Node process.
 //
 //     node <locks> pyodide.mjs snapshot <memoryMb>        writes a snapshot of a warm interpreter to descriptor 4
-//     node <locks> pyodide.mjs candidate|tests <memoryMb> reads it from descriptor 6, the role's script from 7
+//     node <locks> pyodide.mjs candidate|tests|query <memoryMb> reads it from descriptor 6, the role's script from 7
 //
 // Each request but `fresh` belongs to one program. `fresh` puts the heap back to where no program had run, and ends the
 // process instead if a program left anything outside the heap (files, descriptors, changed objects, a grown heap).
@@ -112,6 +112,7 @@ function putBack() {
 
 // Once, so that this realm's caches that a first program fills are there before its state is noted.
 if (role === "tests") run(JSON.stringify({ tests: "print('é')\nraise ValueError()" }));
+else if (role === "query") run(JSON.stringify({ setup: "", query: "select 1" }));
 else
   for (const source of ["print('é', open('/tmp'))", "import json\nprint(1)"])
     run(JSON.stringify({ op: "load", source }));

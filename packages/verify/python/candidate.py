@@ -1,4 +1,4 @@
-"""The candidate's side: holds its program, calls what the tests ask for, says what came. Follows plain.py.
+"""The candidate's side: holds its program, calls what the tests ask for, says what came. Follows plain.py, assertions.py.
 
 Nothing here is secret and nothing here decides: whatever the candidate does to this interpreter, it can only change its
 own answers. The one exception is `beside`, for tests that need the candidate's objects; its verdict is not sealed.
@@ -42,12 +42,8 @@ def refer(value):
         kind = "exception" if issubclass(value, BaseException) else "class"
     elif callable(value):
         kind = "callable"
-    try:
-        true = bool(value)
-    except Exception:
-        true = True
     name = value.__name__ if isinstance(value, type) else type(value).__name__
-    return ["o", numbers[id(value)], kind, str(name), true]
+    return ["o", numbers[id(value)], kind, str(name)]
 
 
 def raised(error):

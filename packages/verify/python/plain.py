@@ -3,7 +3,7 @@
 JSON's null, true, false, strings and small integers stand for themselves; everything else is [tag, ...]:
   I int as hex   f float   c complex   b bytes   y bytearray   l list   t tuple   s set   z frozenset   d dict
   r range   F Fraction   D Decimal   q deque   R an earlier mutable container   M a container the other side sent, with
-  its content now   o an object that stays where it is: number, type's name, whether it is true
+  its content now   o an object that stays where it is: number, kind, type's name
 
 Mutable containers are numbered in the order in which they open, on both sides alike, so that sharing, cycles and
 changes in place survive. What comes out of decode has exactly these types, never a subclass: equality, order, hash
@@ -126,9 +126,7 @@ class Decoder:
 
     def tagged(self, tag, rest):
         if tag in ("l", "s", "d", "y", "q"):
-            value = {"l": list, "s": set, "d": dict, "y": bytearray, "q": deque_type}[tag]()
-            if tag == "q":
-                value = type(value)(maxlen=rest[1])
+            value = kind_of(tag)(maxlen=rest[1]) if tag == "q" else kind_of(tag)()
             self.known.append(value)
             self.fill(value, tag, rest)
             return value
@@ -169,8 +167,7 @@ class Decoder:
         return at
 
     def fill(self, value, tag, rest):
-        kind = {"l": list, "s": set, "d": dict, "y": bytearray}.get(tag) or deque_type()
-        if type(value) is not (kind if isinstance(kind, type) else type(kind)):
+        if type(value) is not kind_of(tag):
             raise Malformed("a container changed its type")
         if tag == "d":
             items = [(self.decode(k), self.decode(v)) for k, v in rest[0]]
@@ -184,6 +181,8 @@ class Decoder:
             value.update(items) if tag == "s" else value.extend(items)
 
 
-def deque_type():
-    from collections import deque
-    return deque()
+def kind_of(tag):
+    if tag == "q":
+        from collections import deque
+        return deque
+    return {"l": list, "s": set, "d": dict, "y": bytearray}.get(tag)

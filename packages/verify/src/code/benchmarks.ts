@@ -1,4 +1,5 @@
 /** Tasks from the rows of public benchmarks, as their files spell them (recipe: EvalPlus and MBPP's own harnesses). */
+import { topLevelStatements } from "./python-source.js";
 import type { AssertsTask } from "./task.js";
 
 export interface HumanEvalRow {
@@ -20,13 +21,24 @@ export function humanEvalTask({ prompt, entry_point, test }: HumanEvalRow): Asse
 
 export interface MbppRow {
   readonly test_list: readonly string[];
+  /** The reference: only for the name of its function, which may be that of a built-in one (`sum`). */
+  readonly code?: string;
   /** The sanitized half. */
   readonly test_imports?: readonly string[];
   /** The full set. */
   readonly test_setup_code?: string;
 }
 
-export function mbppTask({ test_list, test_imports = [], test_setup_code = "" }: MbppRow): AssertsTask {
+export function mbppTask({
+  test_list,
+  code = "",
+  test_imports = [],
+  test_setup_code = "",
+}: MbppRow): AssertsTask {
   const tests = [...test_imports, test_setup_code, ...test_list].filter((text) => text !== "").join("\n");
-  return { mode: "asserts", language: "python", tests };
+  const defined = topLevelStatements(code).flatMap(({ kind, names }) => (kind === "function" ? names : []));
+  const entryPoint = defined
+    .reverse()
+    .find((name) => new RegExp(`\\b${name}\\s*\\(`).test(test_list.join("\n")));
+  return { mode: "asserts", language: "python", tests, ...(entryPoint === undefined ? {} : { entryPoint }) };
 }

@@ -4,7 +4,7 @@
  */
 import type { Verdict } from "../verdict.js";
 import { loadCandidate } from "./asserts.js";
-import { callFunction, findFunction } from "./calls.js";
+import { callFunction, findFunction } from "./call-function.js";
 import { fail, infrastructure, pass } from "./code-verdict.js";
 import type { Interpreter } from "./interpreter.js";
 import { withDefaults } from "./limits.js";

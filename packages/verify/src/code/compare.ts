@@ -71,7 +71,10 @@ export function plainEqual(got: Plain, expected: Plain, how: ValueComparison = {
     if (how.strictTypes && kindOf(got) !== kindOf(expected)) return false;
     // Between a bigint and a float JavaScript compares exact values, as Python does.
     // biome-ignore lint/suspicious/noDoubleEquals: === is false between a bigint and a number
-    return a == b || within(Number(a), Number(b), how.absolute ?? 0, how.relative ?? 0);
+    if (a == b) return true;
+    const { absolute = 0, relative = 0 } = how;
+    // Without a tolerance nothing is rounded: 2^53 + 1 is not 2^53.
+    return absolute + relative > 0 && within(Number(a), Number(b), absolute, relative);
   }
   if (got === null || expected === null || typeof got !== "object" || typeof expected !== "object") {
     return a === undefined && b === undefined && got === expected;

@@ -133,7 +133,7 @@ function ofLanguage(
   const defining =
     entryPoint === undefined
       ? []
-      : own.filter(({ code }) => new RegExp(`\\b${escape(entryPoint)}\\b`).test(code));
+      : own.filter(({ code }) => new RegExp(`\\b${quoted(entryPoint)}\\b`).test(code));
   return defining.length > 0 ? defining : own;
 }
 
@@ -155,7 +155,7 @@ function heuristicCode(answer: string, language: string): string {
   return answer.trim();
 }
 
-function escape(text: string): string {
+function quoted(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 

@@ -28,7 +28,7 @@ export async function gradeNative(
   const open = async (language: "python" | "javascript", role: Role): Promise<Interpreter> => {
     // Tests count towards nobody's limits; theirs only catch tests that never end.
     const within =
-      role === "candidate"
+      role !== "tests"
         ? limits
         : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
     const interpreter = await openNative(language, role, layout, within, signal);

@@ -1,10 +1,11 @@
-/** Grades in WebAssembly: Python and JavaScript with nothing installed but npm's packages. */
+/** Grades in WebAssembly: Python, JavaScript, TypeScript and SQLite with nothing installed but npm's packages. */
 import type { Verdict } from "../verdict.js";
 import { gradeAsserts, type Raised, responseOf } from "./asserts.js";
 import { gradeCalls } from "./calls.js";
 import { crash, infrastructure } from "./code-verdict.js";
-import type { Interpreter } from "./interpreter.js";
+import type { Interpreter, Role } from "./interpreter.js";
 import type { Limits } from "./limits.js";
+import { gradeQuery } from "./query.js";
 import type { Ran } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
 import type { CodeTask, GradeOptions } from "./task.js";
@@ -14,23 +15,22 @@ import { type Containment, openWasm } from "./wasm.js";
 type WasmLanguage = "python" | "javascript";
 
 export function wasmLanguage(task: CodeTask): WasmLanguage | undefined {
-  if (task.language === "python") return "python";
+  if (task.language === "python" || task.language === "sql") return "python";
   return task.language === "javascript" || task.language === "typescript" ? "javascript" : undefined;
 }
 
 export async function gradeWasm(
-  task: Exclude<CodeTask, { mode: "query" }>,
+  task: CodeTask,
   source: string,
   containment: Containment,
   limits: Limits,
   options: GradeOptions,
 ): Promise<Verdict> {
   const { signal, objects = "allow" } = options;
-  const language = task.language === "python" ? "python" : "javascript";
   const opened: Interpreter[] = [];
-  const open = async (which: WasmLanguage, role: "candidate" | "tests"): Promise<Interpreter> => {
+  const open = async (which: WasmLanguage, role: Role): Promise<Interpreter> => {
     const within =
-      role === "candidate"
+      role !== "tests"
         ? limits
         : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
     const interpreter = await openWasm(which, role, containment, within, signal);
@@ -39,6 +39,8 @@ export async function gradeWasm(
   };
   const openCandidate = (which: WasmLanguage): Promise<Interpreter> => open(which, "candidate");
   try {
+    if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
+    const language = task.language === "python" ? "python" : "javascript";
     const code =
       task.language === "python"
         ? source

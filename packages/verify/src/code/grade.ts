@@ -28,15 +28,21 @@ export async function gradeCode(
   }
   if (options.signal?.aborted) return infrastructure("cancelled");
   try {
-    return await route(task, candidate, limits, options);
+    const verdict = await route(task, candidate, limits, options);
+    // Whatever its processes' ends looked like from here, they were ended on request.
+    return options.signal?.aborted ? infrastructure("cancelled") : verdict;
   } catch (error) {
-    // The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either.
-    if (error instanceof UserError)
-      return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
-    return infrastructure(
-      `the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
-    );
+    return couldNot(error);
   }
+}
+
+/** The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either. */
+function couldNot(error: unknown): Verdict {
+  if (error instanceof UserError)
+    return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
+  return infrastructure(
+    `the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+  );
 }
 
 async function route(
@@ -45,11 +51,11 @@ async function route(
   limits: Limits,
   options: GradeOptions,
 ): Promise<Verdict> {
-  const canBeWasm = task.mode !== "query" && wasmLanguage(task) !== undefined;
+  const canBeWasm = wasmLanguage(task) !== undefined;
   const wanted =
     options.route ?? ((await nativeSelfTest()).layout === undefined && canBeWasm ? "wasm" : "native");
   if (wanted === "native") return gradeNative(task, candidate, await provenLayout(), limits, options);
-  if (task.mode === "query" || !canBeWasm) {
+  if (!canBeWasm) {
     return infrastructure(
       `${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`,
     );
@@ -143,8 +149,8 @@ async function judgeEach(
     for (const args of calls) verdicts.push(await judge.judge(args.map(encodeJson)));
     return verdicts;
   } catch (error) {
-    if (error instanceof UserError) return calls.map(() => infrastructure(error.message.replace(/\.$/, "")));
-    throw error;
+    const verdict = couldNot(error);
+    return calls.map(() => verdict);
   } finally {
     for (const interpreter of opened) interpreter.stop("done");
     await Promise.all(opened.map(({ exit }) => exit));
@@ -165,6 +171,6 @@ async function interpreterOpener(
 }
 
 /** The strongest that this machine offers around the locked process. */
-export async function wasmContainment(): Promise<Containment> {
+async function wasmContainment(): Promise<Containment> {
   return (await nativeSelfTest()).layout ?? ((await canUnshare()) ? "unshare" : "process");
 }

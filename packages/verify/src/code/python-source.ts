@@ -106,14 +106,15 @@ export function isPython(source: string): boolean {
  */
 export function longestPython(text: string): string {
   const lines = text.split("\n").slice(0, maxLines);
+  const budget = { characters: parsedAtMost };
   let best = { size: 0, from: 0, to: 0 };
   let run = { size: 0, from: 0, to: 0 };
-  for (let i = 0; i < lines.length; ) {
+  for (let i = 0; i < lines.length && budget.characters > 0; ) {
     if (lines[i]!.trim() === "") {
       i++;
       continue;
     }
-    const end = statementEnd(lines, i);
+    const end = statementEnd(lines, i, budget);
     if (end === undefined) {
       i++;
       run = { size: 0, from: i, to: i };
@@ -127,51 +128,82 @@ export function longestPython(text: string): string {
   return lines.slice(best.from, best.to).join("\n").trimEnd();
 }
 
+/** An answer whose every line begins something that never ends would be parsed again from each: about a second's worth. */
+const parsedAtMost = 4_000_000;
+
 // Lines that go on with a statement that began at the margin.
 const continues = /^(?:\s|[)\]}]|(?:elif|else|except|finally)\b)/;
+const decoratorsAtMost = 20;
 
 /** Where the statement that begins on this line ends; undefined if none begins here. */
-function statementEnd(lines: readonly string[], start: number): number | undefined {
+function statementEnd(
+  lines: readonly string[],
+  start: number,
+  budget: { characters: number },
+): number | undefined {
   if (/^\s/.test(lines[start]!)) return undefined;
-  let end = start + 1;
-  // A decorator belongs to what follows it; a string or bracket that is open takes what follows it too.
-  const open = (): boolean => /^@/.test(lines[end - 1]!) || isOpen(lines.slice(start, end).join("\n"));
-  while (end < lines.length) {
-    const line = lines[end]!;
-    if (line.trim() !== "" && !continues.test(line) && !open()) break;
-    if (end - start > maxLines) return undefined;
-    end++;
-  }
+  const state: Nesting = { depth: 0, quote: "" };
+  let end = start;
+  let decorators = 0;
+  do {
+    const line = lines[end++]!;
+    advance(state, line);
+    budget.characters -= line.length + 1;
+    // A decorator belongs to what follows it.
+    if (/^@/.test(line) && state.depth === 0 && ++decorators <= decoratorsAtMost) continue;
+    const next = lines[end];
+    if (
+      next !== undefined &&
+      next.trim() !== "" &&
+      !continues.test(next) &&
+      state.depth <= 0 &&
+      state.quote === ""
+    )
+      break;
+  } while (end < lines.length && budget.characters > 0);
   while (end > start + 1 && lines[end - 1]!.trim() === "") end--;
-  if (isPython(lines.slice(start, end).join("\n"))) return end;
-  // A block cut off by prose that is indented, or by the end of the answer: as much of it as stands.
-  for (let shorter = end - 1; shorter > start && end - shorter < 200; shorter--) {
-    if (lines[shorter - 1]!.trim() !== "" && isPython(lines.slice(start, shorter).join("\n"))) return shorter;
+  if (state.quote !== "" || state.depth > 0) return undefined;
+  // Shorter: a block that indented prose, or the end of the answer, cut off. As much of it as stands.
+  for (let shorter = end; shorter > start && end - shorter < 200 && budget.characters > 0; shorter--) {
+    if (lines[shorter - 1]!.trim() === "") continue;
+    const text = lines.slice(start, shorter).join("\n");
+    budget.characters -= text.length;
+    if (isPython(text)) return shorter;
   }
   return undefined;
 }
 
-/** Whether a text ends within brackets or a long string. */
-function isOpen(text: string): boolean {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i]!;
-    if (c === "#") {
-      const end = text.indexOf("\n", i);
-      if (end < 0) break;
-      i = end;
-    } else if (c === '"' || c === "'") {
-      const long = text.startsWith(c.repeat(3), i);
-      const quote = long ? c.repeat(3) : c;
-      let at = i + quote.length;
-      while (at < text.length && !text.startsWith(quote, at) && (long || text[at] !== "\n"))
-        at += text[at] === "\\" ? 2 : 1;
-      if (at >= text.length) return long;
-      i = at + quote.length - 1;
-    } else if ("([{".includes(c)) depth++;
-    else if (")]}".includes(c)) depth--;
+/** Open brackets, and the long string that is open. */
+interface Nesting {
+  depth: number;
+  quote: string;
+}
+
+/** Reads one line. A short string ends with its line, whatever it lacks. */
+function advance(state: Nesting, line: string): void {
+  let i = 0;
+  while (i < line.length) {
+    if (state.quote !== "") {
+      if (line[i] === "\\") i += 2;
+      else if (line.startsWith(state.quote, i)) {
+        i += state.quote.length;
+        state.quote = "";
+      } else i++;
+      continue;
+    }
+    const c = line[i]!;
+    if (c === "#") return;
+    if (c === '"' || c === "'") {
+      if (line.startsWith(c.repeat(3), i)) {
+        state.quote = c.repeat(3);
+        i += 3;
+        continue;
+      }
+      for (i++; i < line.length && line[i] !== c; i++) if (line[i] === "\\") i++;
+    } else if ("([{".includes(c)) state.depth++;
+    else if (")]}".includes(c)) state.depth--;
+    i++;
   }
-  return depth > 0;
 }
 
 /**

