@@ -19,9 +19,16 @@ test("the page's commands work, in order", { timeout: 240_000 }, async () => {
   await makeModel(join(folder, "models"));
   const problems = Array.from({ length: 300 }, (_, i) => {
     const [a, b] = [i % 37, (i * 7) % 23];
-    return { question: `What is ${a} + ${b}?`, answer: `${a} + ${b} = ${a + b}\n#### ${a + b}`, final: String(a + b) };
+    return {
+      question: `What is ${a} + ${b}?`,
+      answer: `${a} + ${b} = ${a + b}\n#### ${a + b}`,
+      final: String(a + b),
+    };
   });
-  writeFileSync(join(folder, "gsm8k_train.jsonl"), problems.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  writeFileSync(
+    join(folder, "gsm8k_train.jsonl"),
+    problems.map((row) => `${JSON.stringify(row)}\n`).join(""),
+  );
   // `npx posttrain` finds this checkout.
   mkdirSync(join(folder, "bin"));
   const shim = `#!/bin/sh\nshift\nexec "${process.execPath}" "${join(root, "packages/cli/bin/posttrain.mjs")}" "$@"\n`;

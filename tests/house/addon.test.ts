@@ -8,7 +8,7 @@ test("only packages/kernels/src/native.ts mentions dlopen or the addon's file", 
     /^[^/]+\/src\/.*\.ts$/.test(path),
   );
   const loaders = sources.filter((path) =>
-    /dlopen|\.node\b/.test(readFileSync(join("packages", path), "utf8")),
+    /dlopen|\.node["'`]/.test(readFileSync(join("packages", path), "utf8")),
   );
   expect(loaders).toEqual(["kernels/src/native.ts"]);
 });

@@ -3,12 +3,12 @@ import {
   type ChatMessage,
   type ChatTemplate,
   createRecordIds,
-  encodeConversation,
   IGNORED_LABEL,
   type LossOn,
   loadChatTemplate,
   loadTokenizer,
   parseSftRow,
+  planRow,
   type RowPlace,
   readJsonl,
   type SftRow,
@@ -109,8 +109,7 @@ export async function renderPrompt(
 }
 
 /**
- * Rows to score: {text} as it is, {messages}, or {input_ids} with or without labels. `lossOn` decides what counts of text and
- * messages; tokenised rows bring their own labels.
+ * Rows to score: {text} as it is, else as sft reads them. `lossOn` decides what counts; tokenised rows bring their own labels.
  */
 export async function readScored(
   path: string,
@@ -158,11 +157,14 @@ async function encode(
     const inputIds = await (await text.tokenizer()).encode(content);
     return { inputIds, labels: inputIds };
   }
-  const row = asRow(value, place, "text, messages or input_ids");
+  const row = parseSftRow(value, place);
   if (row.kind === "tokens") return row;
-  const { messages, tools, variables } = row;
-  const [tokenizer, template] = [await text.tokenizer(), await text.template()];
-  return atRow(place, () => encodeConversation(tokenizer, template, messages, { lossOn, tools, variables }));
+  const tokenizer = await text.tokenizer();
+  const template = "messages" in row ? await text.template() : undefined;
+  return atRow(place, async () => {
+    const plan = planRow(row, { tokenizer, template, lossOn });
+    return plan.finish(await tokenizer.encodeBatch(plan.texts));
+  });
 }
 
 async function readRows(

@@ -2,7 +2,7 @@
 export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.js";
 export { KernelError, type KernelErrorCode } from "./errors.js";
 export { MappedFile } from "./mapped-file.js";
-export type { DeviceStatus } from "./native.js";
+export { addonFile, type DeviceStatus } from "./native.js";
 export { type AdamwStep, adamw } from "./ops/adamw.js";
 export { add } from "./ops/add.js";
 export { attention, attentionCached, type KvPages } from "./ops/attention.js";

@@ -52,9 +52,14 @@ interface Addon {
   opNames(): string[];
 }
 
-function load(): Addon {
+/** The addon's file, whether it is there or not: `variant` is release, or what POSTTRAIN_NATIVE_VARIANT names (sanitizers). */
+export function addonFile(): { readonly variant: string; readonly path: string } {
   const variant = process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "release";
-  const path = fileURLToPath(new URL(`../build/${variant}/kernels.node`, import.meta.url));
+  return { variant, path: fileURLToPath(new URL(`../build/${variant}/kernels.node`, import.meta.url)) };
+}
+
+function load(): Addon {
+  const { path } = addonFile();
   const build = "build it with: make -C packages/kernels/native (npm test and npm start do that)";
   if (!existsSync(path)) {
     throw new KernelError(

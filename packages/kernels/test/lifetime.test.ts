@@ -19,7 +19,7 @@ import {
   type Tensor,
   tokenLogProbs,
 } from "../src/index.js";
-import { runChild } from "./child/run.js";
+import { childTestLimit, runChild } from "./child/run.js";
 
 const device = openDevice({ threads: 2 });
 afterAll(() => device.close());
@@ -313,7 +313,9 @@ describe("memory returns at its place in the stream", () => {
 });
 
 describe("the leak counter", () => {
-  it("counts tensors that were collected before anybody freed them, and no others", async () => {
+  it("counts tensors that were collected before anybody freed them, and no others", {
+    timeout: childTestLimit,
+  }, async () => {
     const { end, output } = await runChild("leak.ts", [], { flags: ["--expose-gc"] });
     expect(end, output).toBe(0);
     expect(JSON.parse(output)).toEqual([3, 3, 5]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { add, convert, MappedFile, openDevice, sumSquares } from "../src/index.js";
-import { runChild } from "./child/run.js";
+import { childTestLimit, runChild } from "./child/run.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-mapped-"));
 const device = openDevice({ threads: 2 });
@@ -57,8 +57,8 @@ it("maps an empty file and empty tensors", async () => {
   });
 });
 
-it("does not wait for a pipe", async () => {
-  const { end, output } = await runChild("pipe.ts", [join(folder, "pipe")], { timeout: 20_000 });
+it("does not wait for a pipe", { timeout: childTestLimit }, async () => {
+  const { end, output } = await runChild("pipe.ts", [join(folder, "pipe")]);
   expect(end, output).toBe(0);
   expect(output).toContain("not a regular file");
 });

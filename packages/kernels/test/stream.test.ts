@@ -14,7 +14,7 @@ import {
   sumSquares,
   type Tensor,
 } from "../src/index.js";
-import { runChild } from "./child/run.js";
+import { childTestLimit, runChild } from "./child/run.js";
 
 const device = openDevice({ threads: 2 });
 afterAll(() => device.close());
@@ -119,19 +119,23 @@ describe("waiting", () => {
 
   it("does not block the event loop while an op runs", async () => {
     await device.run(async (scope) => {
-      let ticks = 0;
-      const timer = setInterval(() => {
-        ticks++;
-      }, 2);
-      busy(scope, 400);
-      const start = performance.now();
-      const enqueued = performance.now() - start;
-      await device.drain();
-      const took = performance.now() - start;
-      clearInterval(timer);
-      expect(enqueued).toBeLessThan(50);
-      expect(took).toBeGreaterThan(100);
-      expect(ticks, `in ${took} ms`).toBeGreaterThan(took / 20);
+      // Several tries: on a busy machine the event loop, too, waits for a core. One that the op blocks stands still in all of them.
+      const tries: { enqueued: number; took: number; ticks: number }[] = [];
+      const free = () =>
+        tries.some(({ enqueued, took, ticks }) => enqueued < 50 && took > 100 && ticks > took / 20);
+      while (tries.length < 5 && !free()) {
+        let ticks = 0;
+        const timer = setInterval(() => {
+          ticks++;
+        }, 2);
+        const start = performance.now();
+        busy(scope, 400);
+        const enqueued = performance.now() - start;
+        await device.drain();
+        tries.push({ enqueued, took: performance.now() - start, ticks });
+        clearInterval(timer);
+      }
+      expect(free(), JSON.stringify(tries)).toBe(true);
     });
   });
 
@@ -202,7 +206,7 @@ describe("several at once", () => {
     await other.close();
   });
 
-  it("worker threads with devices of their own", async () => {
+  it("worker threads with devices of their own", { timeout: childTestLimit }, async () => {
     const { end, output } = await runChild("workers.ts");
     expect(end, output).toBe(0);
     expect(JSON.parse(output)).toEqual([true, true, true]);
@@ -223,9 +227,8 @@ describe("several at once", () => {
 
 describe("the end of the process", () => {
   for (const how of ["return", "exit", "exit with waits", "throw", "worker"]) {
-    it(`does not wait for a long queue (${how})`, async () => {
-      // Long, for a sanitizer on a busy machine: what is measured is below.
-      const { end, output, endedAt } = await runChild("exit.ts", [how], { timeout: 120_000 });
+    it(`does not wait for a long queue (${how})`, { timeout: childTestLimit }, async () => {
+      const { end, output, endedAt } = await runChild("exit.ts", [how]);
       expect(end, output).toBe(how === "throw" ? 1 : 0);
       const [, wanted, milliseconds] = /^(\d{13}) ([\d.]+) /.exec(output) ?? [];
       // Ten such ops are queued; the one at work may end, Node needs its own time.
@@ -233,6 +236,6 @@ describe("the end of the process", () => {
       expect(10 * Number(milliseconds), "the queue is long beside that").toBeGreaterThan(
         2 * Number(milliseconds) + 1000,
       );
-    }, 130_000);
+    });
   }
 });

@@ -5,7 +5,7 @@ import { readFile, statfs } from "node:fs/promises";
 import { arch, availableParallelism, cpus, freemem, release, totalmem, type } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cpuPaths, openDevice } from "@posttrain/kernels";
+import { addonFile, cpuPaths, openDevice } from "@posttrain/kernels";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
@@ -74,8 +74,7 @@ async function cpuFeatures(): Promise<string> {
 }
 
 function kernels(): { readonly paths: string; readonly addon: string } {
-  const variant = process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "release";
-  const file = join(packageFolder("@posttrain/kernels") ?? "", "build", variant, "kernels.node");
+  const { variant, path: file } = addonFile();
   const build = existsSync(file)
     ? `build ${variant} of ${statSync(file).mtime.toISOString()}, ${byteText(statSync(file).size)}, SHA-256 ${createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 16)}`
     : `build ${variant} is not there`;

@@ -98,6 +98,7 @@ const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
 
 /** The arguments of each function; a missing one is found below. */
 const functions: Readonly<Record<string, () => readonly unknown[]>> = {
+  addonFile: () => [value()],
   cpuPaths: () => [value()],
   openDevice: () => [
     {

@@ -73,7 +73,7 @@ export function compareAnswers(
   // Beside a unit that is written as one, or a plain number, a lone letter is one: 5\text{ m} and 5 m.
   const bare =
     mathematics.unit === undefined &&
-    (goldMath.unit !== undefined || freeVariables(goldMath.node).size === 0);
+    (goldMath.unit !== undefined || freeVariables(goldMath.tree).size === 0);
   const predictionAgain = bare ? readMeasured(p, true) : mathematics;
   const goldAgain =
     goldMath.unit === undefined && mathematics.unit !== undefined ? readMeasured(g, true) : goldMath;
@@ -90,7 +90,7 @@ function compareMeasured(
 ): Comparison {
   const scale = conversion(gold, prediction);
   if (scale === "different") return verdict(false, "units");
-  return verdict(same(gold.node, prediction.node, { options, budget, scale }), "value");
+  return verdict(same(gold.tree, prediction.tree, { options, budget, scale }), "value");
 }
 
 /** Two identical texts are equal unless what they say has no value, 0/0. */
@@ -123,22 +123,22 @@ function compareJson(gold: string, prediction: string, { ordered }: CompareOptio
 export const isJson = (text: string): boolean => parseJson(text) !== undefined;
 
 interface Mathematics {
-  readonly node: Node;
+  readonly tree: Node;
   readonly unit?: { readonly kind: string; readonly scale: { readonly n: bigint; readonly d: bigint } };
   readonly label?: string;
 }
 
 function readMeasured(text: string, letters = false): Mathematics | undefined {
   const inWords = englishNumber(text);
-  if (inWords !== undefined) return { node: { kind: "number", value: rational(inWords), decimal: false } };
+  if (inWords !== undefined) return { tree: { kind: "number", value: rational(inWords), decimal: false } };
   const chinese = chineseNumber(text);
-  if (chinese !== undefined) return { node: { kind: "number", value: chinese, decimal: false } };
+  if (chinese !== undefined) return { tree: { kind: "number", value: chinese, decimal: false } };
   const { body, unit, label } = splitUnit(text, letters);
   const node = readMathematics(body);
   if (node !== undefined)
-    return { node, ...(unit === undefined ? {} : { unit }), ...(label === undefined ? {} : { label }) };
+    return { tree: node, ...(unit === undefined ? {} : { unit }), ...(label === undefined ? {} : { label }) };
   const whole = body === text ? undefined : readMathematics(text);
-  return whole === undefined ? undefined : { node: whole };
+  return whole === undefined ? undefined : { tree: whole };
 }
 
 /** Mathematics and no prose: words beside each other are never multiplied. */
@@ -161,10 +161,10 @@ function isProse(text: string): boolean {
 }
 
 /** What a number counts or measures; a degree and a percent sign are units as well. */
-const kindOf = ({ node, unit, label }: Mathematics): string | undefined =>
+const kindOf = ({ tree, unit, label }: Mathematics): string | undefined =>
   unit?.kind ??
   label ??
-  (node.kind === "degrees" ? "angle" : node.kind === "percent" ? "percent" : undefined);
+  (tree.kind === "degrees" ? "angle" : tree.kind === "percent" ? "percent" : undefined);
 
 /** The factor from the prediction's unit to the reference's; 1 where one side names none. */
 function conversion(gold: Mathematics, prediction: Mathematics): "different" | { n: bigint; d: bigint } {

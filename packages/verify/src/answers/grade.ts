@@ -141,9 +141,9 @@ function gradeAs(
     const grade = (gold: string) => mathVerify(gold, text, settings, newBudget());
     let result = grade(reference);
     // Math-Verify wants its references in mathematics: one in which it finds nothing is put there.
-    if (result.gold.node === undefined && result.gold.text === undefined) result = grade(`$${reference}$`);
-    if (result.gold.node === undefined && result.gold.text === undefined) return noReference(mode, reference);
-    if (result.prediction.text === undefined && result.prediction.node === undefined) return none();
+    if (result.gold.tree === undefined && result.gold.text === undefined) result = grade(`$${reference}$`);
+    if (result.gold.tree === undefined && result.gold.text === undefined) return noReference(mode, reference);
+    if (result.prediction.text === undefined && result.prediction.tree === undefined) return none();
     return finish(result.equal, result.prediction.text ?? "");
   }
   const extracted = given

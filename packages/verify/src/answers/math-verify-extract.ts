@@ -24,7 +24,7 @@ import { parseDecimal } from "./rational.js";
 import { type Node, walk } from "./syntax.js";
 
 export interface Extracted {
-  readonly node: Node | undefined;
+  readonly tree: Node | undefined;
   /** The text of the first match, parsed or not. */
   readonly text: string | undefined;
   /** A choice letter instead of mathematics. */
@@ -44,13 +44,13 @@ export function extract(source: string, options: ExtractOptions): Extracted {
       .sort((a, b) => b.end - a.end || a.start - b.start)
       .slice(0, MAX_TRIES);
     for (const match of matches) {
-      const { node, as, letter } = read(match.payload, options);
+      const { tree, as, letter } = read(match.payload, options);
       fallback ??= as === "" ? undefined : as;
-      if (letter !== undefined) return { node: undefined, text: letter, letter };
-      if (node !== undefined) return { node, text: fallback };
+      if (letter !== undefined) return { tree: undefined, text: letter, letter };
+      if (tree !== undefined) return { tree, text: fallback };
     }
   }
-  return { node: undefined, text: fallback };
+  return { tree: undefined, text: fallback };
 }
 
 /** The groups of patterns, first the strongest. */
@@ -225,7 +225,7 @@ function percentOf(node: Node, percent: boolean): Node {
   return percent ? { kind: "percent", of: node } : node;
 }
 
-function read(payload: Payload, options: ExtractOptions): { node?: Node; as: string; letter?: string } {
+function read(payload: Payload, options: ExtractOptions): { tree?: Node; as: string; letter?: string } {
   switch (payload.kind) {
     case "letter":
       return { as: payload.text, letter: payload.text };
@@ -233,11 +233,11 @@ function read(payload: Payload, options: ExtractOptions): { node?: Node; as: str
       const grouped = /^-?\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?$/.test(payload.text);
       const plain = grouped ? payload.text.replace(/[ ,]/g, "") : payload.text.replace(",", ".");
       const node: Node = { kind: "number", value: parseDecimal(plain), decimal: plain.includes(".") };
-      return { node: percentOf(node, payload.percent), as: plain };
+      return { tree: percentOf(node, payload.percent), as: plain };
     }
     case "expression": {
       const node = tryParse(payload.text.replace(/\s+/g, " "), { foldCase: true });
-      return node === undefined || !isPlain(node) ? { as: payload.text } : { node, as: payload.text };
+      return node === undefined || !isPlain(node) ? { as: payload.text } : { tree: node, as: payload.text };
     }
     case "latex": {
       const texts = payload.parts.map((part) => normaliseLatex(part.text, payload.boxed));
@@ -253,10 +253,10 @@ function read(payload: Payload, options: ExtractOptions): { node?: Node; as: str
         const items = (nodes as Node[]).flatMap((node) =>
           node.kind === "list" || node.kind === "set" ? node.items : [node],
         );
-        return { node: { kind: "list", items }, as };
+        return { tree: { kind: "list", items }, as };
       }
       const [first] = nodes;
-      return first === undefined ? { as } : { node: first, as };
+      return first === undefined ? { as } : { tree: first, as };
     }
   }
 }

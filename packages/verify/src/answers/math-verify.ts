@@ -67,7 +67,7 @@ export function mathVerify(
 
 function compareExtracted(gold: Extracted, prediction: Extracted, context: Context): boolean {
   if (gold.letter !== undefined || prediction.letter !== undefined) return gold.letter === prediction.letter;
-  if (gold.node !== undefined && prediction.node !== undefined && same(gold.node, prediction.node, context))
+  if (gold.tree !== undefined && prediction.tree !== undefined && same(gold.tree, prediction.tree, context))
     return true;
   const [a, b] = [gold.text?.trim() ?? "", prediction.text?.trim() ?? ""];
   return a !== "" && a === b;

@@ -13,7 +13,7 @@ import type { Node, Relation } from "./syntax.js";
 
 /** An end: a value, or minus or plus infinity. */
 interface End {
-  readonly node: Node;
+  readonly tree: Node;
   readonly at: Real | "low" | "high";
 }
 
@@ -33,17 +33,17 @@ function compareEnds(a: End, b: End): number {
 
 function endOf(node: Node, budget: Budget): End | undefined {
   const infinity = infinityOf(node);
-  if (infinity !== undefined) return { node, at: infinity > 0 ? "high" : "low" };
+  if (infinity !== undefined) return { tree: node, at: infinity > 0 ? "high" : "low" };
   if (freeVariables(node).size > 0) return undefined;
   const exact = exactly(node, newPoint(1n, "integers"), budget);
   if (exact === "none") return undefined;
-  if (exact !== "inexact") return { node, at: realFrom(exact) };
+  if (exact !== "inexact") return { tree: node, at: realFrom(exact) };
   const value = approximately(node, newPoint(1n, "positive"), budget);
-  return value !== undefined && isReal(value.value) ? { node, at: value.value.re } : undefined;
+  return value !== undefined && isReal(value.value) ? { tree: node, at: value.value.re } : undefined;
 }
 
-const low: End = { node: { kind: "negative", of: { kind: "constant", name: "infinity" } }, at: "low" };
-const high: End = { node: { kind: "constant", name: "infinity" }, at: "high" };
+const low: End = { tree: { kind: "negative", of: { kind: "constant", name: "infinity" } }, at: "low" };
+const high: End = { tree: { kind: "constant", name: "infinity" }, at: "high" };
 const everything: Piece = { low, lowOpen: true, high, highOpen: true };
 
 const isEmpty = (piece: Piece): boolean => {
@@ -191,7 +191,7 @@ function solve(
   if (expression.kind === "variable") return half(operator, end);
   if (expression.kind === "apply" && expression.name === "abs" && expression.args.length === 1) {
     const inner = expression.args[0] as Node;
-    const mirrored = endOf({ kind: "negative", of: end.node }, budget);
+    const mirrored = endOf({ kind: "negative", of: end.tree }, budget);
     const upper = solve(inner, name, operator, end, budget);
     const lower = mirrored === undefined ? undefined : solve(inner, name, flip(operator), mirrored, budget);
     if (upper === undefined || lower === undefined) return undefined;
@@ -206,7 +206,7 @@ function solve(
     kind: "quotient",
     top: {
       kind: "sum",
-      terms: [end.node, { kind: "number", value: negate(line.intercept), decimal: false }],
+      terms: [end.tree, { kind: "number", value: negate(line.intercept), decimal: false }],
     },
     bottom: { kind: "number", value: line.slope, decimal: false },
   };
@@ -250,8 +250,8 @@ export function samePieces(
       return (
         piece.lowOpen === other.lowOpen &&
         piece.highOpen === other.highOpen &&
-        sameEnd(piece.low.node, other.low.node) &&
-        sameEnd(piece.high.node, other.high.node)
+        sameEnd(piece.low.tree, other.low.tree) &&
+        sameEnd(piece.high.tree, other.high.tree)
       );
     })
   );

@@ -3,53 +3,53 @@ import { MAX_ITEMS } from "./limits.js";
 import { type Node, type Relation, walk } from "./syntax.js";
 
 /** The tree with `change` applied from the leaves up. */
-export function mapNode(node: Node, change: (node: Node) => Node): Node {
+export function mapNode(tree: Node, change: (tree: Node) => Node): Node {
   const on = (child: Node): Node => mapNode(child, change);
-  switch (node.kind) {
+  switch (tree.kind) {
     case "letters":
     case "product":
-      return change({ ...node, factors: node.factors.map(on) });
+      return change({ ...tree, factors: tree.factors.map(on) });
     case "sum":
-      return change({ ...node, terms: node.terms.map(on) });
+      return change({ ...tree, terms: tree.terms.map(on) });
     case "quotient":
-      return change({ ...node, top: on(node.top), bottom: on(node.bottom) });
+      return change({ ...tree, top: on(tree.top), bottom: on(tree.bottom) });
     case "negative":
     case "percent":
     case "degrees":
-      return change({ ...node, of: on(node.of) });
+      return change({ ...tree, of: on(tree.of) });
     case "power":
-      return change({ ...node, base: on(node.base), exponent: on(node.exponent) });
+      return change({ ...tree, base: on(tree.base), exponent: on(tree.exponent) });
     case "apply":
-      return change({ ...node, args: node.args.map(on) });
+      return change({ ...tree, args: tree.args.map(on) });
     case "plusMinus":
       return change(
-        node.left === undefined
-          ? { ...node, right: on(node.right) }
-          : { ...node, left: on(node.left), right: on(node.right) },
+        tree.left === undefined
+          ? { ...tree, right: on(tree.right) }
+          : { ...tree, left: on(tree.left), right: on(tree.right) },
       );
     case "list":
     case "set":
     case "bracket":
     case "setOperation":
-      return change({ ...node, items: node.items.map(on) });
+      return change({ ...tree, items: tree.items.map(on) });
     case "matrix":
-      return change({ ...node, rows: node.rows.map((row) => row.map(on)) });
+      return change({ ...tree, rows: tree.rows.map((row) => row.map(on)) });
     case "relation":
-      return change({ ...node, sides: node.sides.map(on) });
+      return change({ ...tree, sides: tree.sides.map(on) });
     default:
-      return change(node);
+      return change(tree);
   }
 }
 
-const hasPlusMinus = (node: Node): boolean => {
-  for (const part of walk(node)) if (part.kind === "plusMinus") return true;
+const hasPlusMinus = (tree: Node): boolean => {
+  for (const part of walk(tree)) if (part.kind === "plusMinus") return true;
   return false;
 };
 
 /** `1 \pm a \mp b` as its two values: all upper signs, then all lower ones. */
-function signs(node: Node): readonly [Node, Node] {
+function signs(tree: Node): readonly [Node, Node] {
   const take = (upper: boolean): Node =>
-    mapNode(node, (part) => {
+    mapNode(tree, (part) => {
       if (part.kind !== "plusMinus") return part;
       const right: Node = upper === part.minusFirst ? { kind: "negative", of: part.right } : part.right;
       return part.left === undefined ? right : { kind: "sum", terms: [part.left, right] };
@@ -58,19 +58,19 @@ function signs(node: Node): readonly [Node, Node] {
 }
 
 /** Plus-minus spelled out: in a list as two items, alone as a list, in an equation on its side. */
-export function spellOutSigns(node: Node): Node {
-  if (!hasPlusMinus(node)) return node;
-  switch (node.kind) {
+export function spellOutSigns(tree: Node): Node {
+  if (!hasPlusMinus(tree)) return tree;
+  switch (tree.kind) {
     case "list":
     case "set":
-      return { ...node, items: node.items.flatMap((item) => (hasPlusMinus(item) ? signs(item) : [item])) };
+      return { ...tree, items: tree.items.flatMap((item) => (hasPlusMinus(item) ? signs(item) : [item])) };
     case "relation":
-      return { ...node, sides: node.sides.map(spellOutSigns) };
+      return { ...tree, sides: tree.sides.map(spellOutSigns) };
     case "bracket":
     case "matrix":
-      return { kind: "list", items: signs(node) };
+      return { kind: "list", items: signs(tree) };
     default:
-      return { kind: "list", items: signs(node) };
+      return { kind: "list", items: signs(tree) };
   }
 }
 
@@ -86,19 +86,19 @@ export const FLIPPED: Readonly<Record<Relation, Relation>> = {
   notin: "notin",
 };
 
-const negated = (node: Node): Node => ({ kind: "negative", of: node });
+const negated = (tree: Node): Node => ({ kind: "negative", of: tree });
 
 export const difference = (left: Node, right: Node): Node => ({ kind: "sum", terms: [left, negated(right)] });
 
 /** A matrix expression worked out, its cells still expressions; undefined where shapes do not fit or there is none. */
-export function matrixOf(node: Node): readonly (readonly Node[])[] | undefined {
-  switch (node.kind) {
+export function matrixOf(tree: Node): readonly (readonly Node[])[] | undefined {
+  switch (tree.kind) {
     case "matrix":
-      return node.rows;
+      return tree.rows;
     case "negative":
-      return matrixOf(node.of)?.map((row) => row.map(negated));
+      return matrixOf(tree.of)?.map((row) => row.map(negated));
     case "sum": {
-      const parts = node.terms.map(matrixOf);
+      const parts = tree.terms.map(matrixOf);
       const [first] = parts;
       if (first === undefined || parts.some((part) => !sameShape(part, first))) return undefined;
       return first.map((row, i) =>
@@ -106,14 +106,14 @@ export function matrixOf(node: Node): readonly (readonly Node[])[] | undefined {
       );
     }
     case "quotient": {
-      const top = matrixOf(node.top);
+      const top = matrixOf(tree.top);
       return top?.map((row) =>
-        row.map((cell): Node => ({ kind: "quotient", top: cell, bottom: node.bottom })),
+        row.map((cell): Node => ({ kind: "quotient", top: cell, bottom: tree.bottom })),
       );
     }
     case "product":
-      return node.factors.some((factor) => matrixOf(factor) !== undefined)
-        ? product(node.factors)
+      return tree.factors.some((factor) => matrixOf(factor) !== undefined)
+        ? product(tree.factors)
         : undefined;
     default:
       return undefined;

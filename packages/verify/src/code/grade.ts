@@ -28,7 +28,9 @@ export async function gradeCode(
   }
   if (options.signal?.aborted) return infrastructure("cancelled");
   try {
-    return await route(task, candidate, limits, options);
+    const verdict = await route(task, candidate, limits, options);
+    // Whatever its processes' ends looked like from here, they were ended on request.
+    return options.signal?.aborted ? infrastructure("cancelled") : verdict;
   } catch (error) {
     return couldNot(error);
   }
