@@ -5,7 +5,7 @@ import { count, duration, plural } from "./format.js";
 type Row = readonly string[];
 
 /** Columns as wide as their widest cell; the first to the left, the others to the right. */
-export function columns(rows: readonly Row[], left = 1): string {
+function columns(rows: readonly Row[], left = 1): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => [...(row[i] ?? "")].length)));
   const cell = (text: string, i: number): string =>
     i < left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);

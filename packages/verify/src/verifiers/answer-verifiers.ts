@@ -246,9 +246,3 @@ export const answerVerifiers: readonly VerifierDefinition[] = [
   reSearch,
   reSearchF1,
 ];
-
-/** What the answer in a response is, for majorities: the verdict's own extraction. */
-export function extractedAnswer(verdict: Verdict): string | undefined {
-  const extracted = verdict.details?.["extracted"];
-  return typeof extracted === "string" && extracted !== "" ? extracted : undefined;
-}
