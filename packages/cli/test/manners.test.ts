@@ -257,6 +257,7 @@ describe("examples", () => {
     "generate",
     "chat",
     "score",
+    "verify",
     "evaluate",
     "inspect",
     "env",
@@ -290,6 +291,16 @@ describe("examples", () => {
       writeRows(home, `${name}.jsonl`, questions);
     }
     writeRows(home, "prompts.jsonl", [{ prompt: "Hello" }]);
+    const problem = {
+      task_id: "A/0",
+      prompt: "def f():\n",
+      entry_point: "f",
+      test: "def check(f):\n    assert f() == 1",
+    };
+    writeRows(home, "HumanEval.jsonl", [problem]);
+    writeRows(home, "samples.jsonl", [{ task_id: "A/0", solution: "def f():\n    return 1" }]);
+    writeRows(home, "responses.jsonl", [{ answer: "1", response: "\\boxed{1}" }]);
+    writeRows(home, "samples_math.jsonl", [{ doc: { problem: "?", answer: "1" }, resps: [["\\boxed{1}"]] }]);
     bin = at("bin");
     mkdirSync(bin);
     writeFileSync(join(bin, "npx"), `#!/bin/sh\nshift\nexec "${process.execPath}" "${main}" "$@"\n`);

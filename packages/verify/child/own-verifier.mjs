@@ -3,8 +3,16 @@
 import { writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
 
 const [path, name = ""] = process.argv.slice(2);
+
+// Without its parent nothing ends a function that never returns: a thread of its own looks whether there still is one.
+const watch = `setInterval(() => {
+  if (process.ppid === ${process.ppid}) return;
+  try { process.kill(-process.pid, "SIGKILL"); } catch { process.kill(process.pid, "SIGKILL"); }
+}, 500)`;
+new Worker(watch, { eval: true }).unref();
 
 /** @param {object} message */
 function send(message) {

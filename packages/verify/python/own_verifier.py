@@ -6,12 +6,25 @@ import importlib.util
 import inspect
 import json
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 
 path = sys.argv[1]
 name = sys.argv[2] if len(sys.argv) > 2 else ""
 out = os.fdopen(3, "w", encoding="utf-8")
+
+
+def watch(parent=os.getppid()):
+    """Without its parent nothing ends a function that never returns."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+threading.Thread(target=watch, daemon=True).start()
 
 
 def send(message):

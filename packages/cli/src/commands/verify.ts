@@ -115,7 +115,10 @@ export const command = defineCommand({
       "npx posttrain verify --data samples_math.jsonl --verifier math --mode hendrycks",
       "samples of lm-evaluation-harness, graded again as a published grader does",
     ],
-    ["npx posttrain verify --self_test", "what can be graded on this machine, proven"],
+    [
+      "npx posttrain verify --self_test --verifier math",
+      "what can be graded on this machine, proven; without --verifier all of it, in minutes",
+    ],
   ],
   notes:
     "A row has a response (response, completion, solution; responses for several, each text or messages) and what it is graded with: " +

@@ -1,5 +1,6 @@
 /** Verifiers of the user's own: signatures, and everything that such a module can do wrong. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -159,6 +160,38 @@ describe("other trainers' signatures", () => {
       details: { score: 0.9 },
     });
   });
+});
+
+test.each([
+  ["JavaScript", write("forever.mjs", "export function grade() { for (;;) {} }\n")],
+  ["Python", write("forever.py", "def grade(response, row):\n    while True: pass\n")],
+])("a function of %s that never returns ends with the process that asked", async (_what, path) => {
+  const source = new URL("../../dist/verifiers/own-verifier.js", import.meta.url).href;
+  const script = `import { openOwnVerifier } from ${JSON.stringify(source)};
+    const own = await openOwnVerifier(${JSON.stringify(path)}, { timeoutSeconds: 600 });
+    own.grade("x", {});
+    setTimeout(() => process.stdout.write("asked"), 500);`;
+  const parent = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await new Promise((resolve) => parent.stdout.once("data", resolve));
+  const running = (): number =>
+    readdirSync("/proc").filter((pid) => {
+      try {
+        return (
+          /^\d+$/.test(pid) &&
+          readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(path) &&
+          !readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("input-type")
+        );
+      } catch {
+        return false;
+      }
+    }).length;
+  expect(running()).toBe(1);
+  parent.kill("SIGKILL");
+  for (let wait = 0; running() > 0 && wait < 200; wait++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(running()).toBe(0);
 });
 
 describe("a module that cannot be used is refused before anything is graded", () => {

@@ -233,6 +233,23 @@ describe("programs", () => {
     expect(await outcomes({ ...closed, responses: [right, wrong] })).toEqual(["pass", "fail"]);
   });
 
+  test("tests that must hold objects of the program's own say so, or are refused", async () => {
+    const row = {
+      test_list: ["assert point(1) == point(1)"],
+      response: fenced(
+        "class P:\n    def __eq__(self, other):\n        return True\ndef point(x):\n    return P()",
+      ),
+    };
+    const [accepted] = await verifiers.gradeRow(row);
+    expect(accepted).toMatchObject({ outcome: "pass", details: { sealed: false } });
+    await using strict = openVerifiers({ unsealed: "refuse" });
+    const [refused] = await strict.gradeRow(row);
+    expect(refused).toMatchObject({
+      outcome: "infrastructure-error",
+      evidence: expect.stringMatching(/was refused/),
+    });
+  });
+
   test("an answer without a program is no answer", async () => {
     expect(await outcomes({ test_list: ["assert f() == 1"], response: "" })).toEqual(["unparseable"]);
   });
