@@ -21,9 +21,9 @@ import {
 import {
   createAnswerGrader,
   isModulePath,
-  nativeSelfTest,
   openOwnVerifier,
   openVerifiers,
+  selfTest,
   type Verifiers,
 } from "@posttrain/verify";
 
@@ -77,8 +77,7 @@ export async function openGrading(
   });
   try {
     const names = checkRows(verifiers, questions, config.data);
-    // The proof is no part of the first program's time.
-    if (names.has("code")) await nativeSelfTest();
+    await proveGraders([...names]);
     const [only] = names.size === 1 ? [...names] : [];
     const answers = [...names].every(
       (name) =>
@@ -107,6 +106,24 @@ export async function openGrading(
     await own?.close();
     throw error;
   }
+}
+
+/** Canaries, before a model spends hours on responses. UserError `self_test_failed` names those that were graded wrongly. */
+async function proveGraders(verifiers: readonly string[]): Promise<void> {
+  const { ok, groups } = await selfTest({ verifiers, languages: ["python"], routes: "used" });
+  if (ok) return;
+  const failed = groups.flatMap(({ verifier, variant, canaries }) =>
+    canaries
+      .filter(({ holds }) => !holds)
+      .map(
+        ({ kind, outcome, evidence }) =>
+          `${verifier} ${variant}, ${kind}: ${outcome} (${evidence.slice(0, 200)})`,
+      ),
+  );
+  throw new UserError(
+    "self_test_failed",
+    `Nothing was asked: on this machine known answers are graded wrongly: ${failed.join("; ")}. posttrain verify --self_test shows all of it.`,
+  );
 }
 
 /** The verifiers that the rows ask for. */

@@ -51,6 +51,8 @@ export interface SelfTestOptions {
   readonly verifiers?: readonly string[];
   /** Only programs in these languages; default: all. */
   readonly languages?: readonly Language[];
+  /** `used`: only the route that programs take here. Default: both. */
+  readonly routes?: "both" | "used";
   readonly concurrency?: number;
   readonly signal?: AbortSignal;
   readonly onGroup?: (result: CanaryGroupResult, done: number, total: number) => void;
@@ -59,12 +61,16 @@ export interface SelfTestOptions {
 /** Never throws for anything that the machine lacks. */
 export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTestReport> {
   const { concurrency = 2, languages, signal, onGroup } = options;
-  const groups = canaryGroups.filter(
+  const wanted = canaryGroups.filter(
     ({ verifier, language }) =>
       (options.verifiers?.includes(verifier) ?? true) &&
       (language === undefined || (languages?.includes(language) ?? true)),
   );
-  const native = groups.some(({ language }) => language !== undefined) ? await nativeSelfTest() : undefined;
+  const native = wanted.some(({ language }) => language !== undefined) ? await nativeSelfTest() : undefined;
+  const used: Route = native?.layout === undefined ? "wasm" : "native";
+  const groups = wanted.filter(
+    ({ route }) => options.routes !== "used" || route === undefined || route === used,
+  );
   const sandboxRemedy = native?.remedy;
   const results = new Array<CanaryGroupResult>(groups.length);
   const waiting = groups.map((group, place) => ({ group, place }));
