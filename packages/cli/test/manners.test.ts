@@ -298,7 +298,7 @@ describe("examples", () => {
       test: "def check(f):\n    assert f() == 1",
     };
     writeRows(home, "HumanEval.jsonl", [problem]);
-    writeRows(home, "samples.jsonl", [{ task_id: "A/0", solution: "def f():\n    return 1" }]);
+    writeRows(home, "evalplus_samples.jsonl", [{ task_id: "A/0", solution: "def f():\n    return 1" }]);
     writeRows(home, "responses.jsonl", [{ answer: "1", response: "\\boxed{1}" }]);
     writeRows(home, "samples_math.jsonl", [{ doc: { problem: "?", answer: "1" }, resps: [["\\boxed{1}"]] }]);
     bin = at("bin");

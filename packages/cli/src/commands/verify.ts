@@ -108,7 +108,7 @@ export const command = defineCommand({
       "a verdict beside every row; killed, the same command goes on where it was",
     ],
     [
-      "npx posttrain verify --data samples.jsonl --problems HumanEval.jsonl",
+      "npx posttrain verify --data evalplus_samples.jsonl --problems HumanEval.jsonl",
       "evalplus's samples, {task_id, solution}, against the benchmark's tests",
     ],
     [
