@@ -136,7 +136,9 @@ for (const opCase of cases) {
         const expected = await runCase(device(paths[0] as string, 1), opCase, dims, inputs, 7);
         for (const path of paths) {
           for (const threads of path === paths[0] ? [2, 3] : [1, 3]) {
-            const result = await runCase(device(path, threads), opCase, dims, inputs, 7);
+            const on = device(path, threads);
+            const result = await runCase(on, opCase, dims, inputs, 7);
+            expect(await on.checkGuards(), `overwritten surroundings, ${path}, ${threads} threads`).toBe(0);
             for (const kind of ["outputs", "gradients"] as const) {
               for (const [name, values] of Object.entries(expected[kind])) {
                 expect(

@@ -4,8 +4,8 @@
 // out again at once: whoever writes it next stands behind the last reader in the same first-in-first-out stream. So memory
 // returns at its place in the stream without any waiting, and the high-water mark does not depend on timing.
 //
-// With guards on (tests), each block carries 64 marked bytes on both sides and is not reused until check_guards() has seen
-// that they are untouched. The address sanitizer also sees reads beyond a guarded block.
+// With guards on (tests), each block carries 64 marked bytes or more on both sides, right up to the tensor's own, and is not
+// reused until check_guards() has seen that they are untouched. The address sanitizer also sees reads beyond a guarded block.
 #pragma once
 #include <sys/mman.h>
 #if defined(__SANITIZE_ADDRESS__)
@@ -68,8 +68,9 @@ class Arena {
     char* data = block->base + margin;
     live_[data] = block;
     if (guards_) {
+      block->bytes = bytes;
       memset(block->base, kMark, kGuard);
-      memset(block->base + block->size - kGuard, kMark, kGuard);
+      memset(data + bytes, kMark, static_cast<size_t>(block->base + block->size - (data + bytes)));
       fence(block->base, data);
       fence(data + bytes, block->base + block->size);
     }
@@ -137,6 +138,7 @@ class Arena {
     char* base;
     int64_t size;
     int64_t asked;  // what in_use counts: the size of a block depends on what was freed before
+    int64_t bytes;  // of the tensor, with guards on: the marks begin right behind them
     bool used;
     Block* previous;
     Block* next;
@@ -179,11 +181,12 @@ class Arena {
 #if defined(__SANITIZE_ADDRESS__)
     if (block->used && live_.count(block->base + kGuard) > 0) return true;  // fenced: the sanitizer would have said
 #endif
-    for (int64_t i = 0; i < kGuard; i++)
-      if (static_cast<unsigned char>(block->base[i]) != kMark ||
-          static_cast<unsigned char>(block->base[block->size - 1 - i]) != kMark)
-        return false;
-    return true;
+    const auto marked = [block](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++)
+        if (static_cast<unsigned char>(block->base[i]) != kMark) return false;
+      return true;
+    };
+    return marked(0, kGuard) && marked(kGuard + block->bytes, block->size);
   }
 
   Block* new_segment(int64_t size) {
@@ -196,13 +199,13 @@ class Arena {
     madvise(base, static_cast<size_t>(bytes), MADV_HUGEPAGE);
 #endif
     reserved_ += bytes;
-    Block* block = new Block{static_cast<char*>(base), bytes, 0, false, nullptr, nullptr};
+    Block* block = new Block{static_cast<char*>(base), bytes, 0, 0, false, nullptr, nullptr};
     segments_.push_back(Segment{block->base, bytes, block});
     return block;
   }
 
   void split(Block* block, int64_t size) {
-    Block* rest = new Block{block->base + size, block->size - size, 0, false, block, block->next};
+    Block* rest = new Block{block->base + size, block->size - size, 0, 0, false, block, block->next};
     if (rest->next != nullptr) rest->next->previous = rest;
     block->next = rest;
     block->size = size;

@@ -57,6 +57,7 @@ export const attentionCase: OpCase = {
     { M: 70, H: 2, G: 1, D: 16 },
     { M: 300, H: 3, G: 1, D: 33 },
     { M: 131, H: 4, G: 4, D: 64 },
+    { M: 90, H: 7, G: 1, D: 128 },
   ],
   benchmarks: [{ M: 1024, H: 9, G: 3, D: 64 }],
   inputs: ({ M = 0, H = 0, G = 0, D = 0 }, random) => ({
