@@ -1,7 +1,7 @@
 // Promise 2 over deaths: a run that is killed at random moments (also while it saves), whose newest checkpoint is then torn, and that goes on with
 // other instructions and threads each time, ends with the bits of a run that nobody disturbed. Ten kills here; `npm run test:long` has a hundred.
-// Seen red with: the optimizer's moments not restored, the shuffling of a resumed epoch begun anew, metrics not cut, a torn checkpoint taken as
-// newest, rename before sync left out of the transaction (manifest first).
+// Seen red with: the optimizer's moments not restored, the shuffling of a resumed run begun anew, lines beyond the checkpoint's step kept, a torn
+// checkpoint taken as sound, leftovers of killed writes not swept, the first evaluation logged again.
 import { createHash } from "node:crypto";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
