@@ -37,11 +37,12 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     ...["--ro-bind", "/usr", "/usr"],
     ...["bin", "sbin", "lib", "lib64", "lib32"].filter((name) => existsSync(`/${name}`)).flatMap(rootFolder),
     ...["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"],
+    // Before the folders: one of them may lie below the host's /tmp.
+    ...tmpfs("/tmp", limits.fileMb),
     ...(program.folders ?? []).flatMap((path) => [...openParents(path), "--ro-bind", path, path]),
     ...["--proc", "/proc", "--dev", "/dev"],
     ...tmpfs("/dev/shm", 16),
     ...["--remount-ro", "/dev"],
-    ...tmpfs("/tmp", limits.fileMb),
     ...files.flatMap(([path], i) => ["--perms", "0555", "--ro-bind-data", String(6 + i), path]),
     ...["--remount-ro", "/", "--chdir", "/tmp"],
   ];
