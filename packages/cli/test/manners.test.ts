@@ -345,7 +345,8 @@ async function onTerminal(
 ): Promise<string> {
   const quoted = [process.execPath, main, ...args].map((arg) => `'${arg}'`).join(" ");
   const command = ["-qec", `stty cols ${columns} rows 40; exec ${quoted}`, "/dev/null"];
-  return untilSeen("script", command, { env: { ...process.env, ...env } }, until);
+  // A person's terminal is no build server's, where Node sees no colours.
+  return untilSeen("script", command, { env: { ...process.env, CI: "", ...env } }, until);
 }
 
 /** Runs a program and ends it as soon as it has printed `wanted`. */
