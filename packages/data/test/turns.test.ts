@@ -1,55 +1,8 @@
 /** What a turn may hold: content in parts, a weight, a call in its text. */
-import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
-import {
-  type ChatTemplate,
-  compileChatTemplate,
-  type LossOn,
-  loadChatTemplate,
-  loadSftRows,
-  loadTokenizer,
-  parseSftRow,
-  type SftDatasetOptions,
-  type Tokenizer,
-} from "../src/index.js";
-import { folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
-
-let tokenizer: Tokenizer;
-let template: ChatTemplate;
-beforeAll(async () => {
-  tokenizer = await loadTokenizer(QWEN25_DIR);
-  template = await loadChatTemplate(QWEN25_DIR);
-});
-
-const PLACE = { path: "rows.jsonl", line: 7 };
-const user = (content: string) => ({ role: "user", content });
-const assistant = (content: string) => ({ role: "assistant", content });
-
-async function load(row: unknown, options: Partial<SftDatasetOptions> = {}) {
-  const folder = await folderWith({ "rows.jsonl": `${JSON.stringify(row)}\n` });
-  return loadSftRows(join(folder, "rows.jsonl"), {
-    tokenizer,
-    template,
-    lossOn: "assistant",
-    maxLength: 1000,
-    onOverlong: "error",
-    ...options,
-  });
-}
-
-/** The row's text with the trained tokens in brackets. */
-async function marked(row: unknown, lossOn: LossOn = "assistant"): Promise<string> {
-  const { inputIds, labels } = (await load(row, { lossOn })).rows[0]!;
-  const pieces: { trained: boolean; ids: number[] }[] = [];
-  for (const [i, id] of inputIds.entries()) {
-    const trained = labels[i] === id;
-    if (pieces.at(-1)?.trained !== trained) pieces.push({ trained, ids: [] });
-    pieces.at(-1)!.ids.push(id);
-  }
-  return pieces
-    .map(({ trained, ids }) => (trained ? `[${tokenizer.decode(ids)}]` : tokenizer.decode(ids)))
-    .join("");
-}
+import { describe, expect, test } from "vitest";
+import { compileChatTemplate, type LossOn, parseSftRow } from "../src/index.js";
+import { userError } from "./support/qwen25.js";
+import { assistant, load, marked, PLACE, tokenizer, user } from "./support/rows.js";
 
 const tool = { role: "tool", content: "1" };
 

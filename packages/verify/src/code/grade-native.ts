@@ -6,7 +6,7 @@ import type { Layout } from "./bubblewrap.js";
 import { gradeCalls } from "./calls.js";
 import { crash } from "./code-verdict.js";
 import { type Interpreter, openNative, type Role } from "./interpreter.js";
-import type { Limits } from "./limits.js";
+import { type Limits, testsLimits } from "./limits.js";
 import { gradeQuery } from "./query.js";
 import { prepareProgram } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
@@ -26,11 +26,7 @@ export async function gradeNative(
   const { signal, objects = "allow" } = options;
   const opened: Interpreter[] = [];
   const open = async (language: "python" | "javascript", role: Role): Promise<Interpreter> => {
-    // Tests count towards nobody's limits; theirs only catch tests that never end.
-    const within =
-      role !== "tests"
-        ? limits
-        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+    const within = role === "tests" ? testsLimits(limits) : limits;
     const interpreter = await openNative(language, role, layout, within, signal);
     opened.push(interpreter);
     return interpreter;

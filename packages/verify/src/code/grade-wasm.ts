@@ -4,7 +4,7 @@ import { gradeAsserts, type Raised, responseOf } from "./asserts.js";
 import { gradeCalls } from "./calls.js";
 import { crash, infrastructure } from "./code-verdict.js";
 import type { Interpreter, Role } from "./interpreter.js";
-import type { Limits } from "./limits.js";
+import { type Limits, testsLimits } from "./limits.js";
 import { gradeQuery } from "./query.js";
 import type { Ran } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
@@ -29,10 +29,7 @@ export async function gradeWasm(
   const { signal, objects = "allow" } = options;
   const opened: Interpreter[] = [];
   const open = async (which: WasmLanguage, role: Role): Promise<Interpreter> => {
-    const within =
-      role !== "tests"
-        ? limits
-        : { ...limits, cpuSeconds: 2 * limits.cpuSeconds + 10, wallSeconds: 2 * limits.wallSeconds };
+    const within = role === "tests" ? testsLimits(limits) : limits;
     const interpreter = await openWasm(which, role, containment, within, signal);
     opened.push(interpreter);
     return interpreter;

@@ -27,11 +27,8 @@ export interface CodeRow {
   readonly anyLanguage: boolean;
 }
 
-/** Columns of which one makes a row a row of code. */
-export const codeColumns = [
-  "code_task",
-  "test",
-  "test_list",
+/** Columns that hold a row's cases; the first that is there counts. */
+const caseColumns = [
   "tests",
   "python_tests",
   "asserts",
@@ -41,6 +38,9 @@ export const codeColumns = [
   "public_tests",
   "public_test_cases",
 ] as const;
+
+/** Columns of which one makes a row a row of code. */
+export const codeColumns = ["code_task", "test", "test_list", ...caseColumns] as const;
 
 const languageNames: Readonly<Record<string, Language>> = {
   ...Object.fromEntries(languages.map((language) => [language, language])),
@@ -222,16 +222,7 @@ function fromCases(
   language: Language,
   anyLanguage: boolean,
 ): CodeRow | { problem: string } | undefined {
-  const column = [
-    "tests",
-    "python_tests",
-    "asserts",
-    "test_cases",
-    "input_output",
-    "verification_info",
-    "public_tests",
-    "public_test_cases",
-  ].find((name) => row[name] != null);
+  const column = caseColumns.find((name) => row[name] != null);
   const found = column === undefined ? referenceValue(row) : { column, value: row[column] };
   if (found === undefined) return undefined;
   const { value } = found;
