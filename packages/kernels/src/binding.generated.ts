@@ -200,7 +200,7 @@ export function attentionCachedForward(
   y: Tensor, // OUT F32 [M H D]
   lse: Tensor, // OUT F32 [M H]
   q: Tensor, // IN F32 [M H D]
-  keys: Tensor, // IN F32 [P G B D]
+  keys: Tensor, // IN F32 [P G D B]
   values: Tensor, // IN F32 [P G B D]
   starts: Tensor, // IN I32 [S+1]
   lengths: Tensor, // IN I32 [S]
@@ -211,7 +211,7 @@ export function attentionCachedForward(
 }
 
 export function kvCacheWriteForward(
-  keys: Tensor, // ACC F32 [P G B D]
+  keys: Tensor, // ACC F32 [P G D B]
   values: Tensor, // ACC F32 [P G B D]
   k: Tensor, // IN F32 [M G D]
   v: Tensor, // IN F32 [M G D]
@@ -221,7 +221,7 @@ export function kvCacheWriteForward(
 }
 
 export function kvCacheCopyForward(
-  keys: Tensor, // ACC F32 [P G B D]
+  keys: Tensor, // ACC F32 [P G D B]
   values: Tensor, // ACC F32 [P G B D]
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]
