@@ -12,14 +12,20 @@ export interface KvPages {
 export const keysPerPage = 64;
 
 /** An empty cache for one layer. */
-export function kvPages(scope: Scope, pages: number, kvHeads: number, headDim: number): KvPages {
+export function kvPages(
+  scope: Scope,
+  pages: number,
+  kvHeads: number,
+  headDim: number,
+  dtype: "f32" | "bf16" = "f32",
+): KvPages {
   return {
-    keys: scope.empty([pages, kvHeads, headDim, keysPerPage], "f32", "kvPages"),
-    values: scope.empty([pages, kvHeads, keysPerPage, headDim], "f32", "kvPages"),
+    keys: scope.empty([pages, kvHeads, headDim, keysPerPage], dtype, "kvPages"),
+    values: scope.empty([pages, kvHeads, keysPerPage, headDim], dtype, "kvPages"),
   };
 }
 
-/** Stores rows of k and v (M, G, D) at slots (i32, M): page * keysPerPage + place in the page. */
+/** Stores rows of k and v (M, G, D) at slots (i32, M): page * keysPerPage + place in the page. A bf16 cache rounds them. */
 export function kvCacheWrite(cache: KvPages, k: Tensor, v: Tensor, slots: Tensor): void {
   kvCacheWriteForward(cache.keys, cache.values, k, v, slots);
 }
