@@ -23,6 +23,10 @@ PT_INLINE void put(T* p, f32x16 a, int64_t n) {
   else
     store_first(p, a, n);
 }
+PT_INLINE float get_one(const float* p) { return *p; }
+PT_INLINE float get_one(const bf16* p) { return widen_bf16(*p); }
+PT_INLINE void put_one(float* p, float x) { *p = x; }
+PT_INLINE void put_one(bf16* p, float x) { *p = round_bf16(x); }
 
 // f(pointer of the tensor's own element type), for FLOAT parameters of ops.def.
 template <class F>
