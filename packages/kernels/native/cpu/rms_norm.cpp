@@ -99,9 +99,8 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
             const float* const s = f32(x) + m * columns;
             const auto d = from + m * columns;
             f32x16 dot = splat(0.0f);
-            each_group(0, columns, [&](int64_t c, int64_t n) {
-              dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot);
-            });
+            each_group(0, columns,
+                       [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
             const float r = f32(rstd)[m];
             const f32x16 scale = splat(r), t = splat((reduce_add(dot) * r) / static_cast<float>(columns));
             float* const to = f32(dx) + m * columns;
@@ -125,7 +124,8 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
           for (int64_t begin = 0; begin < tokens + block; begin += block) {
             const int64_t last = begin - block, rows = smaller(block, tokens - begin);
             const int64_t before = begin > 0 ? strips : 0;
-            const int64_t piece = rows > 0 ? piece_of(ctx, rows, columns) : 1, pieces = rows > 0 ? ceil_div(rows, piece) : 0;
+            const int64_t piece = rows > 0 ? piece_of(ctx, rows, columns) : 1,
+                          pieces = rows > 0 ? ceil_div(rows, piece) : 0;
             parallel(ctx, before + pieces, [&](int64_t i, int32_t) {
               if (i < before) {
                 chain.add(i * 2 * LANES, last, smaller(begin, tokens));
