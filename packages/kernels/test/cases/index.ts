@@ -8,15 +8,15 @@ import { convertCase } from "./convert.js";
 import { embeddingBf16Case, embeddingCase } from "./embedding.js";
 import { fillCase } from "./fill.js";
 import { gatherRowsBf16Case, gatherRowsCase } from "./gather-rows.js";
-import { linearCase } from "./linear.js";
+import { linearBf16Case, linearCase } from "./linear.js";
 import { rmsNormBf16Case, rmsNormCase } from "./rms-norm.js";
 import { ropeBf16Case, ropeCase } from "./rope.js";
 import { ropeTableCase } from "./rope-table.js";
-import { sampleCase } from "./sample.js";
+import { sampleBf16Case, sampleCase } from "./sample.js";
 import { scatterAddCase } from "./scatter-add.js";
 import { sumSquaresBf16Case, sumSquaresCase } from "./sum-squares.js";
 import { swigluBf16Case, swigluCase } from "./swiglu.js";
-import { tokenLogProbsCase } from "./token-log-probs.js";
+import { tokenLogProbsBf16Case, tokenLogProbsCase } from "./token-log-probs.js";
 
 export const cases: readonly OpCase[] = [
   adamwCase,
@@ -31,16 +31,19 @@ export const cases: readonly OpCase[] = [
   gatherRowsCase,
   gatherRowsBf16Case,
   linearCase,
+  linearBf16Case,
   rmsNormCase,
   rmsNormBf16Case,
   ropeCase,
   ropeBf16Case,
   ropeTableCase,
   sampleCase,
+  sampleBf16Case,
   scatterAddCase,
   sumSquaresCase,
   sumSquaresBf16Case,
   swigluCase,
   swigluBf16Case,
   tokenLogProbsCase,
+  tokenLogProbsBf16Case,
 ];
