@@ -7,6 +7,7 @@ import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
 import { embeddingCase } from "./embedding.js";
 import { fillCase } from "./fill.js";
+import { gatherIdsCase } from "./gather-ids.js";
 import { gatherRowsCase } from "./gather-rows.js";
 import { linearBf16Case, linearCase } from "./linear.js";
 import { rmsNormCase } from "./rms-norm.js";
@@ -26,6 +27,7 @@ export const cases: readonly OpCase[] = [
   convertCase,
   embeddingCase,
   fillCase,
+  gatherIdsCase,
   gatherRowsCase,
   linearCase,
   linearBf16Case,
