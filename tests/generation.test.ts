@@ -80,4 +80,17 @@ describe("generation", () => {
     for (const { request, sample, ids } of waiting)
       expect(streamed.get(`${request}/${sample}`)).toEqual([...ids]);
   });
+
+  it("penalises the token that was drawn last, too", async () => {
+    const settings = {
+      ...policySampling,
+      temperature: 0,
+      repetitionPenalty: 1e6,
+      maxNewTokens: 40,
+      stopIds: [],
+    };
+    const asked = { promptIds: Int32Array.of(7, 9), samples: 1, row: 0, visit: 0, settings };
+    const [answer] = await generate(model, [asked], options);
+    expect(new Set([7, 9, ...(answer?.ids ?? [])]).size).toBe(42);
+  });
 });
