@@ -7,6 +7,7 @@ import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
 import { embeddingBf16Case, embeddingCase } from "./embedding.js";
 import { fillCase } from "./fill.js";
+import { gatherIdsCase } from "./gather-ids.js";
 import { gatherRowsBf16Case, gatherRowsCase } from "./gather-rows.js";
 import { linearBf16Case, linearCase } from "./linear.js";
 import { rmsNormBf16Case, rmsNormCase } from "./rms-norm.js";
@@ -28,6 +29,7 @@ export const cases: readonly OpCase[] = [
   embeddingCase,
   embeddingBf16Case,
   fillCase,
+  gatherIdsCase,
   gatherRowsCase,
   gatherRowsBf16Case,
   linearCase,
