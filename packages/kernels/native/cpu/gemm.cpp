@@ -45,10 +45,10 @@ PT_INLINE Wide splat_wide(float x) { return splat(x); }
 PT_INLINE Wide fma(float x, Wide y, Wide z) { return fma(splat(x), y, z); }
 #endif
 
-constexpr int64_t DEPTH_BLOCK = 1024;          // of the inner dimension
-constexpr int64_t PANEL_FLOATS = 512 * 1024;   // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
+constexpr int64_t DEPTH_BLOCK = 1024;           // of the inner dimension
+constexpr int64_t PANEL_FLOATS = 512 * 1024;    // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
 constexpr int64_t A_BLOCK_FLOATS = 112 * 1024;  // of packed A: stays in L2 while all panels pass
-constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;   // up to here one panel at a time, in L1, and A is read where it lies
+constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;    // up to here one panel at a time, in L1, and A is read where it lies
 constexpr int64_t FLAT_DEPTH_BLOCK = 8192 / WIDTH;
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
               "sums begin at multiples of SUM_BLOCK");
@@ -123,9 +123,9 @@ struct Tile {
   int64_t a_row;
   const float* b;  // (depth, WIDTH)
   int64_t depth;
-  bool from_c;        // the chain starts from the stored C, not from +0
-  bool add_c;         // the finished chain is added to the stored C
-  const float* bias;  // in the last block of the inner dimension, or null
+  bool from_c;           // the chain starts from the stored C, not from +0
+  bool add_c;            // the finished chain is added to the stored C
+  const float* bias;     // in the last block of the inner dimension, or null
   const float* c_ahead;  // C of a tile that needs it soon
   const float* ahead;    // packed B that is needed soon: AHEAD floats for every 8 steps of the inner dimension
 };
@@ -174,8 +174,8 @@ PT_INLINE void run_tile_of(int64_t rows, const Tile& t) {
 
 // ---- packing ----
 
-// to[i * to_row + j] = from[j * from_row + i] for i, j in [0, 16), written in the order of i: four floats of every row at a time,
-// 4 x 4 inside 128-bit lanes.
+// to[i * to_row + j] = from[j * from_row + i] for i in [0, 16) and j in [0, to_row), or a few more of j, which the next i overwrites:
+// four floats of every row at a time, 4 x 4 inside 128-bit lanes.
 PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t from_row) {
 #if defined(PT_AVX512)
   for (int q = 0; q < 16; q += 4) {
@@ -197,7 +197,7 @@ PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t
     _mm512_storeu_pd(to + (q + 3) * to_row, _mm512_unpackhi_pd(b, d));
   }
 #elif defined(PT_AVX2)
-  for (int half = 0; half < 16; half += 8) {
+  for (int half = 0; half < 16 && half < to_row; half += 8) {
     for (int q = 0; q < 16; q += 4) {
       __m256 r[4];  // lane l of r[j] holds row half + 4 l + j
       for (int j = 0; j < 4; j++) {
@@ -408,7 +408,8 @@ static Cut cut(const Product& p, int64_t threads) {
     const int64_t wanted = 4 * threads;
     return {1, smaller(panels, ceil_div(ceil_div(panels, 8), wanted) * wanted)};
   }
-  const int64_t depth = smaller(depth_of_blocks(p), p.depth > 0 ? p.depth : 1), block = columns_of_blocks(depth) / WIDTH;
+  const int64_t depth = smaller(depth_of_blocks(p), p.depth > 0 ? p.depth : 1),
+                block = columns_of_blocks(depth) / WIDTH;
   const int64_t a_cost = in_place(p) ? 2 : 16, b_cost = 12;  // 1/32 cycles an element
   Cut best = {1, 1};
   int64_t least = 0;
@@ -417,7 +418,8 @@ static Cut cut(const Product& p, int64_t threads) {
       const int64_t columns = each * threads / rows;
       if (rows * columns != each * threads || rows > tiles || columns > panels) continue;
       const int64_t m = ceil_div(tiles, rows) * TILE_ROWS, n = ceil_div(panels, columns);
-      const int64_t time = each * (m * n * WIDTH + a_cost * m * ceil_div(n, block) + b_cost * n * WIDTH + 262144 / depth);
+      const int64_t time =
+          each * (m * n * WIDTH + a_cost * m * ceil_div(n, block) + b_cost * n * WIDTH + 262144 / depth);
       if (least == 0 || time < least || (each > 1 && time - time / 128 < least)) {
         if (least == 0 || time < least) least = time;
         best = {rows, columns};
