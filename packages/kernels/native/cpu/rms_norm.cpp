@@ -30,8 +30,7 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
             };
             f32x16 squares = splat(0.0f);
             each_group(0, columns, [&](int64_t c, int64_t n) {
-              fetch(from + columns + c);
-              if (has_residual.value) fetch(other + columns + c);
+              if (!has_residual.value) fetch(from + columns + c);
               const f32x16 v = at(c, n);
               squares = fma(v, v, squares);
             });
@@ -89,7 +88,7 @@ Chain<D> chain_of(float* sums, D* dy, const float* x, const float* rstd, int64_t
 }  // namespace
 
 // Bytes of x and dy that the second level of one core's caches keeps between the two uses of a token.
-constexpr int64_t BLOCK_BYTES = 512 << 10;
+constexpr int64_t BLOCK_BYTES = 256 << 10;
 
 int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dy, pt_tensor dsum, pt_tensor x,
                       pt_tensor weight, pt_tensor rstd) {
