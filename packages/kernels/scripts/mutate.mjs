@@ -104,6 +104,13 @@ const faults = [
     tests: [ops("linear"), sampler],
   },
   {
+    name: "products: of few rows, restarted at each block of the inner dimension",
+    file: "cpu/gemm_few_rows.cpp",
+    from: "t.add_c = k > 0;",
+    to: "t.add_c = k > block;",
+    tests: [ops("linear")],
+  },
+  {
     name: "products: two accumulators along K, added at the end",
     file: "cpu/gemm.cpp",
     from: "const int64_t chain = SUM_BLOCK;",
