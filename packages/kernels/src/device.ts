@@ -18,6 +18,8 @@ export interface DeviceOptions {
   readonly memoryLimit?: number | undefined;
   /** Marked bytes around each tensor and no reuse of memory until checkGuards(); for tests. */
   readonly guards?: boolean | undefined;
+  /** No arithmetic, and memory that is counted but not touched: to learn what a computation takes. Only what is written can be read. */
+  readonly dry?: boolean | undefined;
 }
 
 /** The cpu paths that this machine can run, fastest first. */
@@ -112,8 +114,9 @@ export function openDevice(options: DeviceOptions = {}): Device {
     );
   }
   const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
-  const limit = options.memoryLimit ?? Math.floor(totalmem() * 0.9);
-  return new Device(native().openDevice(path, threads, limit, options.guards ?? false), path, threads);
+  const dry = options.dry ?? false;
+  const limit = options.memoryLimit ?? (dry ? 2 ** 44 : Math.floor(totalmem() * 0.9));
+  return new Device(native().openDevice(path, threads, limit, options.guards ?? false, dry), path, threads);
 }
 
 function threadsFromEnvironment(): number | undefined {

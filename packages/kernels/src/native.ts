@@ -28,7 +28,7 @@ export interface DeviceStatus {
 
 interface Addon {
   cpuPaths(): string[];
-  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean): DeviceHandle;
+  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean, dry: boolean): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   createTensor(device: DeviceHandle, dtype: number, shape: readonly number[], op: string): TensorHandle;
   viewTensor(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;

@@ -31,8 +31,8 @@ namespace {
 // Lives as long as a handle, a tensor or a wait refers to it; open until closeDevice(), the last reference, or the end of its
 // JavaScript thread. All members but the stream's inside are touched on that thread only.
 struct Device {
-  Device(const pt_backend* backend, int threads, int64_t limit, bool guards, int id)
-      : arena(limit, guards), stream(new Stream(backend, threads)), id(id) {}
+  Device(const pt_backend* backend, int threads, int64_t limit, bool guards, bool dry, int id)
+      : arena(limit, guards, dry), stream(new Stream(backend, threads, dry)), id(id) {}
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   ~Device() { close(); }
@@ -370,13 +370,14 @@ napi_value cpu_paths(napi_env env, napi_callback_info) {
   return list;
 }
 
-// openDevice(path, threads, memoryLimit, guards): a cpu device.
+// openDevice(path, threads, memoryLimit, guards, dry): a cpu device.
 napi_value open_device(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   std::string path;
   int64_t threads = 0;
   int64_t limit = 0;
   bool guards = false;
+  bool dry = false;
   if (!text(env, call.at(0), &path))
     return fail(env, "kernel_argument",
                 std::string("openDevice: path is ") + type_name(env, call.at(0)) + ", expected a string");
@@ -388,6 +389,7 @@ napi_value open_device(napi_env env, napi_callback_info info) {
                 "openDevice: memoryLimit is " + value_text(env, call.at(2)) +
                     ", expected a whole number of bytes of at least 1");
   napi_get_value_bool(env, call.at(3), &guards);
+  napi_get_value_bool(env, call.at(4), &dry);
   const pt_backend* backend = cpu_backend(path);
   if (backend == nullptr)
     return fail(env, "kernel_device", "openDevice: this machine cannot run the cpu path \"" + path + "\"");
@@ -397,8 +399,8 @@ napi_value open_device(napi_env env, napi_callback_info info) {
                     std::to_string(PT_ABI_VERSION));
   std::unique_ptr<DevicePtr> device;
   try {
-    device.reset(
-        new DevicePtr(std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, next_device_id++)));
+    device.reset(new DevicePtr(
+        std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, dry, next_device_id++)));
   } catch (const std::exception& error) {
     return fail(env, "kernel_device",
                 "openDevice: the system gives no " + std::to_string(threads) + " threads: " + error.what());
@@ -453,7 +455,7 @@ napi_value create_tensor(napi_env env, napi_callback_info info) {
   const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
   view.data = device->arena.allocate(bytes);
   if (view.data == nullptr && bytes <= device->arena.limit()) {
-    // Cached memory may be in pieces of the wrong size. It goes back to the system when nothing that is queued can touch it.
+    // What is free may be in pieces. It goes back to the system when nothing that is queued can touch it.
     device->stream->wait_idle();
     device->arena.trim();
     view.data = device->arena.allocate(bytes);
@@ -463,9 +465,10 @@ napi_value create_tensor(napi_env env, napi_callback_info info) {
     std::string message = op + ": out of memory: " + shape_text(view) + " needs " + std::to_string(bytes) +
                           " bytes, but " + std::to_string(arena.in_use()) + " of the device's " +
                           std::to_string(arena.limit()) + " (memoryLimit) are in use";
-    if (arena.in_use() + bytes <= arena.limit() && arena.reserved() > arena.in_use())
-      message += ", and the " + std::to_string(arena.reserved() - arena.in_use()) +
-                 " cached beside them are in pieces too small";
+    if (arena.refused())
+      message += ", and the system gives no more than the " + std::to_string(arena.reserved()) + " that it gave";
+    else if (arena.in_use() + bytes <= arena.limit())
+      message += ", and the " + std::to_string(arena.limit() - arena.in_use()) + " beside them are in pieces too small";
     return fail(env, "kernel_memory", message);
   }
   return wrap_tensor(env, new Storage{device, view.data, nullptr, 0}, view);

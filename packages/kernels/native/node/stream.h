@@ -35,12 +35,15 @@ class Stream {
  public:
   static constexpr size_t kCapacity = 4096;
 
-  Stream(const pt_backend* backend, int threads) : backend_(backend), compute_(threads) {
+  // dry: tasks run as ever, but the parallel parts of ops, which are their arithmetic, are left out. What remains asks for the
+  // memory that it would use.
+  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), compute_(dry ? 1 : threads) {
     context_.owner = this;
-    context_.threads = compute_.count();
+    context_.threads = threads;
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
     };
+    if (dry) context_.parallel = [](const pt_context*, int64_t, void (*)(void*, int64_t, int32_t), void*) {};
     context_.scratch = [](const pt_context* ctx, int64_t bytes) {
       return static_cast<Stream*>(ctx->owner)->scratch(bytes);
     };
@@ -95,7 +98,7 @@ class Stream {
   }
 
   size_t length() const { return length_.load(std::memory_order_acquire); }
-  int threads() const { return compute_.count(); }
+  int threads() const { return context_.threads; }
   const pt_backend* backend() const { return backend_; }
   int64_t scratch_peak() const { return scratch_peak_.load(std::memory_order_relaxed); }
 
