@@ -39,6 +39,7 @@ interface Addon {
   recover(device: DeviceHandle): void;
   enqueue(op: number, ...args: readonly unknown[]): void;
   mapFile(path: string): MappingHandle;
+  forgetPages(mapping: MappingHandle): void;
   mapTensor(
     device: DeviceHandle,
     mapping: MappingHandle,

@@ -34,4 +34,4 @@ export {
 export { modelDigest } from "./model-digest.js";
 export { openModelFolder } from "./model-folder.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
-export { saveModel } from "./save-model.js";
+export { bytesOf, saveModel } from "./save-model.js";

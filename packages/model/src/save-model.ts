@@ -25,7 +25,18 @@ export function saveModel(
   });
 }
 
-async function* bytesOf(tensor: Tensor): AsyncGenerator<Uint8Array> {
-  const values = await tensor.read();
-  yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+/** Elements that are held as a copy at a time. */
+const piece = 1 << 20;
+
+/** A tensor's bytes, piece by piece: a whole copy of an embedding would be the largest thing in memory. */
+export async function* bytesOf(tensor: Tensor): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < tensor.size; start += piece) {
+    const scope = tensor.device.scope();
+    try {
+      const values = await scope.view(tensor, start, [Math.min(piece, tensor.size - start)]).read();
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    } finally {
+      scope.end();
+    }
+  }
 }

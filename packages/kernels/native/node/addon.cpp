@@ -691,6 +691,17 @@ napi_value map_file(napi_env env, napi_callback_info info) {
   return value;
 }
 
+// forgetPages(mapping): its pages leave this process; what is read again comes from the file again.
+napi_value forget_pages(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  MappingPtr* mapping = external<MappingPtr>(env, call.at(0), kMappingTag);
+  if (mapping == nullptr)
+    return fail(env, "kernel_argument",
+                std::string("forgetPages: mapping is ") + type_name(env, call.at(0)) + ", expected a mapped file");
+  if ((*mapping)->data != nullptr) madvise((*mapping)->data, static_cast<size_t>((*mapping)->bytes), MADV_DONTNEED);
+  return undefined(env);
+}
+
 // mapTensor(device, mapping, byte offset, dtype, shape): a read-only tensor over file memory.
 napi_value map_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
@@ -783,6 +794,7 @@ napi_value init(napi_env env, napi_value exports) {
   add("recover", recover);
   add("enqueue", enqueue);
   add("mapFile", map_file);
+  add("forgetPages", forget_pages);
   add("mapTensor", map_tensor);
   add("status", status);
   add("resetPeak", reset_peak);
