@@ -141,9 +141,9 @@ describe("what can be made again", () => {
     Float32Array.from({ length: count }, (_, i) => Math.sin(i + 1));
 
   /** As in a layer: a normed input with two readers, SwiGLU with one. */
-  function forward(inner: Scope, x: Tensor, norm: Tensor, w: Tensor): Tensor {
+  function forward(inner: Scope, x: Tensor, norm: Tensor, w: Tensor, v: Tensor): Tensor {
     const { y: normed, sum } = rmsNorm(inner, x, norm, { eps: 1e-6, residual: x });
-    const gated = swiglu(inner, linear(inner, normed, w), linear(inner, normed, w));
+    const gated = swiglu(inner, linear(inner, normed, w), linear(inner, normed, v));
     return add(inner, linear(inner, gated, w), sum);
   }
 
@@ -154,10 +154,11 @@ describe("what can be made again", () => {
     for (const remakes of [true, false]) {
       const norm = parameter([...values(32)], [32]);
       const w = parameter([...values(32 * 32)], [32, 32]);
+      const v = parameter([...values(32 * 32)].reverse(), [32, 32]);
       const before = device.status().liveTensors;
       const own = new Tape(remakes);
       const outer = device.scope(own);
-      const y = outer.child((inner) => forward(inner, x, norm, w));
+      const y = outer.child((inner) => forward(inner, x, norm, w, v));
       held.push(device.status().liveTensors - before);
       const seed = { tensor: y, gradient: owner.from(values(6 * 32), [6, 32]) };
       const [dx] = backward(owner, own, [seed], [x]);

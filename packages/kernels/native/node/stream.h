@@ -39,6 +39,7 @@ class Stream {
   // memory that it would use.
   Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), compute_(dry ? 1 : threads) {
     context_.owner = this;
+    context_.tiles = backend->tiles;
     context_.threads = threads;
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
