@@ -35,6 +35,7 @@ interface Addon {
   freeTensor(tensor: TensorHandle): void;
   write(tensor: TensorHandle, data: ArrayBufferView): void;
   read(tensor: TensorHandle): Promise<ArrayBuffer>;
+  releaseCopy(buffer: ArrayBufferLike): void;
   drain(device: DeviceHandle): Promise<void>;
   recover(device: DeviceHandle): void;
   enqueue(op: number, ...args: readonly unknown[]): void;

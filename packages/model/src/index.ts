@@ -34,4 +34,5 @@ export {
 export { modelDigest } from "./model-digest.js";
 export { openModelFolder } from "./model-folder.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
-export { bytesOf, saveModel } from "./save-model.js";
+export { saveModel } from "./save-model.js";
+export { forwardWork, type Work } from "./work.js";

@@ -3,13 +3,13 @@
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { convert, MappedFile } from "@posttrain/kernels";
-import { bytesOf, type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
+import { type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
 import type { Optimizer } from "./optimizer.js";
 
 const file = "optimizer.safetensors";
 const arenas = ["m", "v"] as const;
 /** Floats of a file that are in memory at a time. */
-const chunk = 1 << 22;
+const chunk = 1 << 20;
 
 /** Bytes that saveOptimizer writes. */
 export function optimizerBytes(model: Model): number {
@@ -22,7 +22,7 @@ export async function saveOptimizer(optimizer: Optimizer, dir: string): Promise<
     name,
     dtype: "F32" as const,
     shape: optimizer[name].shape,
-    bytes: bytesOf(optimizer[name]),
+    bytes: optimizer[name].pieces(chunk),
   }));
   await writeSafetensors(join(dir, file), tensors);
 }

@@ -299,6 +299,24 @@ napi_value wrap_tensor(napi_env env, Storage* storage, const pt_tensor& view) {
   return value;
 }
 
+// --- memory that JavaScript gets a copy in. Large copies are pages of their own: malloc would keep what is freed, in a heap of each
+// thread that asked. ---
+
+constexpr size_t kOwnPages = 1 << 20;
+
+void* new_copy(size_t bytes) {
+  if (bytes < kOwnPages) return malloc(bytes > 0 ? bytes : 1);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return data == MAP_FAILED ? nullptr : data;
+}
+
+void free_copy(void* data, size_t bytes) {
+  if (bytes < kOwnPages)
+    free(data);
+  else if (data != nullptr)
+    munmap(data, bytes);
+}
+
 // --- waiting: the executor hands finished waits to the JavaScript thread ---
 
 struct Wait {
@@ -313,12 +331,12 @@ struct Wait {
 void finish_wait(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<Wait> wait(static_cast<Wait*>(data));
   if (env == nullptr) {
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
     return;
   }
   if (--wait->device->waits == 0) napi_unref_threadsafe_function(env, wait->device->wake);
   if (!wait->error.empty()) {
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
     napi_value error;
     napi_create_error(env, string(env, "kernel_stream"), string(env, wait->error), &error);
     napi_reject_deferred(env, wait->deferred, error);
@@ -326,11 +344,14 @@ void finish_wait(napi_env env, napi_value, void*, void* data) {
   }
   napi_value result = undefined(env);
   if (wait->has_value && napi_create_external_arraybuffer(
-                             env, wait->bytes, wait->length, [](napi_env, void* bytes, void*) { free(bytes); }, nullptr,
-                             &result) != napi_ok) {
+                             env, wait->bytes, wait->length,
+                             [](napi_env, void* bytes, void* length) {
+                               free_copy(bytes, reinterpret_cast<uintptr_t>(length));
+                             },
+                             reinterpret_cast<void*>(wait->length), &result) != napi_ok) {
     void* copy = nullptr;  // a JavaScript engine that allows no memory of others
     if (napi_create_arraybuffer(env, wait->length, &copy, &result) == napi_ok) memcpy(copy, wait->bytes, wait->length);
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
   }
   napi_resolve_deferred(env, wait->deferred, result);
 }
@@ -573,7 +594,7 @@ napi_value write_tensor(napi_env env, napi_callback_info info) {
                 "write: data has " + std::to_string(length) + " elements, expected " +
                     std::to_string(element_count(tensor->view)) + " for " + shape_text(tensor->view));
   if (bytes == 0) return undefined(env);
-  const std::shared_ptr<char> staged(static_cast<char*>(malloc(bytes)), free);
+  const std::shared_ptr<char> staged(static_cast<char*>(new_copy(bytes)), [bytes](char* p) { free_copy(p, bytes); });
   if (staged == nullptr)
     return fail(env, "kernel_memory", "write: no memory to copy " + std::to_string(bytes) + " bytes");
   memcpy(staged.get(), data, bytes);
@@ -594,13 +615,25 @@ napi_value read_tensor(napi_env env, napi_callback_info info) {
   return enqueue_wait(env, tensor->device, [source, bytes](Wait* wait) {
     wait->has_value = true;
     wait->length = bytes;
-    wait->bytes = malloc(bytes > 0 ? bytes : 1);
+    wait->bytes = new_copy(bytes);
     if (wait->bytes == nullptr) {
       wait->error = "read: no memory for " + std::to_string(bytes) + " bytes";
       return;
     }
     memcpy(wait->bytes, source, bytes);
   });
+}
+
+// releaseCopy(buffer): of what read() gave; its memory is free without waiting for the garbage collector.
+napi_value release_copy(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  bool is_buffer = false;
+  napi_is_arraybuffer(env, call.at(0), &is_buffer);
+  if (!is_buffer || napi_detach_arraybuffer(env, call.at(0)) != napi_ok)
+    return fail(env, "kernel_argument",
+                std::string("releaseCopy: buffer is ") + type_name(env, call.at(0)) +
+                    ", expected an ArrayBuffer that read() gave");
+  return undefined(env);
 }
 
 // drain(device): a promise that settles when everything before it is done.
@@ -820,6 +853,7 @@ napi_value init(napi_env env, napi_value exports) {
   add("freeTensor", free_tensor_export);
   add("write", write_tensor);
   add("read", read_tensor);
+  add("releaseCopy", release_copy);
   add("drain", drain);
   add("recover", recover);
   add("enqueue", enqueue);
