@@ -66,7 +66,6 @@ export async function planSft(
     largest.batches,
     largestBatch(data.evalRows, micro),
   );
-  const process = globalThis.process.memoryUsage.rss() + processGrowth;
   const epochs = totalSteps / plan.stepsPerEpoch;
   let tokens = 0;
   let layers = 0;
@@ -84,8 +83,8 @@ export async function planSft(
   const again = config.gradient_checkpointing ? layers : 0;
   return {
     memory,
-    process,
-    resident: memory.arena + memory.scratch + process,
+    process: processBytes(),
+    resident: residentOf(memory),
     available: machineMemory(),
     tensorLimit: machine.memoryLimit ?? defaultMemoryLimit(),
     totalSteps,
@@ -152,35 +151,54 @@ function largestBatch(rows: readonly TokenizedRow[], size: number): readonly Tok
   return largest;
 }
 
-/** Micro-batches of `rows` rows of `length` tokens that say nothing: what memory a shape takes. */
-export function shapedStep(rows: number, length: number, model: Qwen2Config): readonly MicroBatch[] {
-  const ids = Int32Array.from({ length }, (_, i) => i % model.vocabSize);
-  const row = { id: "", line: 0, parents: [], inputIds: ids, labels: ids } as unknown as TokenizedRow;
-  return [microBatch(Array.from({ length: rows }, () => row))];
+/** The most bytes that a process takes which trains on micro-batches of `rows` rows of `length` tokens: for who has no rows yet. */
+export async function residentBytes(
+  model: Qwen2Config,
+  rows: number,
+  length: number,
+  activationCheckpointing: boolean,
+): Promise<{ readonly resident: number; readonly activations: number }> {
+  const inputIds = Int32Array.from({ length }, (_, i) => i % model.vocabSize);
+  const row: TokenizedRow = { id: "", line: 0, parents: [], inputIds, labels: inputIds };
+  const step = [microBatch(Array.from({ length: rows }, () => row))];
+  const memory = await trainingMemory({ model, activationCheckpointing }, step);
+  return { resident: residentOf(memory), activations: memory.held + memory.working };
 }
 
-export function fits(plan: Pick<SftPlan, "memory" | "resident" | "available" | "tensorLimit">): boolean {
+function residentOf({ arena, scratch }: TrainingMemory): number {
+  return arena + scratch + processBytes();
+}
+
+/** Of this process, and what it grows by while it trains. */
+function processBytes(): number {
+  return process.memoryUsage.rss() + processGrowth;
+}
+
+function fits(plan: Pick<SftPlan, "memory" | "resident" | "available" | "tensorLimit">): boolean {
   return plan.resident <= plan.available && plan.memory.arena <= plan.tensorLimit;
 }
 
-/** UserError `too_little_memory` where a run does not fit, with what would. */
-export async function refuseWhatCannotFit(
+/** Why a run cannot be begun here, and what would fit; undefined where it fits. */
+export async function refusalOf(
   plan: SftPlan,
   config: PlannedOptions,
   model: Qwen2Config,
   data: Pick<SftData, "units" | "trainRows" | "evalRows">,
   machine: PlannedMachine = {},
-): Promise<void> {
-  if (fits(plan)) return;
+): Promise<string | undefined> {
+  if (fits(plan)) return undefined;
   const limit =
     plan.resident > plan.available
       ? `${byteText(plan.available)}, which is all that this machine or its container has`
-      : `${byteText(plan.tensorLimit)} for tensors (POSTTRAIN_MEMORY, else 0.9 of what there is)`;
+      : `${byteText(plan.tensorLimit)} for tensors (POSTTRAIN_MEMORY; without it 0.9 of what there is)`;
   const remedy = await remedyFor(config, model, data, machine);
-  throw new UserError(
-    "too_little_memory",
-    `This run would take ${byteText(plan.resident)} at most (${byteText(plan.memory.arena)} of them tensors), more than ${limit}. ${remedy} posttrain plan says what takes it.`,
-  );
+  return `This run would take ${byteText(plan.resident)}, ${byteText(plan.memory.arena)} of it for tensors: more than the ${limit}. ${remedy}`;
+}
+
+/** UserError `too_little_memory` where a run cannot be begun. */
+export async function refuseWhatCannotFit(...run: Parameters<typeof refusalOf>): Promise<void> {
+  const refusal = await refusalOf(...run);
+  if (refusal !== undefined) throw new UserError("too_little_memory", refusal);
 }
 
 async function remedyFor(

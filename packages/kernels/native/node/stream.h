@@ -2,6 +2,8 @@
 // skipped and every wait rejects with it, until recover(). The queue is bounded: a caller that runs kCapacity tasks ahead waits
 // in enqueue() (loops avoid that by awaiting ready()).
 #pragma once
+#include <sys/mman.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdarg>
@@ -37,7 +39,7 @@ class Stream {
 
   // dry: tasks run as ever, but the parallel parts of ops, which are their arithmetic, are left out. What remains asks for the
   // memory that it would use.
-  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), compute_(dry ? 1 : threads) {
+  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), dry_(dry), compute_(dry ? 1 : threads) {
     context_.owner = this;
     context_.tiles = backend->tiles;
     context_.threads = threads;
@@ -68,7 +70,7 @@ class Stream {
     executor_.join();
     for (const Task& task : dropped)
       if (task.is_wait) task.action("the device was closed before its turn came");
-    for (const Chunk& chunk : chunks_) free(chunk.data);
+    free_chunks();
   }
 
   void enqueue(Task task) {
@@ -171,7 +173,7 @@ class Stream {
     if (bytes < 64) bytes = 64;
     if (chunks_.empty() || chunk_used_ + bytes > chunks_.back().bytes) {
       const int64_t size = bytes > kChunk ? bytes : kChunk;
-      void* data = aligned_alloc(64, static_cast<size_t>(size));
+      void* data = pages(size);
       if (data == nullptr) {
         failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
         return nullptr;
@@ -191,16 +193,27 @@ class Stream {
     chunk_used_ = 0;
     scratch_used_ = 0;
     if (used > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(used, std::memory_order_relaxed);
-    if (chunks_.size() < 2) return;
-    for (const Chunk& chunk : chunks_) free(chunk.data);
-    chunks_.clear();
-    void* data = aligned_alloc(64, static_cast<size_t>(used));
+    if (chunks_.size() < 2 && !dry_) return;
+    free_chunks();
+    if (dry_) return;  // the next op finds zeros, as nobody writes what it reads
+    void* data = pages(used);
     if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), used});
+  }
+
+  static void* pages(int64_t bytes) {
+    void* data =
+        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return data == MAP_FAILED ? nullptr : data;
+  }
+  void free_chunks() {
+    for (const Chunk& chunk : chunks_) munmap(chunk.data, static_cast<size_t>(chunk.bytes));
+    chunks_.clear();
   }
 
   static constexpr int64_t kChunk = 1 << 20;
 
   const pt_backend* backend_;
+  const bool dry_;
   Threads compute_;
   pt_context context_{};
   std::thread executor_;
