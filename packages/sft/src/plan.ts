@@ -158,7 +158,7 @@ export async function residentBytes(
   length: number,
   activationCheckpointing: boolean,
 ): Promise<{ readonly resident: number; readonly activations: number }> {
-  const inputIds = Int32Array.from({ length }, (_, i) => i % model.vocabSize);
+  const inputIds = Int32Array.from({ length: Math.max(2, length) }, (_, i) => i % model.vocabSize);
   const row: TokenizedRow = { id: "", line: 0, parents: [], inputIds, labels: inputIds };
   const step = [microBatch(Array.from({ length: rows }, () => row))];
   const memory = await trainingMemory({ model, activationCheckpointing }, step);
