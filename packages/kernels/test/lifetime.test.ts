@@ -323,6 +323,25 @@ describe("memory returns at its place in the stream", () => {
     });
   });
 
+  it("is read in pieces, one of them in memory at a time", async () => {
+    await device.run(async (scope) => {
+      const values = Float32Array.from({ length: 700_001 }, (_, i) => i);
+      const x = scope.from(values);
+      const read: number[] = [];
+      let before: Uint8Array | undefined;
+      for await (const piece of x.pieces(300_000)) {
+        expect(before?.length ?? 0).toBe(0);
+        before = piece;
+        read.push(
+          ...[0, -4].map((at) =>
+            new DataView(piece.buffer).getFloat32((at + piece.length) % piece.length, true),
+          ),
+        );
+      }
+      expect(read).toEqual([0, 299_999, 300_000, 599_999, 600_000, 700_000]);
+    });
+  });
+
   it("gives a closed device's memory back to the system", async () => {
     const fresh = openDevice({ threads: 1 });
     const scope = fresh.scope();

@@ -46,7 +46,7 @@ export const command = defineCommand({
     "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
     "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
     'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
-    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "resident_bytes", "samples", "digests"}; --quiet one line.',
+    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
   run: async (config, context) => {
     const { config: model } = await openModelFolder(config.model_name_or_path);
     const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
@@ -242,7 +242,7 @@ function jsonOf(data: SftData, { lengths, plan, takes, samples, repeated }: Chec
     eval_rows: data.evalRows.length,
     lengths: lengths ?? null,
     plan: plan ?? null,
-    resident_bytes: takes?.resident ?? null,
+    memory: takes?.memory ?? null,
     samples,
     digests: data.digests,
   };
