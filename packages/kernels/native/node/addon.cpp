@@ -343,12 +343,11 @@ void finish_wait(napi_env env, napi_value, void*, void* data) {
     return;
   }
   napi_value result = undefined(env);
-  if (wait->has_value && napi_create_external_arraybuffer(
-                             env, wait->bytes, wait->length,
-                             [](napi_env, void* bytes, void* length) {
-                               free_copy(bytes, reinterpret_cast<uintptr_t>(length));
-                             },
-                             reinterpret_cast<void*>(wait->length), &result) != napi_ok) {
+  if (wait->has_value &&
+      napi_create_external_arraybuffer(
+          env, wait->bytes, wait->length,
+          [](napi_env, void* bytes, void* length) { free_copy(bytes, reinterpret_cast<uintptr_t>(length)); },
+          reinterpret_cast<void*>(wait->length), &result) != napi_ok) {
     void* copy = nullptr;  // a JavaScript engine that allows no memory of others
     if (napi_create_arraybuffer(env, wait->length, &copy, &result) == napi_ok) memcpy(copy, wait->bytes, wait->length);
     free_copy(wait->bytes, wait->length);
