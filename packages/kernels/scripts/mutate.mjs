@@ -293,6 +293,13 @@ const faults = [
     tests: [["packages/kernels/test/errors.test.ts", "-t", "memory"]],
   },
   {
+    name: "arena: freed memory does not join what is free behind it",
+    file: "node/arena.h",
+    from: "if (block->next != nullptr && !block->next->used) absorb_next(block);",
+    to: "",
+    tests: [lifetime],
+  },
+  {
     name: "arena: the block of a view freed with the tensor it came from",
     file: "node/addon.cpp",
     from: "if (--storage->views > 0) return;",

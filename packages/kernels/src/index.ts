@@ -1,6 +1,7 @@
 // The public face of the kernels: devices, tensors, scopes, the tape, and one function for each op.
 export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.js";
 export { KernelError, type KernelErrorCode } from "./errors.js";
+export { defaultMemoryLimit, machineMemory } from "./machine-memory.js";
 export { MappedFile } from "./mapped-file.js";
 export { addonFile, type DeviceStatus } from "./native.js";
 export { type AdamwStep, adamw } from "./ops/adamw.js";

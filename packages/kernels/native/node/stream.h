@@ -2,6 +2,8 @@
 // skipped and every wait rejects with it, until recover(). The queue is bounded: a caller that runs kCapacity tasks ahead waits
 // in enqueue() (loops avoid that by awaiting ready()).
 #pragma once
+#include <sys/mman.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdarg>
@@ -35,13 +37,16 @@ class Stream {
  public:
   static constexpr size_t kCapacity = 4096;
 
-  Stream(const pt_backend* backend, int threads) : backend_(backend), compute_(threads) {
+  // dry: tasks run as ever, but the parallel parts of ops, which are their arithmetic, are left out. What remains asks for the
+  // memory that it would use.
+  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), dry_(dry), compute_(dry ? 1 : threads) {
     context_.owner = this;
     context_.tiles = backend->tiles;
-    context_.threads = compute_.count();
+    context_.threads = threads;
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
     };
+    if (dry) context_.parallel = [](const pt_context*, int64_t, void (*)(void*, int64_t, int32_t), void*) {};
     context_.scratch = [](const pt_context* ctx, int64_t bytes) {
       return static_cast<Stream*>(ctx->owner)->scratch(bytes);
     };
@@ -65,7 +70,7 @@ class Stream {
     executor_.join();
     for (const Task& task : dropped)
       if (task.is_wait) task.action("the device was closed before its turn came");
-    for (const Chunk& chunk : chunks_) free(chunk.data);
+    free_chunks();
   }
 
   void enqueue(Task task) {
@@ -96,7 +101,7 @@ class Stream {
   }
 
   size_t length() const { return length_.load(std::memory_order_acquire); }
-  int threads() const { return compute_.count(); }
+  int threads() const { return context_.threads; }
   const pt_backend* backend() const { return backend_; }
   int64_t scratch_peak() const { return scratch_peak_.load(std::memory_order_relaxed); }
 
@@ -168,7 +173,7 @@ class Stream {
     if (bytes < 64) bytes = 64;
     if (chunks_.empty() || chunk_used_ + bytes > chunks_.back().bytes) {
       const int64_t size = bytes > kChunk ? bytes : kChunk;
-      void* data = aligned_alloc(64, static_cast<size_t>(size));
+      void* data = pages(size);
       if (data == nullptr) {
         failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
         return nullptr;
@@ -188,16 +193,26 @@ class Stream {
     chunk_used_ = 0;
     scratch_used_ = 0;
     if (used > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(used, std::memory_order_relaxed);
-    if (chunks_.size() < 2) return;
-    for (const Chunk& chunk : chunks_) free(chunk.data);
-    chunks_.clear();
-    void* data = aligned_alloc(64, static_cast<size_t>(used));
+    if (chunks_.size() < 2 && !dry_) return;
+    free_chunks();
+    if (dry_) return;  // the next op finds zeros, as nobody writes what it reads
+    void* data = pages(used);
     if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), used});
+  }
+
+  static void* pages(int64_t bytes) {
+    void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return data == MAP_FAILED ? nullptr : data;
+  }
+  void free_chunks() {
+    for (const Chunk& chunk : chunks_) munmap(chunk.data, static_cast<size_t>(chunk.bytes));
+    chunks_.clear();
   }
 
   static constexpr int64_t kChunk = 1 << 20;
 
   const pt_backend* backend_;
+  const bool dry_;
   Threads compute_;
   pt_context context_{};
   std::thread executor_;
