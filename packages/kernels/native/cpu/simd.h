@@ -210,8 +210,7 @@ PT_INLINE float reduce_max(f32x16 a) {
 }
 
 // e^x. n = round(x / ln 2); e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, q a minimax polynomial of degree 4 (relative error 3.1e-9,
-// fitted by reweighted least squares); times 2^n in two steps, or by the instruction that
-// does it, so that subnormal results are rounded once. Largest
+// fitted by reweighted least squares); times 2^n in two steps, so that subnormal results are rounded once. Largest
 // relative error found: 1.41 * 2^-24, over 3 million arguments. Overflows to infinity above 88.7229, to zero below -103.98; NaN stays NaN.
 PT_INLINE f32x16 exp(f32x16 x) {
   x = min(splat(90.0f), x);
@@ -226,12 +225,8 @@ PT_INLINE f32x16 exp(f32x16 x) {
   q = fma(q, r, splat(0.166665205f));
   q = fma(q, r, splat(0.499999934f));
   const f32x16 e = add(fma(mul(r, r), q, r), splat(1.0f));
-#if defined(PT_AVX512)
-  return {_mm512_scalef_ps(e.v, n.v)};
-#else
   const f32x16 half = sub(add(mul(n, splat(0.5f)), magic), magic);
   return mul(mul(e, power_of_two(half)), power_of_two(sub(n, half)));
-#endif
 }
 PT_INLINE float exp_one(float x) {
   float lanes[LANES];
