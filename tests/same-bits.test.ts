@@ -6,6 +6,7 @@ import {
   type Device,
   fill,
   keysPerPage,
+  kvPages,
   openDevice,
   Tape,
   type Tensor,
@@ -67,11 +68,7 @@ async function tokenByToken(device: Device, model: Model, ids: Int32Array): Prom
   const pages = Math.ceil(ids.length / keysPerPage);
   const states = new Float32Array(ids.length * hiddenSize);
   await device.run(async (scope) => {
-    const shape = [pages, kvHeads, keysPerPage, headDim];
-    const cache = Array.from({ length: layers }, () => ({
-      keys: scope.empty(shape),
-      values: scope.empty(shape),
-    }));
+    const cache = Array.from({ length: layers }, () => kvPages(scope, pages, kvHeads, headDim));
     for (const [position, id] of ids.entries()) {
       const step: PackedBatch = {
         ids: Int32Array.of(id),

@@ -11,6 +11,7 @@ export const opNames: readonly string[] = [
   "embedding_backward",
   "gather_rows_forward",
   "gather_rows_backward",
+  "gather_ids_forward",
   "scatter_add_forward",
   "linear_forward",
   "linear_backward",
@@ -31,7 +32,8 @@ export const opNames: readonly string[] = [
   "sample_forward",
   "sum_squares_forward",
   "adamw_forward",
-  "probe_fma_forward"
+  "probe_fma_forward",
+  "probe_memory_forward"
 ];
 
 export function fillForward(
@@ -58,7 +60,7 @@ export function convertForward(
 
 export function embeddingForward(
   y: Tensor, // OUT F32 [M C]
-  table: Tensor, // IN F32 [V C]
+  table: Tensor, // IN FLOAT [V C]
   ids: Tensor, // IN I32 [M]
 ): void {
   enqueue(3, handleOf(y), handleOf(table), handleOf(ids));
@@ -73,8 +75,8 @@ export function embeddingBackward(
 }
 
 export function gatherRowsForward(
-  y: Tensor, // OUT F32 [R C]
-  x: Tensor, // IN F32 [M C]
+  y: Tensor, // OUT FLOAT [R C]
+  x: Tensor, // IN FLOAT [M C]
   rows: Tensor, // IN I32 [R]
 ): void {
   enqueue(5, handleOf(y), handleOf(x), handleOf(rows));
@@ -88,56 +90,64 @@ export function gatherRowsBackward(
   enqueue(6, handleOf(dx), handleOf(dy), handleOf(rows));
 }
 
-export function scatterAddForward(
-  y: Tensor, // ACC F32 [V C]
-  x: Tensor, // IN F32 [R C]
+export function gatherIdsForward(
+  y: Tensor, // OUT I32 [R]
+  x: Tensor, // IN I32 [M]
   rows: Tensor, // IN I32 [R]
 ): void {
   enqueue(7, handleOf(y), handleOf(x), handleOf(rows));
 }
 
-export function linearForward(
-  y: Tensor, // OUT F32 [M N]
-  x: Tensor, // IN F32 [M K]
-  weight: Tensor, // IN F32 [N K]
-  bias: Tensor | null, // OPT_IN F32 [N]
+export function scatterAddForward(
+  y: Tensor, // ACC F32 [V C]
+  x: Tensor, // IN F32 [R C]
+  rows: Tensor, // IN I32 [R]
 ): void {
-  enqueue(8, handleOf(y), handleOf(x), handleOf(weight), handleOf(bias));
+  enqueue(8, handleOf(y), handleOf(x), handleOf(rows));
+}
+
+export function linearForward(
+  y: Tensor, // OUT FLOAT [M N]
+  x: Tensor, // IN FLOAT [M K]
+  weight: Tensor, // IN FLOAT [N K]
+  bias: Tensor | null, // OPT_IN FLOAT [N]
+): void {
+  enqueue(9, handleOf(y), handleOf(x), handleOf(weight), handleOf(bias));
 }
 
 export function linearBackward(
-  dx: Tensor | null, // OPT_OUT F32 [M K]
+  dx: Tensor | null, // OPT_OUT FLOAT [M K]
   dweight: Tensor | null, // OPT_ACC F32 [N K]
   dbias: Tensor | null, // OPT_ACC F32 [N]
-  dy: Tensor, // IN F32 [M N]
-  x: Tensor, // IN F32 [M K]
-  weight: Tensor, // IN F32 [N K]
+  dy: Tensor, // IN FLOAT [M N]
+  x: Tensor, // IN FLOAT [M K]
+  weight: Tensor, // IN FLOAT [N K]
 ): void {
-  enqueue(9, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
+  enqueue(10, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
 }
 
 export function rmsNormForward(
-  y: Tensor, // OUT F32 [M C]
+  y: Tensor, // OUT FLOAT [M C]
   rstd: Tensor, // OUT F32 [M]
   sum: Tensor | null, // OPT_OUT F32 [M C]
   x: Tensor, // IN F32 [M C]
   residual: Tensor | null, // OPT_IN F32 [M C]
-  weight: Tensor, // IN F32 [C]
+  weight: Tensor, // IN FLOAT [C]
   eps: number, // REAL
 ): void {
-  enqueue(10, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
+  enqueue(11, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
 }
 
 export function rmsNormBackward(
   dx: Tensor, // OUT F32 [M C]
   dweight: Tensor | null, // OPT_ACC F32 [C]
-  dy: Tensor, // IN F32 [M C]
+  dy: Tensor, // IN FLOAT [M C]
   dsum: Tensor | null, // OPT_IN F32 [M C]
   x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [C]
+  weight: Tensor, // IN FLOAT [C]
   rstd: Tensor, // IN F32 [M]
 ): void {
-  enqueue(11, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
+  enqueue(12, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
 }
 
 export function ropeTableForward(
@@ -147,104 +157,104 @@ export function ropeTableForward(
   frequencies: Tensor, // IN F64 [P]
   scale: number, // REAL
 ): void {
-  enqueue(12, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
+  enqueue(13, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
 }
 
 export function ropeForward(
-  y: Tensor, // OUT F32 [M H 2*P]
-  x: Tensor, // IN F32 [M H 2*P]
+  y: Tensor, // OUT FLOAT [M H 2*P]
+  x: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(13, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
+  enqueue(14, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
 }
 
 export function ropeBackward(
-  dx: Tensor, // OUT F32 [M H 2*P]
-  dy: Tensor, // IN F32 [M H 2*P]
+  dx: Tensor, // OUT FLOAT [M H 2*P]
+  dy: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(14, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
+  enqueue(15, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
 }
 
 export function attentionForward(
-  y: Tensor, // OUT F32 [M H D]
+  y: Tensor, // OUT FLOAT [M H D]
   lse: Tensor, // OUT F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  q: Tensor, // IN FLOAT [M H D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(15, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(16, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionBackward(
   dq: Tensor, // OUT F32 [M H D]
   dk: Tensor, // OUT F32 [M G D]
   dv: Tensor, // OUT F32 [M G D]
-  dy: Tensor, // IN F32 [M H D]
-  y: Tensor, // IN F32 [M H D]
+  dy: Tensor, // IN FLOAT [M H D]
+  y: Tensor, // IN FLOAT [M H D]
   lse: Tensor, // IN F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  q: Tensor, // IN FLOAT [M H D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(16, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(17, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionCachedForward(
-  y: Tensor, // OUT F32 [M H D]
+  y: Tensor, // OUT FLOAT [M H D]
   lse: Tensor, // OUT F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  keys: Tensor, // IN F32 [P G B D]
-  values: Tensor, // IN F32 [P G B D]
+  q: Tensor, // IN FLOAT [M H D]
+  keys: Tensor, // IN FLOAT [P G D B]
+  values: Tensor, // IN FLOAT [P G B D]
   starts: Tensor, // IN I32 [S+1]
   lengths: Tensor, // IN I32 [S]
   pages: Tensor, // IN I32 [S L]
   scale: number, // REAL
 ): void {
-  enqueue(17, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
+  enqueue(18, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
 }
 
 export function kvCacheWriteForward(
-  keys: Tensor, // ACC F32 [P G B D]
-  values: Tensor, // ACC F32 [P G B D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  keys: Tensor, // ACC FLOAT [P G D B]
+  values: Tensor, // ACC FLOAT [P G B D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   slots: Tensor, // IN I32 [M]
 ): void {
-  enqueue(18, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
+  enqueue(19, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
 }
 
 export function kvCacheCopyForward(
-  keys: Tensor, // ACC F32 [P G B D]
-  values: Tensor, // ACC F32 [P G B D]
+  keys: Tensor, // ACC FLOAT [P G D B]
+  values: Tensor, // ACC FLOAT [P G B D]
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]
 ): void {
-  enqueue(19, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
+  enqueue(20, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
 }
 
 export function swigluForward(
-  y: Tensor, // OUT F32 [*N]
-  gate: Tensor, // IN F32 [*N]
-  up: Tensor, // IN F32 [*N]
+  y: Tensor, // OUT FLOAT [*N]
+  gate: Tensor, // IN FLOAT [*N]
+  up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(20, handleOf(y), handleOf(gate), handleOf(up));
+  enqueue(21, handleOf(y), handleOf(gate), handleOf(up));
 }
 
 export function swigluBackward(
-  dgate: Tensor, // OUT F32 [*N]
-  dup: Tensor, // OUT F32 [*N]
-  dy: Tensor, // IN F32 [*N]
-  gate: Tensor, // IN F32 [*N]
-  up: Tensor, // IN F32 [*N]
+  dgate: Tensor, // OUT FLOAT [*N]
+  dup: Tensor, // OUT FLOAT [*N]
+  dy: Tensor, // IN FLOAT [*N]
+  gate: Tensor, // IN FLOAT [*N]
+  up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(21, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
+  enqueue(22, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
 }
 
 export function tokenLogProbsForward(
@@ -253,33 +263,33 @@ export function tokenLogProbsForward(
   logSumExp: Tensor, // OUT F32 [M]
   meanLogit: Tensor, // OUT F32 [M]
   argmax: Tensor, // OUT I32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   targets: Tensor, // IN I32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(22, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
+  enqueue(23, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
 }
 
 export function tokenLogProbsBackward(
   dx: Tensor | null, // OPT_OUT F32 [M C]
   dweight: Tensor | null, // OPT_ACC F32 [V C]
   dlogProb: Tensor, // IN F32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   targets: Tensor, // IN I32 [M]
   logSumExp: Tensor, // IN F32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(23, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
+  enqueue(24, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
 }
 
 export function sampleForward(
   tokens: Tensor, // OUT I32 [M]
   logProb: Tensor, // OUT F32 [M]
   entropy: Tensor, // OUT F32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   inverseTemperatures: Tensor, // IN F32 [M]
   topK: Tensor, // IN I32 [M]
   topP: Tensor, // IN F32 [M]
@@ -290,21 +300,22 @@ export function sampleForward(
   uniforms: Tensor, // IN F64 [M]
   drawable: number, // INT
 ): void {
-  enqueue(24, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
+  enqueue(25, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
 }
 
 export function sumSquaresForward(
   total: Tensor, // OUT F64 [1]
-  x: Tensor, // IN F32 [*N]
+  x: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(25, handleOf(total), handleOf(x));
+  enqueue(26, handleOf(total), handleOf(x));
 }
 
 export function adamwForward(
   parameter: Tensor, // ACC F32 [*N]
   m: Tensor, // ACC F32 [*N]
   v: Tensor, // ACC F32 [*N]
-  gradient: Tensor, // IN F32 [*N]
+  rounded: Tensor | null, // OPT_OUT BF16 [*N]
+  gradient: Tensor, // ACC F32 [*N]
   learningRate: number, // REAL
   beta1: number, // REAL
   beta2: number, // REAL
@@ -313,13 +324,22 @@ export function adamwForward(
   biasCorrection1: number, // REAL
   biasCorrection2: number, // REAL
   gradientScale: number, // REAL
+  clearGradient: number, // INT
 ): void {
-  enqueue(26, handleOf(parameter), handleOf(m), handleOf(v), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale);
+  enqueue(27, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
 }
 
 export function probeFmaForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(27, handleOf(y), iterations);
+  enqueue(28, handleOf(y), iterations);
+}
+
+export function probeMemoryForward(
+  y: Tensor, // ACC F32 [*N]
+  x: Tensor, // IN F32 [*N]
+  kind: number, // INT
+): void {
+  enqueue(29, handleOf(y), handleOf(x), kind);
 }

@@ -113,12 +113,37 @@ describe("a call that cannot be right", () => {
           step: 1,
           gradientScale: 1,
         }),
-      "adamw: v is f32 [5], expected 4 elements (N is 4 in gradient)",
+      "adamw: v is f32 [5], expected 4 elements (N is 4 in parameter)",
     ],
     [
       "dtype",
       () => linear(scope, scope.from(new Float64Array(6), [2, 3]), ones([4, 3])),
-      "linear: x is f64 [2, 3], expected dtype f32",
+      "linear: x is f64 [2, 3], expected dtype f32 or bf16",
+    ],
+    [
+      "dtype of what is f32 alone",
+      () => add(scope, ones([3]), scope.empty([3], "bf16")),
+      "add: b is bf16 [3], expected dtype f32",
+    ],
+    [
+      "shape in bf16",
+      () => linear(scope, scope.empty([3, 5], "bf16"), scope.empty([4, 7], "bf16")),
+      "linear: weight is bf16 [4, 7], expected bf16 [4, 5] (K is 5 in x)",
+    ],
+    [
+      "dtype of the rounded parameter",
+      () =>
+        adamw(ones([4]), ones([4]), ones([4]), ones([4]), {
+          learningRate: 1,
+          beta1: 0.9,
+          beta2: 0.9,
+          eps: 1,
+          weightDecay: 0,
+          step: 1,
+          gradientScale: 1,
+          rounded: ones([4]),
+        }),
+      "adamw: rounded is f32 [4], expected dtype bf16",
     ],
     [
       "dtype of indices",
@@ -161,7 +186,7 @@ describe("a call that cannot be right", () => {
     [
       "ids",
       () => embedding(scope, ones([4, 3]), [1, 2] as never),
-      "embedding: ids is an array, expected an Int32Array",
+      "embedding: ids is an array, expected an Int32Array or a tensor",
     ],
     [
       "a scalar",
@@ -361,7 +386,7 @@ describe("lifetime", () => {
 });
 
 describe("data that an op refuses", () => {
-  const cache = () => ({ keys: ones([3, 2, 64, 4]), values: ones([3, 2, 64, 4]) });
+  const cache = () => ({ keys: ones([3, 2, 4, 64]), values: ones([3, 2, 64, 4]) });
   const cached = (starts: number[], lengths: number[], pages: number[]) =>
     attentionCached(
       scope,
@@ -407,12 +432,12 @@ describe("data that an op refuses", () => {
     [
       "a slot",
       () => kvCacheWrite(cache(), ones([2, 2, 4]), ones([2, 2, 4]), ids(0, 192)),
-      "kvCacheWrite(keys f32 [3, 2, 64, 4], values f32 [3, 2, 64, 4], k f32 [2, 2, 4], v f32 [2, 2, 4], slots i32 [2]): slots[1] is 192, but the cache has 192 slots",
+      "kvCacheWrite(keys f32 [3, 2, 4, 64], values f32 [3, 2, 64, 4], k f32 [2, 2, 4], v f32 [2, 2, 4], slots i32 [2]): slots[1] is 192, but the cache has 192 slots",
     ],
     [
       "a page to copy",
       () => kvCacheCopy(cache(), ids(0, -2), ids(1, 2)),
-      "kvCacheCopy(keys f32 [3, 2, 64, 4], values f32 [3, 2, 64, 4], sources i32 [2], targets i32 [2]): sources[1] is -2, but the cache has 3 pages",
+      "kvCacheCopy(keys f32 [3, 2, 4, 64], values f32 [3, 2, 64, 4], sources i32 [2], targets i32 [2]): sources[1] is -2, but the cache has 3 pages",
     ],
     [
       "starts that fall",

@@ -7,6 +7,7 @@
 // NaN.
 #pragma once
 #include "gemm.h"
+#include "gemm_bf16.h"
 #include "math64.h"
 
 namespace PT_NAMESPACE {
@@ -15,6 +16,23 @@ constexpr int64_t VOCABULARY_BLOCK = 2048;
 constexpr float LOWEST = -3.40282347e38f;
 constexpr float FAR = -200.0f;
 
+// Products x . w, in fp32, of rows of x [row, row + rows) with rows of the weight [first, first + columns): in the order of bf16 products
+// where the weight is bf16. scratch: product_scratch(weight) bytes, a thread's own.
+PT_INLINE int64_t product_scratch(pt_tensor weight) { return is_bf16(weight) ? PRODUCT_BF16_SCRATCH : PRODUCT_SCRATCH; }
+static inline void project(const pt_context* ctx, float* products, int64_t stride, pt_tensor x, int64_t row,
+                           int64_t rows, pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
+  const int64_t C = x.dims[1];
+  if (is_bf16(weight))
+    multiply(
+        ctx,
+        {products, true, stride, factor(x, row), factor(weight, first).transposed(), rows, columns, C, false, nullptr},
+        scratch);
+  else
+    multiply({products, stride, row_major(f32(x) + row * C, C), transposed(f32(weight) + first * C, C), rows, columns,
+              C, Sum::blocks, nullptr},
+             scratch);
+}
+
 struct LogitStatistics {
   float maximum;    // NaN logits are left out of it; the sums hold them
   int64_t argmax;   // lowest index of the largest logit
@@ -22,6 +40,17 @@ struct LogitStatistics {
   double weighted;  // of exp(z - maximum) (z - maximum)
   double total;     // of z
 };
+
+// The lowest of `columns` products that times the factor is `value`; 0 if none is (all NaN).
+static inline int64_t first_product(const float* products, int64_t columns, float factor, float value) {
+  for (int64_t j = 0; j < columns; j += LANES) {
+    const int64_t n = columns - j;
+    const int lane =
+        first_equal(mul(n >= LANES ? load(products + j) : load_first(products + j, n), splat(factor)), splat(value));
+    if (lane < smaller(n, LANES)) return j + lane;
+  }
+  return 0;
+}
 
 // Of one block: `columns` products x . w, the first of them for the token `first`.
 static inline LogitStatistics block_statistics(const float* products, int64_t columns, int64_t first,
@@ -48,9 +77,7 @@ static inline LogitStatistics block_statistics(const float* products, int64_t co
     weighted = add(weighted, n >= LANES ? term : keep_first(term, n, 0.0f));
     total = add(total, n >= LANES ? z : keep_first(z, n, 0.0f));
   }
-  int64_t argmax = 0;
-  while (argmax < columns && products[argmax] * inverse_temperature != maximum) argmax++;
-  if (argmax == columns) argmax = 0;  // all NaN
+  const int64_t argmax = first_product(products, columns, inverse_temperature, maximum);
   return {maximum, first + argmax, reduce_add(sum), reduce_add(weighted), reduce_add(total)};
 }
 

@@ -1,11 +1,12 @@
 import { attentionBackward, attentionCachedForward, attentionForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
 import { shapeOf, type Tensor } from "../tensor.js";
+import type { KvPages } from "./kv-cache.js";
 
 /**
  * Causal grouped-query attention over sequences packed one after the other: q (M, H, D), k and v (M, G, D), sequence s in rows
  * starts[s] .. starts[s+1] - 1. Returns y (M, H, D). Online softmax over blocks of 64 keys (Dao et al. 2022), each block from zero
- * against its own maximum, merged in block order.
+ * against its own maximum, merged in block order. q, k and v are of one dtype, y too; gradients are f32.
  */
 export function attention(
   scope: Scope,
@@ -16,7 +17,7 @@ export function attention(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attention", "q", q, 3);
-  const y = scope.empty(q.shape, "f32", "attention");
+  const y = scope.empty(q.shape, q.dtype, "attention");
   const lse = scope.empty([rows, heads], "f32", "attention");
   attentionForward(y, lse, q, k, v, starts, scale);
   scope.tape?.record({
@@ -35,12 +36,6 @@ export function attention(
   return y;
 }
 
-/** Keys and values of one layer in pages of B keys: (P, G, B, D) each. */
-export interface KvPages {
-  readonly keys: Tensor;
-  readonly values: Tensor;
-}
-
 /**
  * The same function over a paged cache, the same bits: the new rows' keys are in the cache already. lengths (i32, S): keys of each
  * sequence, new ones included; pages (i32, S, L): which page holds its keys 64 b .. 64 b + 63. No gradient.
@@ -53,7 +48,7 @@ export function attentionCached(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attentionCached", "q", q, 3);
-  const y = scope.empty(q.shape, "f32", "attentionCached");
+  const y = scope.empty(q.shape, q.dtype, "attentionCached");
   scope.child((inner) => {
     const lse = inner.empty([rows, heads], "f32", "attentionCached");
     attentionCachedForward(

@@ -76,7 +76,19 @@ const options = (names: readonly string[]) => (): unknown =>
 const body = (): unknown =>
   dice.pick([() => value(), async () => value(), (inner: unknown) => inner, value()]);
 const settings = options(["temperature", "topK", "topP", "minP", "repetitionPenalty", "seen", "uniform"]);
-const step = options(["learningRate", "beta1", "beta2", "eps", "weightDecay", "step", "gradientScale"]);
+const step = options([
+  "learningRate",
+  "beta1",
+  "beta2",
+  "eps",
+  "weightDecay",
+  "step",
+  "gradientScale",
+  "rounded",
+  "clearGradient",
+]);
+const dtype = (): unknown =>
+  dice.chance(70) ? { dtype: dice.pick(["f32", "bf16", undefined, "i32"]) } : dice.pick([undefined, value()]);
 
 const floats = (...dims: readonly number[]): face.Tensor => scope.empty(dims);
 const indices = (count: number): face.Tensor =>
@@ -87,12 +99,12 @@ const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
   gatherRows: () => [scope, floats(3, 5), indices(4)],
   attention: () => [scope, floats(3, 4, 8), floats(3, 2, 8), floats(3, 2, 8), indices(1 + dice.below(3)), 1],
   kvCacheWrite: () => [
-    { keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) },
+    { keys: floats(2, 1, 4, 64), values: floats(2, 1, 64, 4) },
     floats(2, 1, 4),
     floats(2, 1, 4),
     indices(2),
   ],
-  kvCacheCopy: () => [{ keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
+  kvCacheCopy: () => [{ keys: floats(2, 1, 4, 64), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
   tokenLogProbs: () => [scope, floats(2, 4), floats(5, 4), indices(2), { inverseTemperature: 1 }],
 };
 
@@ -131,18 +143,24 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   ],
   RowGradient: () => [scopeLike(), value()],
   fill: () => [value(), value()],
+  gatherIds: () => [value(), value(), value()],
   gatherRows: () => [scopeLike(), value(), value()],
   kvCacheCopy: () => [value(), value(), value()],
   kvCacheWrite: () => [value(), value(), value(), value()],
-  linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value()],
+  kvPages: () => [scopeLike(), value(), value(), value(), dtype()],
+  linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
   // Numbers that are allowed take their time: only those that are not.
   probeFmaPeak: () => [
     dice.chance(50) ? device : value(),
     dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
   ],
+  probeMemory: () => [
+    dice.chance(50) ? device : value(),
+    dice.pick([Number.NaN, -1, 0, 1.5, 1e12, Number.POSITIVE_INFINITY, "x"]),
+  ],
   reshape: () => [scopeLike(), value(), value()],
-  rmsNorm: () => [scopeLike(), value(), value(), options(["eps", "residual"])()],
-  rope: () => [scopeLike(), value(), options(["cosines", "sines"])()],
+  rmsNorm: () => [scopeLike(), value(), value(), options(["eps", "residual", "dtype"])()],
+  rope: () => [scopeLike(), value(), options(["cosines", "sines"])(), dtype()],
   ropeTable: () => [scopeLike(), value(), value(), value()],
   sample: () => [scopeLike(), value(), value(), dice.chance(80) ? [settings()] : value(), value()],
   sumSquares: () => [scopeLike(), value()],
