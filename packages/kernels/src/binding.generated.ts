@@ -31,7 +31,8 @@ export const opNames: readonly string[] = [
   "sample_forward",
   "sum_squares_forward",
   "adamw_forward",
-  "probe_fma_forward"
+  "probe_fma_forward",
+  "probe_amx_forward"
 ];
 
 export function fillForward(
@@ -323,4 +324,11 @@ export function probeFmaForward(
   iterations: number, // INT
 ): void {
   enqueue(27, handleOf(y), iterations);
+}
+
+export function probeAmxForward(
+  y: Tensor, // OUT F32 [*N]
+  iterations: number, // INT
+): void {
+  enqueue(28, handleOf(y), iterations);
 }

@@ -12,6 +12,7 @@ export { fill } from "./ops/fill.js";
 export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";
+export { probeAmxPeak } from "./ops/probe-amx.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
 export { reshape } from "./ops/reshape.js";
 export { rmsNorm } from "./ops/rms-norm.js";
