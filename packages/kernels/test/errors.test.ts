@@ -186,7 +186,7 @@ describe("a call that cannot be right", () => {
     [
       "ids",
       () => embedding(scope, ones([4, 3]), [1, 2] as never),
-      "embedding: ids is an array, expected an Int32Array",
+      "embedding: ids is an array, expected an Int32Array or a tensor",
     ],
     [
       "a scalar",
