@@ -15,6 +15,7 @@ export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from ".
 export { linear } from "./ops/linear.js";
 export { probeAmxPeak } from "./ops/probe-amx.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
+export { type MemoryRates, probeMemory } from "./ops/probe-memory.js";
 export { reshape } from "./ops/reshape.js";
 export { rmsNorm } from "./ops/rms-norm.js";
 export { rope } from "./ops/rope.js";

@@ -113,7 +113,7 @@ describe("a call that cannot be right", () => {
           step: 1,
           gradientScale: 1,
         }),
-      "adamw: v is f32 [5], expected 4 elements (N is 4 in gradient)",
+      "adamw: v is f32 [5], expected 4 elements (N is 4 in parameter)",
     ],
     [
       "dtype",
