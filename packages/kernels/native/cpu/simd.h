@@ -66,6 +66,10 @@ PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
 PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
   return {_mm512_mask_blend_ps(first_lanes(n), _mm512_set1_ps(fill), a.v)};
 }
+// The lowest lane in which they are equal, or LANES.
+PT_INLINE int first_equal(f32x16 a, f32x16 b) {
+  return __builtin_ctz(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ) | 1u << LANES);
+}
 // 2^n for lanes that hold whole numbers in [-126, 127].
 PT_INLINE f32x16 power_of_two(f32x16 n) {
   const __m512i e = _mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127));
@@ -131,6 +135,11 @@ PT_INLINE f32x16 keep_first(f32x16 x, int64_t n, float fill) {
   const __m256 f = _mm256_set1_ps(fill);
   return {_mm256_blendv_ps(f, x.a, _mm256_castsi256_ps(first_lanes(n))),
           _mm256_blendv_ps(f, x.b, _mm256_castsi256_ps(first_lanes(n - 8)))};
+}
+PT_INLINE int first_equal(f32x16 x, f32x16 y) {
+  const int low = _mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ));
+  const int high = _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ));
+  return __builtin_ctz(low | high << 8 | 1u << LANES);
 }
 PT_INLINE __m256 power_of_two_half(__m256 n) {
   const __m256i e = _mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127));
@@ -266,6 +275,11 @@ PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {a.v < b.v ? a.v : b.v}; }
 PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
   for (int64_t i = n < 0 ? 0 : n; i < LANES; i++) a.v[i] = fill;
   return a;
+}
+PT_INLINE int first_equal(f32x16 a, f32x16 b) {
+  int i = 0;
+  while (i < LANES && a.v[i] != b.v[i]) i++;
+  return i;
 }
 PT_INLINE f32x16 power_of_two(f32x16 n) {
   const int_lanes e = (__builtin_convertvector(n.v, int_lanes) + 127) << 23;
