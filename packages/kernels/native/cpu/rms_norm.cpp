@@ -22,7 +22,8 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
       with_flag(residual.data != nullptr, [&](auto has_residual) {
         with_flag(is_cold(y, columns) && (!has_residual.value || is_cold(sum, columns)), [&](auto cold) {
           parallel_rows(ctx, x.dims[0], columns, [=](int64_t m) {
-            const float *const from = f32(x) + m * columns, *const other = f32(residual) + m * columns;
+            const float* const from = f32(x) + m * columns;
+            const float* const other = has_residual.value ? f32(residual) + m * columns : nullptr;
             // With a residual added twice rather than read back: the row is in the nearest cache, and its sum need not be.
             const auto at = [&](int64_t c, int64_t n) {
               const f32x16 v = get(from + c, n);
@@ -38,7 +39,7 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
             const float r = 1.0f / __builtin_sqrtf(mean + floor);
             f32(rstd)[m] = r;
             const auto to = out + m * columns;
-            float* const total = f32(sum) + m * columns;
+            float* const total = has_residual.value ? f32(sum) + m * columns : nullptr;
             each_group(0, columns, [&](int64_t c, int64_t n) {
               const f32x16 v = at(c, n);
               if (has_residual.value) put(cold, total + c, v, n);
@@ -101,7 +102,7 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
           const auto row = [=](int64_t m) {
             const float* const s = f32(x) + m * columns;
             const auto d = from + m * columns;
-            const float* const extra = f32(dsum) + m * columns;
+            const float* const extra = has_sum.value ? f32(dsum) + m * columns : nullptr;
             f32x16 dot = splat(0.0f);
             each_group(0, columns,
                        [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
