@@ -213,7 +213,7 @@ const faults = [
     file: "cpu/simd.h",
     from: "_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd)",
     to: "_mm512_or_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x8000)), _mm512_setzero_si512() & odd)",
-    tests: [["packages/kernels/test/bf16.test.ts"]],
+    tests: [["packages/kernels/test/convert.test.ts"]],
   },
   {
     name: "bf16: a NaN rounded like a number on AVX2",
