@@ -81,11 +81,19 @@ export const sftConfig = z
       .nonnegative()
       .default(0)
       .describe("how much lower a loss must be to count as better"),
+    bf16: z
+      .boolean()
+      .default(false)
+      .describe("compute in bf16 with fp32 sums, masters and moments; checkpoints in bf16"),
     gradient_checkpointing: z
       .boolean()
       .default(true)
       .describe("compute activations again instead of keeping them; the same bits"),
-    logging_steps: z.int().positive().default(1).describe("write metrics every so many steps"),
+    logging_steps: z
+      .int()
+      .positive()
+      .default(1)
+      .describe("write metrics every so many steps, as means over them"),
     save_steps: z.int().positive().default(500).describe("write a checkpoint every so many steps"),
     save_total_limit: z.int().positive().optional().describe("keep only so many newest checkpoints"),
     resume_from_checkpoint: z
@@ -155,9 +163,11 @@ export function identityOf(
   const stops = config.early_stopping_patience !== undefined;
   const left = [...freeKeys, ...lengthKeys, ...(stops ? [] : stoppingKeys)];
   const { eval_data: evalDigest, ...others } = digests;
+  // Not named while it is off: checkpoints from before there was bf16 go on.
+  const { bf16, ...named } = config;
   return {
     ...Object.fromEntries(
-      Object.entries(config).filter(
+      Object.entries({ ...named, ...(bf16 && { bf16 }) }).filter(
         ([key, value]) => value !== undefined && !left.includes(key as keyof SftConfig),
       ),
     ),

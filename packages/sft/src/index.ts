@@ -18,6 +18,7 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
+export type { SftEvalMetrics, SftMetrics } from "./metrics.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
   Diverged,
@@ -29,8 +30,6 @@ export {
 } from "./step.js";
 export {
   runSft,
-  type SftEvalMetrics,
-  type SftMetrics,
   type SftReport,
   type SftResult,
   type SftStart,

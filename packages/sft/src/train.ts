@@ -18,6 +18,7 @@ import {
 import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
 import { planSteps, type StepPlan, stepBatches } from "./batches.js";
 import { identityOf, type SftConfig } from "./config.js";
+import { addStep, loggedLine, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
 import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
 import {
   readTrainerState,
@@ -27,34 +28,6 @@ import {
   type TrainerState,
 } from "./saving.js";
 import { Diverged, evaluateSft, type SftStepResult, sftStep } from "./step.js";
-
-/** A training line of metrics.jsonl; TRL's names and meanings. */
-export interface SftMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  /** Minus the mean log-probability of the step's trained tokens, before the update. */
-  readonly loss: number;
-  /** Global L2 norm of the gradient before clipping. */
-  readonly grad_norm: number;
-  readonly learning_rate: number;
-  /** Mean entropy (nats) at trained tokens, and share of them that are the most likely one: means over micro-batches. */
-  readonly entropy: number;
-  readonly mean_token_accuracy: number;
-  /** Tokens that went through the model so far. */
-  readonly num_tokens: number;
-  readonly step_time: number;
-  readonly tokens_per_second: number;
-}
-
-/** An evaluation's line: after `step` steps, means over all trained tokens of the held-out rows. */
-export interface SftEvalMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  readonly eval_loss: number;
-  readonly eval_entropy: number;
-  readonly eval_mean_token_accuracy: number;
-  readonly eval_runtime: number;
-}
 
 export interface SftStart {
   readonly model: Model;
@@ -130,7 +103,10 @@ export async function runSft(
         last: undefined,
       };
     }
-    const model = await loadModel(device, from?.dir ?? config.model_name_or_path);
+    const model = await loadModel(device, from?.dir ?? config.model_name_or_path, {
+      dtype: config.bf16 ? "bf16" : "f32",
+      masters: true,
+    });
     try {
       const optimizer = createOptimizer(model, {
         beta1: config.adam_beta1,
@@ -257,7 +233,10 @@ async function train(training: Training, from: TrainerState | undefined): Promis
         step_time: seconds,
         tokens_per_second: done.tokens / seconds,
       };
-      if (step % config.logging_steps === 0 || step === totalSteps) await metrics.append({ ...last });
+      const unlogged = addStep(state.unlogged, last);
+      const logs = step % config.logging_steps === 0 || step === totalSteps;
+      if (logs) await metrics.append({ ...loggedLine(last, unlogged) });
+      state = { ...state, unlogged: logs ? undefined : unlogged };
       await rowsOfSteps.append({ step, lines: batches.flatMap(({ rows }) => rows.map(({ line }) => line)) });
       report.onStep?.(last, totalSteps);
 
