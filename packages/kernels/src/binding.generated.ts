@@ -58,7 +58,7 @@ export function convertForward(
 
 export function embeddingForward(
   y: Tensor, // OUT F32 [M C]
-  table: Tensor, // IN F32 [V C]
+  table: Tensor, // IN FLOAT [V C]
   ids: Tensor, // IN I32 [M]
 ): void {
   enqueue(3, handleOf(y), handleOf(table), handleOf(ids));
@@ -73,8 +73,8 @@ export function embeddingBackward(
 }
 
 export function gatherRowsForward(
-  y: Tensor, // OUT F32 [R C]
-  x: Tensor, // IN F32 [M C]
+  y: Tensor, // OUT FLOAT [R C]
+  x: Tensor, // IN FLOAT [M C]
   rows: Tensor, // IN I32 [R]
 ): void {
   enqueue(5, handleOf(y), handleOf(x), handleOf(rows));
@@ -97,32 +97,32 @@ export function scatterAddForward(
 }
 
 export function linearForward(
-  y: Tensor, // OUT F32 [M N]
-  x: Tensor, // IN F32 [M K]
-  weight: Tensor, // IN F32 [N K]
-  bias: Tensor | null, // OPT_IN F32 [N]
+  y: Tensor, // OUT FLOAT [M N]
+  x: Tensor, // IN FLOAT [M K]
+  weight: Tensor, // IN FLOAT [N K]
+  bias: Tensor | null, // OPT_IN FLOAT [N]
 ): void {
   enqueue(8, handleOf(y), handleOf(x), handleOf(weight), handleOf(bias));
 }
 
 export function linearBackward(
-  dx: Tensor | null, // OPT_OUT F32 [M K]
+  dx: Tensor | null, // OPT_OUT FLOAT [M K]
   dweight: Tensor | null, // OPT_ACC F32 [N K]
   dbias: Tensor | null, // OPT_ACC F32 [N]
-  dy: Tensor, // IN F32 [M N]
-  x: Tensor, // IN F32 [M K]
-  weight: Tensor, // IN F32 [N K]
+  dy: Tensor, // IN FLOAT [M N]
+  x: Tensor, // IN FLOAT [M K]
+  weight: Tensor, // IN FLOAT [N K]
 ): void {
   enqueue(9, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
 }
 
 export function rmsNormForward(
-  y: Tensor, // OUT F32 [M C]
+  y: Tensor, // OUT FLOAT [M C]
   rstd: Tensor, // OUT F32 [M]
   sum: Tensor | null, // OPT_OUT F32 [M C]
   x: Tensor, // IN F32 [M C]
   residual: Tensor | null, // OPT_IN F32 [M C]
-  weight: Tensor, // IN F32 [C]
+  weight: Tensor, // IN FLOAT [C]
   eps: number, // REAL
 ): void {
   enqueue(10, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
@@ -131,10 +131,10 @@ export function rmsNormForward(
 export function rmsNormBackward(
   dx: Tensor, // OUT F32 [M C]
   dweight: Tensor | null, // OPT_ACC F32 [C]
-  dy: Tensor, // IN F32 [M C]
+  dy: Tensor, // IN FLOAT [M C]
   dsum: Tensor | null, // OPT_IN F32 [M C]
   x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [C]
+  weight: Tensor, // IN FLOAT [C]
   rstd: Tensor, // IN F32 [M]
 ): void {
   enqueue(11, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
@@ -151,8 +151,8 @@ export function ropeTableForward(
 }
 
 export function ropeForward(
-  y: Tensor, // OUT F32 [M H 2*P]
-  x: Tensor, // IN F32 [M H 2*P]
+  y: Tensor, // OUT FLOAT [M H 2*P]
+  x: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
@@ -160,8 +160,8 @@ export function ropeForward(
 }
 
 export function ropeBackward(
-  dx: Tensor, // OUT F32 [M H 2*P]
-  dy: Tensor, // IN F32 [M H 2*P]
+  dx: Tensor, // OUT FLOAT [M H 2*P]
+  dy: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
@@ -169,11 +169,11 @@ export function ropeBackward(
 }
 
 export function attentionForward(
-  y: Tensor, // OUT F32 [M H D]
+  y: Tensor, // OUT FLOAT [M H D]
   lse: Tensor, // OUT F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  q: Tensor, // IN FLOAT [M H D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
@@ -184,12 +184,12 @@ export function attentionBackward(
   dq: Tensor, // OUT F32 [M H D]
   dk: Tensor, // OUT F32 [M G D]
   dv: Tensor, // OUT F32 [M G D]
-  dy: Tensor, // IN F32 [M H D]
-  y: Tensor, // IN F32 [M H D]
+  dy: Tensor, // IN FLOAT [M H D]
+  y: Tensor, // IN FLOAT [M H D]
   lse: Tensor, // IN F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  q: Tensor, // IN FLOAT [M H D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
@@ -197,11 +197,11 @@ export function attentionBackward(
 }
 
 export function attentionCachedForward(
-  y: Tensor, // OUT F32 [M H D]
+  y: Tensor, // OUT FLOAT [M H D]
   lse: Tensor, // OUT F32 [M H]
-  q: Tensor, // IN F32 [M H D]
-  keys: Tensor, // IN F32 [P G B D]
-  values: Tensor, // IN F32 [P G B D]
+  q: Tensor, // IN FLOAT [M H D]
+  keys: Tensor, // IN FLOAT [P G B D]
+  values: Tensor, // IN FLOAT [P G B D]
   starts: Tensor, // IN I32 [S+1]
   lengths: Tensor, // IN I32 [S]
   pages: Tensor, // IN I32 [S L]
@@ -211,18 +211,18 @@ export function attentionCachedForward(
 }
 
 export function kvCacheWriteForward(
-  keys: Tensor, // ACC F32 [P G B D]
-  values: Tensor, // ACC F32 [P G B D]
-  k: Tensor, // IN F32 [M G D]
-  v: Tensor, // IN F32 [M G D]
+  keys: Tensor, // ACC FLOAT [P G B D]
+  values: Tensor, // ACC FLOAT [P G B D]
+  k: Tensor, // IN FLOAT [M G D]
+  v: Tensor, // IN FLOAT [M G D]
   slots: Tensor, // IN I32 [M]
 ): void {
   enqueue(18, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
 }
 
 export function kvCacheCopyForward(
-  keys: Tensor, // ACC F32 [P G B D]
-  values: Tensor, // ACC F32 [P G B D]
+  keys: Tensor, // ACC FLOAT [P G B D]
+  values: Tensor, // ACC FLOAT [P G B D]
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]
 ): void {
@@ -230,19 +230,19 @@ export function kvCacheCopyForward(
 }
 
 export function swigluForward(
-  y: Tensor, // OUT F32 [*N]
-  gate: Tensor, // IN F32 [*N]
-  up: Tensor, // IN F32 [*N]
+  y: Tensor, // OUT FLOAT [*N]
+  gate: Tensor, // IN FLOAT [*N]
+  up: Tensor, // IN FLOAT [*N]
 ): void {
   enqueue(20, handleOf(y), handleOf(gate), handleOf(up));
 }
 
 export function swigluBackward(
-  dgate: Tensor, // OUT F32 [*N]
-  dup: Tensor, // OUT F32 [*N]
-  dy: Tensor, // IN F32 [*N]
-  gate: Tensor, // IN F32 [*N]
-  up: Tensor, // IN F32 [*N]
+  dgate: Tensor, // OUT FLOAT [*N]
+  dup: Tensor, // OUT FLOAT [*N]
+  dy: Tensor, // IN FLOAT [*N]
+  gate: Tensor, // IN FLOAT [*N]
+  up: Tensor, // IN FLOAT [*N]
 ): void {
   enqueue(21, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
 }
@@ -253,8 +253,8 @@ export function tokenLogProbsForward(
   logSumExp: Tensor, // OUT F32 [M]
   meanLogit: Tensor, // OUT F32 [M]
   argmax: Tensor, // OUT I32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   targets: Tensor, // IN I32 [M]
   inverseTemperature: number, // REAL
 ): void {
@@ -265,8 +265,8 @@ export function tokenLogProbsBackward(
   dx: Tensor | null, // OPT_OUT F32 [M C]
   dweight: Tensor | null, // OPT_ACC F32 [V C]
   dlogProb: Tensor, // IN F32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   targets: Tensor, // IN I32 [M]
   logSumExp: Tensor, // IN F32 [M]
   inverseTemperature: number, // REAL
@@ -278,8 +278,8 @@ export function sampleForward(
   tokens: Tensor, // OUT I32 [M]
   logProb: Tensor, // OUT F32 [M]
   entropy: Tensor, // OUT F32 [M]
-  x: Tensor, // IN F32 [M C]
-  weight: Tensor, // IN F32 [V C]
+  x: Tensor, // IN FLOAT [M C]
+  weight: Tensor, // IN FLOAT [V C]
   inverseTemperatures: Tensor, // IN F32 [M]
   topK: Tensor, // IN I32 [M]
   topP: Tensor, // IN F32 [M]
@@ -295,7 +295,7 @@ export function sampleForward(
 
 export function sumSquaresForward(
   total: Tensor, // OUT F64 [1]
-  x: Tensor, // IN F32 [*N]
+  x: Tensor, // IN FLOAT [*N]
 ): void {
   enqueue(25, handleOf(total), handleOf(x));
 }
@@ -304,6 +304,7 @@ export function adamwForward(
   parameter: Tensor, // ACC F32 [*N]
   m: Tensor, // ACC F32 [*N]
   v: Tensor, // ACC F32 [*N]
+  rounded: Tensor | null, // OPT_OUT BF16 [*N]
   gradient: Tensor, // IN F32 [*N]
   learningRate: number, // REAL
   beta1: number, // REAL
@@ -314,7 +315,7 @@ export function adamwForward(
   biasCorrection2: number, // REAL
   gradientScale: number, // REAL
 ): void {
-  enqueue(26, handleOf(parameter), handleOf(m), handleOf(v), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale);
+  enqueue(26, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale);
 }
 
 export function probeFmaForward(

@@ -6,6 +6,8 @@ import { native, type TensorHandle } from "./native.js";
 
 export const dtypes = ["f32", "f64", "bf16", "f16", "i32"] as const;
 export type Dtype = (typeof dtypes)[number];
+/** What activations and parameters are computed in (FLOAT in native/abi/ops.def). */
+export type FloatDtype = "f32" | "bf16";
 export type TensorData = Float32Array | Float64Array | Int32Array | Uint16Array;
 const arrays = { f32: Float32Array, f64: Float64Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array };
 

@@ -118,7 +118,32 @@ describe("a call that cannot be right", () => {
     [
       "dtype",
       () => linear(scope, scope.from(new Float64Array(6), [2, 3]), ones([4, 3])),
-      "linear: x is f64 [2, 3], expected dtype f32",
+      "linear: x is f64 [2, 3], expected dtype f32 or bf16",
+    ],
+    [
+      "dtype of what is f32 alone",
+      () => add(scope, ones([3]), scope.empty([3], "bf16")),
+      "add: b is bf16 [3], expected dtype f32",
+    ],
+    [
+      "shape in bf16",
+      () => linear(scope, scope.empty([3, 5], "bf16"), scope.empty([4, 7], "bf16")),
+      "linear: weight is bf16 [4, 7], expected bf16 [4, 5] (K is 5 in x)",
+    ],
+    [
+      "dtype of the rounded parameter",
+      () =>
+        adamw(ones([4]), ones([4]), ones([4]), ones([4]), {
+          learningRate: 1,
+          beta1: 0.9,
+          beta2: 0.9,
+          eps: 1,
+          weightDecay: 0,
+          step: 1,
+          gradientScale: 1,
+          rounded: ones([4]),
+        }),
+      "adamw: rounded is f32 [4], expected dtype bf16",
     ],
     [
       "dtype of indices",

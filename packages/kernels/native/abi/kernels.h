@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define PT_ABI_VERSION 1
+#define PT_ABI_VERSION 2
 #define PT_MAX_RANK 4
 #define PT_MAX_PARAMS 24
 

@@ -211,6 +211,7 @@ static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tenso
 
 int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
                       pt_tensor starts, double scale) {
+  if (refuse_bf16(ctx, "y", y, "q", q, "k", k, "v", v)) return 1;
   const int64_t groups = k.dims[1], size = k.dims[2], sequences = starts.dims[0] - 1;
   if (check_heads(ctx, q.dims[1], groups) || check_starts(ctx, i32(starts), sequences, q.dims[0])) return 1;
   return attention(
@@ -223,6 +224,7 @@ int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tens
 
 int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
                              pt_tensor values, pt_tensor starts, pt_tensor lengths, pt_tensor pages, double scale) {
+  if (refuse_bf16(ctx, "y", y, "q", q, "keys", keys, "values", values)) return 1;
   const int64_t groups = keys.dims[1], page_keys = keys.dims[2], size = keys.dims[3];
   const int64_t sequences = starts.dims[0] - 1, pages_each = pages.dims[1];
   if (check_heads(ctx, q.dims[1], groups) || check_starts(ctx, i32(starts), sequences, q.dims[0])) return 1;

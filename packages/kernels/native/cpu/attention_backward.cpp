@@ -162,6 +162,7 @@ static bool whole_heads(const int32_t* starts, int64_t sequences, int64_t groups
 
 int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
                        pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
+  if (refuse_bf16(ctx, "dy", dy, "y", y, "q", q, "k", k, "v", v)) return 1;
   const int64_t rows = q.dims[0], all_heads = q.dims[1], size = q.dims[2], groups = k.dims[1];
   const int64_t sequences = starts.dims[0] - 1;
   if (check_heads(ctx, all_heads, groups) || check_starts(ctx, i32(starts), sequences, rows)) return 1;

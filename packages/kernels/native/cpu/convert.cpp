@@ -16,9 +16,6 @@ PT_INLINE float float_of(uint32_t u) {
   return x;
 }
 
-struct bf16 {
-  uint16_t bits;
-};
 struct f16 {
   uint16_t bits;
 };
@@ -27,13 +24,8 @@ PT_INLINE void convert_one(float* y, float x) { *y = x; }
 PT_INLINE void convert_one(float* y, double x) { *y = static_cast<float>(x); }
 PT_INLINE void convert_one(float* y, int32_t x) { *y = static_cast<float>(x); }
 PT_INLINE void convert_one(double* y, float x) { *y = x; }
-PT_INLINE void convert_one(float* y, bf16 x) { *y = float_of(static_cast<uint32_t>(x.bits) << 16); }
-PT_INLINE void convert_one(bf16* y, float x) {
-  const uint32_t u = bits_of(x);
-  const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
-  const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-  y->bits = static_cast<uint16_t>(nan ? (u >> 16) | 0x40u : rounded);
-}
+PT_INLINE void convert_one(float* y, bf16 x) { *y = widen_bf16(x); }
+PT_INLINE void convert_one(bf16* y, float x) { *y = round_bf16(x); }
 PT_INLINE void convert_one(float* y, f16 x) {
   const uint32_t sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
   if (rest < 0x0400u)

@@ -7,6 +7,8 @@
 namespace PT_NAMESPACE {
 
 PT_INLINE float* f32(pt_tensor t) { return static_cast<float*>(t.data); }
+PT_INLINE bf16* bf(pt_tensor t) { return static_cast<bf16*>(t.data); }
+PT_INLINE bool is_bf16(pt_tensor t) { return t.data != nullptr && t.dtype == PT_BF16; }
 PT_INLINE double* f64(pt_tensor t) { return static_cast<double*>(t.data); }
 PT_INLINE int32_t* i32(pt_tensor t) { return static_cast<int32_t*>(t.data); }
 PT_INLINE int64_t elements(pt_tensor t) {
@@ -30,6 +32,15 @@ template <class Body>
 static inline void parallel_ranges(const pt_context* ctx, int64_t count, int64_t grain, const Body& body) {
   const int64_t pieces = ceil_div(count, grain);
   parallel(ctx, pieces, [&](int64_t i, int32_t) { body(i * grain, smaller(count, (i + 1) * grain)); });
+}
+
+// Fails an op that a tensor of bf16 was given to, where it computes in fp32 alone: refuse_bf16(ctx, "x", x, "weight", weight).
+static inline int refuse_bf16(const pt_context*) { return 0; }
+template <class... Rest>
+static inline int refuse_bf16(const pt_context* ctx, const char* name, pt_tensor t, const Rest&... rest) {
+  if (!is_bf16(t)) return refuse_bf16(ctx, rest...);
+  ctx->fail(ctx, "%s is bf16: bf16 is not computed here yet", name);
+  return 1;
 }
 
 #define OP(name, ...) int name(const pt_context* ctx, __VA_ARGS__);

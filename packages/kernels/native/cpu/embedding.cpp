@@ -5,6 +5,7 @@
 namespace PT_NAMESPACE {
 
 int embedding_forward(const pt_context* ctx, pt_tensor y, pt_tensor table, pt_tensor ids) {
+  if (refuse_bf16(ctx, "table", table)) return 1;
   if (check_rows(ctx, ids, table.dims[0], "ids", "the table")) return 1;
   copy_rows(ctx, f32(y), f32(table), i32(ids), y.dims[0], y.dims[1]);
   return 0;

@@ -4,6 +4,7 @@
 namespace PT_NAMESPACE {
 
 int gather_rows_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor rows) {
+  if (refuse_bf16(ctx, "y", y, "x", x)) return 1;
   if (check_rows(ctx, rows, x.dims[0], "rows", "x")) return 1;
   copy_rows(ctx, f32(y), f32(x), i32(rows), y.dims[0], y.dims[1]);
   return 0;

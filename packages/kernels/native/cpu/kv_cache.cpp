@@ -7,6 +7,7 @@ namespace PT_NAMESPACE {
 
 int kv_cache_write_forward(const pt_context* ctx, pt_tensor keys, pt_tensor values, pt_tensor k, pt_tensor v,
                            pt_tensor slots) {
+  if (refuse_bf16(ctx, "keys", keys, "values", values, "k", k, "v", v)) return 1;
   const int64_t heads = keys.dims[1], page_keys = keys.dims[2], size = keys.dims[3];
   if (check_rows(ctx, slots, keys.dims[0] * page_keys, "slots", "the cache", "slots")) return 1;
   parallel(ctx, heads, [=](int64_t g, int32_t) {
@@ -22,6 +23,7 @@ int kv_cache_write_forward(const pt_context* ctx, pt_tensor keys, pt_tensor valu
 
 int kv_cache_copy_forward(const pt_context* ctx, pt_tensor keys, pt_tensor values, pt_tensor sources,
                           pt_tensor targets) {
+  if (refuse_bf16(ctx, "keys", keys, "values", values)) return 1;
   const int64_t heads = keys.dims[1], slice = keys.dims[2] * keys.dims[3];
   if (check_rows(ctx, sources, keys.dims[0], "sources", "the cache", "pages")) return 1;
   if (check_rows(ctx, targets, keys.dims[0], "targets", "the cache", "pages")) return 1;

@@ -6,6 +6,7 @@
 namespace PT_NAMESPACE {
 
 int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
+  if (refuse_bf16(ctx, "y", y, "x", x, "weight", weight, "bias", bias)) return 1;
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   void* scratch = parallel_scratch(ctx);
   if (!scratch) return 1;
@@ -23,6 +24,7 @@ static void add_column_sums(const pt_context* ctx, float* sums, const float* x, 
 
 int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy, pt_tensor x,
                     pt_tensor weight) {
+  if (refuse_bf16(ctx, "dx", dx, "dy", dy, "x", x, "weight", weight)) return 1;
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   void* scratch = parallel_scratch(ctx);
   if (!scratch) return 1;

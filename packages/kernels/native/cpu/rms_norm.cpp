@@ -25,6 +25,7 @@ PT_INLINE void put(float* p, f32x16 a, int64_t n) {
 
 int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tensor sum, pt_tensor x, pt_tensor residual,
                      pt_tensor weight, double eps) {
+  if (refuse_bf16(ctx, "y", y, "weight", weight)) return 1;
   if ((sum.data == nullptr) != (residual.data == nullptr)) {
     ctx->fail(ctx, "sum and residual come together: %s is missing", sum.data ? "residual" : "sum");
     return 1;
@@ -63,6 +64,7 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
 
 int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dy, pt_tensor dsum, pt_tensor x,
                       pt_tensor weight, pt_tensor rstd) {
+  if (refuse_bf16(ctx, "dy", dy, "weight", weight)) return 1;
   const int64_t tokens = x.dims[0], columns = x.dims[1];
   const float *w = f32(weight), *r = f32(rstd);
   if (dweight.data)

@@ -28,10 +28,12 @@ static int rotate(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor cos
 }
 
 int rope_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor cosines, pt_tensor sines) {
+  if (refuse_bf16(ctx, "y", y, "x", x)) return 1;
   return rotate<false>(ctx, y, x, cosines, sines);
 }
 
 int rope_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dy, pt_tensor cosines, pt_tensor sines) {
+  if (refuse_bf16(ctx, "dx", dx, "dy", dy)) return 1;
   return rotate<true>(ctx, dx, dy, cosines, sines);
 }
 

@@ -25,6 +25,22 @@ namespace PT_NAMESPACE {
 
 constexpr int LANES = 16;
 
+// bf16: the upper half of an f32. Read exactly; written rounded to nearest, ties to even, a NaN quiet, subnormals kept. Not the
+// instruction VCVTNEPS2BF16: it takes subnormals for zero.
+using bf16 = uint16_t;
+PT_INLINE bf16 round_bf16(float x) {
+  uint32_t u;
+  memcpy(&u, &x, sizeof u);
+  const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
+  return static_cast<bf16>(nan ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+PT_INLINE float widen_bf16(bf16 x) {
+  const uint32_t u = static_cast<uint32_t>(x) << 16;
+  float y;
+  memcpy(&y, &u, sizeof y);
+  return y;
+}
+
 #if defined(PT_AVX512)
 
 struct f32x16 {
@@ -54,6 +70,26 @@ PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
 PT_INLINE f32x16 power_of_two(f32x16 n) {
   const __m512i e = _mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(e, 23))};
+}
+PT_INLINE f32x16 widen_bf16(__m256i x) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
+}
+PT_INLINE __m256i round_bf16(f32x16 x) {
+  const __m512i u = _mm512_castps_si512(x.v), high = _mm512_srli_epi32(u, 16);
+  const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd), 16);
+  const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, high, _mm512_set1_epi32(0x40)));
+}
+PT_INLINE f32x16 load_bf16(const bf16* p) {
+  return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+PT_INLINE void store_bf16(bf16* p, f32x16 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_bf16(a)); }
+PT_INLINE f32x16 load_bf16_first(const bf16* p, int64_t n) {
+  return widen_bf16(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+PT_INLINE void store_bf16_first(bf16* p, f32x16 a, int64_t n) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), round_bf16(a));
 }
 
 #elif defined(PT_AVX2)
@@ -97,6 +133,24 @@ PT_INLINE __m256 power_of_two_half(__m256 n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
 }
 PT_INLINE f32x16 power_of_two(f32x16 n) { return {power_of_two_half(n.a), power_of_two_half(n.b)}; }
+PT_INLINE __m256 widen_bf16(__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); }
+// The rounded upper half in the lower 16 bits of each lane.
+PT_INLINE __m256i round_bf16(__m256 x) {
+  const __m256i u = _mm256_castps_si256(x), high = _mm256_srli_epi32(u, 16);
+  const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+  return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+PT_INLINE f32x16 load_bf16(const bf16* p) {
+  const __m128i* from = reinterpret_cast<const __m128i*>(p);
+  return {widen_bf16(_mm_loadu_si128(from)), widen_bf16(_mm_loadu_si128(from + 1))};
+}
+PT_INLINE void store_bf16(bf16* p, f32x16 x) {
+  // The pack works on each half of a register: quarters 0, 2 are x.a's, 1, 3 x.b's.
+  const __m256i packed = _mm256_packus_epi32(round_bf16(x.a), round_bf16(x.b));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
 
 #else
 
@@ -119,6 +173,21 @@ PT_INLINE f32x16 load_first(const float* p, int64_t n) {
 }
 PT_INLINE void store_first(float* p, f32x16 a, int64_t n) {
   for (int64_t i = 0; i < n && i < LANES; i++) p[i] = a.v[i];
+}
+typedef uint32_t word_lanes __attribute__((vector_size(64)));
+typedef bf16 bf16_lanes __attribute__((vector_size(32)));
+PT_INLINE f32x16 load_bf16(const bf16* p) {
+  bf16_lanes x;
+  memcpy(&x, p, sizeof x);
+  const word_lanes u = __builtin_convertvector(x, word_lanes) << 16;
+  return {(float_lanes)u};
+}
+PT_INLINE void store_bf16(bf16* p, f32x16 a) {
+  const word_lanes u = (word_lanes)a.v, high = u >> 16;
+  const word_lanes nan = (word_lanes)((u & 0x7fffffffu) > 0x7f800000u);
+  const word_lanes rounded = (u + 0x7fffu + (high & 1u)) >> 16;
+  const bf16_lanes x = __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), bf16_lanes);
+  memcpy(p, &x, sizeof x);
 }
 PT_INLINE f32x16 splat(float x) { return {float_lanes{} + x}; }
 PT_INLINE f32x16 add(f32x16 a, f32x16 b) { return {a.v + b.v}; }
@@ -190,6 +259,24 @@ PT_INLINE f32x16 power_of_two(f32x16 n) {
 }
 
 #endif
+
+#if !defined(PT_AVX512)
+PT_INLINE f32x16 load_bf16_first(const bf16* p, int64_t n) {
+  bf16 x[LANES] = {};
+  for (int64_t i = 0; i < n && i < LANES; i++) x[i] = p[i];
+  return load_bf16(x);
+}
+PT_INLINE void store_bf16_first(bf16* p, f32x16 a, int64_t n) {
+  bf16 x[LANES];
+  store_bf16(x, a);
+  for (int64_t i = 0; i < n && i < LANES; i++) p[i] = x[i];
+}
+#endif
+// The same by the type of what is pointed to, for kernels that are templates over it.
+PT_INLINE f32x16 load(const bf16* p) { return load_bf16(p); }
+PT_INLINE void store(bf16* p, f32x16 a) { store_bf16(p, a); }
+PT_INLINE f32x16 load_first(const bf16* p, int64_t n) { return load_bf16_first(p, n); }
+PT_INLINE void store_first(bf16* p, f32x16 a, int64_t n) { store_bf16_first(p, a, n); }
 
 PT_INLINE f32x16 negate(f32x16 a) { return sub(splat(-0.0f), a); }
 

@@ -18,6 +18,7 @@ static double block_sum(const float* x, int64_t n) {
 }
 
 int sum_squares_forward(const pt_context* ctx, pt_tensor total, pt_tensor x) {
+  if (refuse_bf16(ctx, "x", x)) return 1;
   const int64_t n = elements(x), blocks = ceil_div(n, SUM_BLOCK);
   double* sums = static_cast<double*>(ctx->scratch(ctx, (blocks + 1) * static_cast<int64_t>(sizeof(double))));
   if (!sums) return 1;

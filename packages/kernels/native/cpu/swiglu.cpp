@@ -7,6 +7,7 @@ namespace PT_NAMESPACE {
 PT_INLINE f32x16 sigmoid(f32x16 g) { return div(splat(1.0f), add(splat(1.0f), exp(negate(g)))); }
 
 int swiglu_forward(const pt_context* ctx, pt_tensor y, pt_tensor gate, pt_tensor up) {
+  if (refuse_bf16(ctx, "y", y, "gate", gate, "up", up)) return 1;
   parallel_ranges(ctx, elements(y), 4096, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += LANES) {
       const int64_t n = smaller(LANES, end - i);
@@ -18,6 +19,7 @@ int swiglu_forward(const pt_context* ctx, pt_tensor y, pt_tensor gate, pt_tensor
 }
 
 int swiglu_backward(const pt_context* ctx, pt_tensor dgate, pt_tensor dup, pt_tensor dy, pt_tensor gate, pt_tensor up) {
+  if (refuse_bf16(ctx, "dgate", dgate, "dup", dup, "dy", dy, "gate", gate, "up", up)) return 1;
   parallel_ranges(ctx, elements(dy), 4096, [=](int64_t begin, int64_t end) {
     const f32x16 one = splat(1.0f);
     for (int64_t i = begin; i < end; i += LANES) {

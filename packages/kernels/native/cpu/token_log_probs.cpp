@@ -21,6 +21,7 @@ constexpr int64_t GRADIENT_FLOATS = GRADIENT_ROWS * VOCABULARY_BLOCK;
 int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor entropy, pt_tensor log_sum_exp,
                             pt_tensor mean_logit, pt_tensor argmax, pt_tensor x, pt_tensor weight, pt_tensor targets,
                             double inverse_temperature) {
+  if (refuse_bf16(ctx, "x", x, "weight", weight)) return 1;
   const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;
@@ -67,6 +68,7 @@ int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor
 
 int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dlog_prob, pt_tensor x,
                              pt_tensor weight, pt_tensor targets, pt_tensor log_sum_exp, double inverse_temperature) {
+  if (refuse_bf16(ctx, "x", x, "weight", weight)) return 1;
   const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;

@@ -14,6 +14,7 @@ namespace posttrain {
 
 enum class Kind { kOut, kOptOut, kIn, kOptIn, kAcc, kOptAcc, kReal, kInt };
 constexpr int kAnyDtype = -1;
+constexpr int kFloatDtype = -2;  // f32 or bf16
 
 struct Param {
   Kind kind;
@@ -66,7 +67,9 @@ struct Op {
 inline const std::vector<Op>& op_table() {
 #define F32 PT_F32
 #define F64 PT_F64
+#define BF16 PT_BF16
 #define I32 PT_I32
+#define FLOAT kFloatDtype
 #define ANY kAnyDtype
 #define OUT(name, dtype, shape) Param{Kind::kOut, #name, dtype, shape}
 #define OPT_OUT(name, dtype, shape) Param{Kind::kOptOut, #name, dtype, shape}
@@ -96,7 +99,9 @@ inline const std::vector<Op>& op_table() {
 #undef INT
 #undef F32
 #undef F64
+#undef BF16
 #undef I32
+#undef FLOAT
 #undef ANY
   return table;
 }
@@ -105,6 +110,12 @@ inline const char* dtype_name(int dtype) {
   static const char* const names[] = {"f32", "f64", "bf16", "f16", "i32"};
   return dtype >= 0 && dtype < PT_DTYPE_COUNT ? names[dtype] : "?";
 }
+// What a parameter of ops.def takes, and how an error says it.
+inline bool takes_dtype(int wanted, int dtype) {
+  if (wanted == kFloatDtype) return dtype == PT_F32 || dtype == PT_BF16;
+  return wanted == kAnyDtype || wanted == dtype;
+}
+inline const char* wanted_dtype(int wanted) { return wanted == kFloatDtype ? "f32 or bf16" : dtype_name(wanted); }
 inline int64_t dtype_bytes(int dtype) {
   static const int64_t bytes[] = {4, 8, 2, 2, 4};
   return bytes[dtype];
@@ -189,8 +200,9 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
   Binding bound[26];
   const auto binding = [&](const Axis& axis) -> Binding& { return bound[axis.symbol - 'A']; };
   // "f32 [7, 64]" as far as the symbols are known, "2*P" and the like where they are not.
-  const auto expected_shape = [&](const Param& p, const std::vector<Axis>& axes) {
-    std::string s = (p.dtype == kAnyDtype ? std::string() : std::string(dtype_name(p.dtype)) + " ") + "[";
+  // The dtype is the argument's own: it was accepted before any shape is looked at.
+  const auto expected_shape = [&](const Param& p, const pt_tensor& t, const std::vector<Axis>& axes) {
+    std::string s = (p.dtype == kAnyDtype ? std::string() : std::string(dtype_name(t.dtype)) + " ") + "[";
     for (size_t i = 0; i < axes.size(); i++) {
       const Axis& a = axes[i];
       s += i > 0 ? ", " : "";
@@ -215,15 +227,15 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
       const auto wrong = [&](const std::string& expected) {
         return caller_name(op.name) + ": " + caller_name(p.name) + " is " + shape_text(t) + ", expected " + expected;
       };
-      if (p.dtype != kAnyDtype && t.dtype != p.dtype) return wrong(std::string("dtype ") + dtype_name(p.dtype));
+      if (!takes_dtype(p.dtype, t.dtype)) return wrong(std::string("dtype ") + wanted_dtype(p.dtype));
       if (!flat && static_cast<int>(axes.size()) != t.rank)
         return wrong(std::to_string(axes.size()) + (axes.size() == 1 ? " axis: " : " axes: ") +
-                     expected_shape(p, axes));
+                     expected_shape(p, t, axes));
       for (size_t n = 0; n < axes.size(); n++) {
         const Axis& axis = axes[n];
         const int64_t actual = flat ? element_count(t) : t.dims[n];
         if (axis.symbol == '\0') {
-          if (actual != axis.factor) return wrong(expected_shape(p, axes));
+          if (actual != axis.factor) return wrong(expected_shape(p, t, axes));
           continue;
         }
         Binding& known = binding(axis);
@@ -231,13 +243,13 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
           const int64_t rest = actual - axis.plus;
           if (rest < 0 || rest % axis.factor != 0)
             return wrong(
-                expected_shape(p, axes) + ": axis " + std::to_string(n) + " must be " +
+                expected_shape(p, t, axes) + ": axis " + std::to_string(n) + " must be " +
                 (rest < 0 ? "at least " + std::to_string(axis.plus) : "a multiple of " + std::to_string(axis.factor)));
           known = Binding{rest / axis.factor, p.name};
         } else if (actual != known.value * axis.factor + axis.plus) {
           const std::string why = std::string(" (") + axis.symbol + " is " + std::to_string(known.value) + " in " +
                                   caller_name(known.from) + ")";
-          return wrong((flat ? std::to_string(known.value) + " elements" : expected_shape(p, axes)) + why);
+          return wrong((flat ? std::to_string(known.value) + " elements" : expected_shape(p, t, axes)) + why);
         }
       }
     }

@@ -12,6 +12,8 @@ export interface AdamwStep {
   readonly step: number;
   /** The gradient is multiplied by it first (normalisation, clipping). */
   readonly gradientScale: number;
+  /** A bf16 tensor that gets the new parameter rounded: what the forward pass of a model in bf16 reads. */
+  readonly rounded?: Tensor;
 }
 
 /** One step of AdamW (Loshchilov & Hutter 2019, as torch.optim.AdamW) on f32 tensors of one shape; parameter and moments change in place. */
@@ -20,7 +22,7 @@ export function adamw(
   m: Tensor,
   v: Tensor,
   gradient: Tensor,
-  { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale }: AdamwStep,
+  { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale, rounded }: AdamwStep,
 ): void {
   if (!Number.isInteger(step) || step < 1) {
     throw new KernelError(
@@ -32,6 +34,7 @@ export function adamw(
     parameter,
     m,
     v,
+    rounded ?? null,
     gradient,
     learningRate,
     beta1,

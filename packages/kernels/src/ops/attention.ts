@@ -5,7 +5,7 @@ import { shapeOf, type Tensor } from "../tensor.js";
 /**
  * Causal grouped-query attention over sequences packed one after the other: q (M, H, D), k and v (M, G, D), sequence s in rows
  * starts[s] .. starts[s+1] - 1. Returns y (M, H, D). Online softmax over blocks of 64 keys (Dao et al. 2022), each block from zero
- * against its own maximum, merged in block order.
+ * against its own maximum, merged in block order. q, k and v are of one dtype, y too; gradients are f32.
  */
 export function attention(
   scope: Scope,
@@ -16,7 +16,7 @@ export function attention(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attention", "q", q, 3);
-  const y = scope.empty(q.shape, "f32", "attention");
+  const y = scope.empty(q.shape, q.dtype, "attention");
   const lse = scope.empty([rows, heads], "f32", "attention");
   attentionForward(y, lse, q, k, v, starts, scale);
   scope.tape?.record({
@@ -53,7 +53,7 @@ export function attentionCached(
   scale: number,
 ): Tensor {
   const [rows = 0, heads = 0] = shapeOf("attentionCached", "q", q, 3);
-  const y = scope.empty(q.shape, "f32", "attentionCached");
+  const y = scope.empty(q.shape, q.dtype, "attentionCached");
   scope.child((inner) => {
     const lse = inner.empty([rows, heads], "f32", "attentionCached");
     attentionCachedForward(

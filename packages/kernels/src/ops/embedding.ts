@@ -69,7 +69,7 @@ export class RowGradient {
 }
 
 /**
- * y (M, C) = rows `ids` of table (V, C). An id outside the table fails the stream with an error that names row and id.
+ * y (M, C), f32 = rows `ids` of table (V, C). An id outside the table fails the stream with an error that names row and id.
  * `gradient` gets the looked-up rows' gradients when the scope records.
  */
 export function embedding(scope: Scope, table: Tensor, ids: Int32Array, gradient?: RowGradient): Tensor {

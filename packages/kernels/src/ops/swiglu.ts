@@ -2,9 +2,13 @@ import { swigluBackward, swigluForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
 import { type Tensor, tensorOf } from "../tensor.js";
 
-/** y = gate * sigmoid(gate) * up, same shape. Shazeer 2020. */
+/**
+ * y = gate * sigmoid(gate) * up, same shape, in gate's dtype. Gradients have the dtypes of what they belong to: in bf16 they are rounded,
+ * being inputs of matrix products alone. Shazeer 2020.
+ */
 export function swiglu(scope: Scope, gate: Tensor, up: Tensor): Tensor {
-  const y = scope.empty(tensorOf("swiglu", "gate", gate).shape, "f32", "swiglu");
+  const { shape, dtype } = tensorOf("swiglu", "gate", gate);
+  const y = scope.empty(shape, dtype, "swiglu");
   swigluForward(y, gate, up);
   scope.tape?.record({
     outputs: [y],
@@ -12,8 +16,8 @@ export function swiglu(scope: Scope, gate: Tensor, up: Tensor): Tensor {
     saved: [gate, up],
     backward: (inner, [dy]) => {
       if (dy === undefined) return [];
-      const dgate = inner.empty(gate.shape);
-      const dup = inner.empty(up.shape);
+      const dgate = inner.empty(gate.shape, gate.dtype);
+      const dup = inner.empty(up.shape, up.dtype);
       swigluBackward(dgate, dup, dy, gate, up);
       return [dgate, dup];
     },

@@ -132,7 +132,8 @@ function opArguments(device: unknown, parameters: readonly Parameter[]): unknown
     if (kind === "REAL")
       return dice.pick([0, 1, 0.5, -1, 1e-6, Number.NaN, 1e300, Number.NEGATIVE_INFINITY, 100]);
     if (kind.startsWith("OPT_") && dice.chance(30)) return dice.pick([null, undefined]);
-    const code = dtype === "ANY" ? dice.below(5) : dtypes.indexOf(dtype);
+    const code =
+      dtype === "ANY" ? dice.below(5) : dtype === "FLOAT" ? dice.pick([0, 0, 2]) : dtypes.indexOf(dtype);
     const flat = shape.startsWith("*");
     const dims = shape
       .replace("*", flat ? "" : "*")

@@ -76,7 +76,18 @@ const options = (names: readonly string[]) => (): unknown =>
 const body = (): unknown =>
   dice.pick([() => value(), async () => value(), (inner: unknown) => inner, value()]);
 const settings = options(["temperature", "topK", "topP", "minP", "repetitionPenalty", "seen", "uniform"]);
-const step = options(["learningRate", "beta1", "beta2", "eps", "weightDecay", "step", "gradientScale"]);
+const step = options([
+  "learningRate",
+  "beta1",
+  "beta2",
+  "eps",
+  "weightDecay",
+  "step",
+  "gradientScale",
+  "rounded",
+]);
+const dtype = (): unknown =>
+  dice.chance(70) ? { dtype: dice.pick(["f32", "bf16", undefined, "i32"]) } : dice.pick([undefined, value()]);
 
 const floats = (...dims: readonly number[]): face.Tensor => scope.empty(dims);
 const indices = (count: number): face.Tensor =>
@@ -134,15 +145,15 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   gatherRows: () => [scopeLike(), value(), value()],
   kvCacheCopy: () => [value(), value(), value()],
   kvCacheWrite: () => [value(), value(), value(), value()],
-  linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value()],
+  linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
   // Numbers that are allowed take their time: only those that are not.
   probeFmaPeak: () => [
     dice.chance(50) ? device : value(),
     dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
   ],
   reshape: () => [scopeLike(), value(), value()],
-  rmsNorm: () => [scopeLike(), value(), value(), options(["eps", "residual"])()],
-  rope: () => [scopeLike(), value(), options(["cosines", "sines"])()],
+  rmsNorm: () => [scopeLike(), value(), value(), options(["eps", "residual", "dtype"])()],
+  rope: () => [scopeLike(), value(), options(["cosines", "sines"])(), dtype()],
   ropeTable: () => [scopeLike(), value(), value(), value()],
   sample: () => [scopeLike(), value(), value(), dice.chance(80) ? [settings()] : value(), value()],
   sumSquares: () => [scopeLike(), value()],
