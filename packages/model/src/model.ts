@@ -1,7 +1,15 @@
 // A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config), each starting at a
 // multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32 masters, which a
 // model that is trained keeps beside it, laid out alike. Optimizers work on the masters; a shard of an arena is a range.
-import { convert, type Device, fill, RowGradient, type Scope, type Tensor, uniform4 } from "@posttrain/kernels";
+import {
+  convert,
+  type Device,
+  fill,
+  RowGradient,
+  type Scope,
+  type Tensor,
+  uniform4,
+} from "@posttrain/kernels";
 import { parameterShapes, type Qwen2Config, ropeFrequencies } from "./config.js";
 import { type GenerationConfig, generationConfigFrom } from "./generation-config.js";
 
@@ -98,7 +106,8 @@ export function emptyModel(
   const arena = scope.empty([layout.length], dtype);
   if (dtype === "f32") fill(arena, 0);
   else clear(arena);
-  const masters = dtype === "f32" ? arena : options.masters === true ? scope.empty([layout.length]) : undefined;
+  const masters =
+    dtype === "f32" ? arena : options.masters === true ? scope.empty([layout.length]) : undefined;
   if (masters !== undefined && masters !== arena) fill(masters, 0);
   const parameters = viewsOf(scope, arena, layout);
   const { inverseFrequencies, scale } = ropeFrequencies(config);

@@ -60,7 +60,8 @@ export async function saveCheckpoint(
   const checkpoint = await writeCheckpoint(runDir, {
     ...manifest,
     step: state.global_step,
-    bytes: computeBytes[model.dtype] * model.layout.length + optimizerBytes(model) + (tokenizer?.size ?? 0) + 1e6,
+    bytes:
+      computeBytes[model.dtype] * model.layout.length + optimizerBytes(model) + (tokenizer?.size ?? 0) + 1e6,
     write: async (dir) => {
       await saveModel(model, dir, { copyFrom: companions });
       const trainer = join(dir, "trainer");

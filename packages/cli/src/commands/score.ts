@@ -1,6 +1,13 @@
 // posttrain score: the forward pass as a tool. What a model thinks of every token of given rows.
 import { IGNORED_LABEL } from "@posttrain/data";
-import { forward, type Model, openModelFolder, packSequences, predict, readPredictions } from "@posttrain/model";
+import {
+  forward,
+  type Model,
+  openModelFolder,
+  packSequences,
+  predict,
+  readPredictions,
+} from "@posttrain/model";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
