@@ -12,7 +12,7 @@ export const commonOptions = z.strictObject({
   config: z.string().optional().describe("YAML file of options; POSTTRAIN_* variables and flags win over it"),
   threads: z.int().min(1).max(1024).optional().describe("compute threads (default: one per core)"),
   cpu_path: z
-    .enum(["avx512", "avx2", "plain"])
+    .enum(["amx", "avx512", "avx2", "plain"])
     .optional()
     .describe("instructions to compute with, else the fastest of this machine"),
   quiet: z.boolean().default(false).describe("results and errors only"),

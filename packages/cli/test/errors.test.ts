@@ -411,7 +411,7 @@ describe("a command line", () => {
     ["chat --threads 0 --model_name_or_path x", [/--threads is "0", expected a whole number, at least 1/]],
     [
       "chat --cpu_path sse --model_name_or_path x",
-      [/--cpu_path is "sse", expected one of avx512, avx2, plain/],
+      [/--cpu_path is "sse", expected one of amx, avx512, avx2, plain/],
     ],
     ["generate --model_name_or_path x", [/give --prompt TEXT or --data FILE/]],
     ["generate --model_name_or_path x --prompt a --data b", [/give --prompt TEXT or --data FILE/]],

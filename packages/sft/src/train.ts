@@ -212,7 +212,7 @@ async function train(training: Training, from: TrainerState | undefined): Promis
           activationCheckpointing: config.gradient_checkpointing,
         });
       } catch (error) {
-        throw error instanceof Diverged ? await quarantined(error, dir, step, await save()) : error;
+        throw error instanceof Diverged ? await quarantined(error, config, step, await save()) : error;
       }
       const seconds = (performance.now() - started) / 1000;
       state = {
@@ -274,7 +274,12 @@ function outOfPatience(state: TrainerState, { early_stopping_patience: patience 
 }
 
 /** Writes the rows of a step that diverged beside the run, for a look at them, and says how. */
-async function quarantined(error: Diverged, dir: string, step: number, checkpoint: string): Promise<Error> {
+async function quarantined(
+  error: Diverged,
+  { output_dir: dir, bf16 }: SftConfig,
+  step: number,
+  checkpoint: string,
+): Promise<Error> {
   const file = join(dir, `diverged-step-${step}.jsonl`);
   const rows = error.rows.map(({ line, inputIds, labels }) =>
     JSON.stringify({ line, input_ids: [...inputIds], labels: [...labels] }),
@@ -282,6 +287,6 @@ async function quarantined(error: Diverged, dir: string, step: number, checkpoin
   await writeDurably(file, `${rows.join("\n")}\n`);
   error.message +=
     ` They are in ${file}, the weights before the step in ${checkpoint}. To look at them: ` +
-    `npx posttrain score --model_name_or_path ${checkpoint} --data ${file}`;
+    `npx posttrain score --model_name_or_path ${checkpoint} --data ${file}${bf16 ? " --dtype bfloat16" : ""}`;
   return error;
 }
