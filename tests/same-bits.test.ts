@@ -7,6 +7,7 @@ import {
   type Device,
   fill,
   keysPerPage,
+  kvPages,
   openDevice,
   Tape,
   type Tensor,
@@ -84,8 +85,7 @@ async function tokenByToken(device: Device, model: Model, ids: Int32Array): Prom
   const size = ids.length * hiddenSize;
   const states = model.dtype === "f32" ? new Float32Array(size) : new Uint16Array(size);
   await device.run(async (scope) => {
-    const part = () => scope.empty([pages, kvHeads, keysPerPage, headDim], model.dtype);
-    const cache = Array.from({ length: layers }, () => ({ keys: part(), values: part() }));
+    const cache = Array.from({ length: layers }, () => kvPages(scope, pages, kvHeads, headDim, model.dtype));
     for (const [position, id] of ids.entries()) {
       const step: PackedBatch = {
         ids: Int32Array.of(id),

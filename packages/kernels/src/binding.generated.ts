@@ -200,7 +200,7 @@ export function attentionCachedForward(
   y: Tensor, // OUT FLOAT [M H D]
   lse: Tensor, // OUT F32 [M H]
   q: Tensor, // IN FLOAT [M H D]
-  keys: Tensor, // IN FLOAT [P G B D]
+  keys: Tensor, // IN FLOAT [P G D B]
   values: Tensor, // IN FLOAT [P G B D]
   starts: Tensor, // IN I32 [S+1]
   lengths: Tensor, // IN I32 [S]
@@ -211,7 +211,7 @@ export function attentionCachedForward(
 }
 
 export function kvCacheWriteForward(
-  keys: Tensor, // ACC FLOAT [P G B D]
+  keys: Tensor, // ACC FLOAT [P G D B]
   values: Tensor, // ACC FLOAT [P G B D]
   k: Tensor, // IN FLOAT [M G D]
   v: Tensor, // IN FLOAT [M G D]
@@ -221,7 +221,7 @@ export function kvCacheWriteForward(
 }
 
 export function kvCacheCopyForward(
-  keys: Tensor, // ACC FLOAT [P G B D]
+  keys: Tensor, // ACC FLOAT [P G D B]
   values: Tensor, // ACC FLOAT [P G B D]
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]

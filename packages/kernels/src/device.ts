@@ -1,7 +1,7 @@
 // A device: an execution stream, its threads and its memory. Ops enqueue and return; only read() and drain() wait.
 //
-// The cpu path (avx512, avx2, plain) is chosen when the device is opened; all give the same bits. POSTTRAIN_CPU forces one,
-// POSTTRAIN_THREADS sets the number of compute threads.
+// The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all give the same bits. POSTTRAIN_CPU forces one,
+// POSTTRAIN_THREADS sets the number of compute threads. One more path, amx_emulated, is slow and for tests: amx with the tiles in C++.
 import { availableParallelism, totalmem } from "node:os";
 import { opNames } from "./binding.generated.js";
 import { KernelError } from "./errors.js";
@@ -10,7 +10,7 @@ import { Scope } from "./scope.js";
 import type { Tape } from "./tape.js";
 
 export interface DeviceOptions {
-  /** "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
+  /** "amx", "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
   readonly path?: string | undefined;
   /** Compute threads. Default: POSTTRAIN_THREADS, else one per core. */
   readonly threads?: number | undefined;
@@ -103,7 +103,8 @@ export function openDevice(options: DeviceOptions = {}): Device {
   }
   const available = cpuPaths();
   const path = options.path ?? process.env["POSTTRAIN_CPU"] ?? available[0] ?? "plain";
-  if (!available.includes(path)) {
+  const emulated = path === "amx_emulated" && available.includes("avx512");
+  if (!available.includes(path) && !emulated) {
     throw new KernelError(
       "kernel_device",
       `The cpu path "${path}" is not available here (asked for by ${

@@ -8,6 +8,7 @@ import {
   fill,
   keysPerPage,
   kvCacheWrite,
+  kvPages,
   openDevice,
 } from "@posttrain/kernels";
 import { attentionBackward, attentionForward } from "@posttrain/kernels/binding";
@@ -62,10 +63,7 @@ async function cached(device: Device, piece: number): Promise<Float32Array> {
   const pageCount = lengths.length * perSequence;
   const y = new Float32Array(M * H * D);
   await device.run(async (scope) => {
-    const cache = {
-      keys: scope.empty([pageCount, G, keysPerPage, D]),
-      values: scope.empty([pageCount, G, keysPerPage, D]),
-    };
+    const cache = kvPages(scope, pageCount, G, D);
     fill(cache.keys, Number.NaN);
     fill(cache.values, Number.NaN);
     const page = (s: number, b: number) => pageCount - 1 - (b * lengths.length + s);

@@ -386,7 +386,7 @@ describe("lifetime", () => {
 });
 
 describe("data that an op refuses", () => {
-  const cache = () => ({ keys: ones([3, 2, 64, 4]), values: ones([3, 2, 64, 4]) });
+  const cache = () => ({ keys: ones([3, 2, 4, 64]), values: ones([3, 2, 64, 4]) });
   const cached = (starts: number[], lengths: number[], pages: number[]) =>
     attentionCached(
       scope,
@@ -432,12 +432,12 @@ describe("data that an op refuses", () => {
     [
       "a slot",
       () => kvCacheWrite(cache(), ones([2, 2, 4]), ones([2, 2, 4]), ids(0, 192)),
-      "kvCacheWrite(keys f32 [3, 2, 64, 4], values f32 [3, 2, 64, 4], k f32 [2, 2, 4], v f32 [2, 2, 4], slots i32 [2]): slots[1] is 192, but the cache has 192 slots",
+      "kvCacheWrite(keys f32 [3, 2, 4, 64], values f32 [3, 2, 64, 4], k f32 [2, 2, 4], v f32 [2, 2, 4], slots i32 [2]): slots[1] is 192, but the cache has 192 slots",
     ],
     [
       "a page to copy",
       () => kvCacheCopy(cache(), ids(0, -2), ids(1, 2)),
-      "kvCacheCopy(keys f32 [3, 2, 64, 4], values f32 [3, 2, 64, 4], sources i32 [2], targets i32 [2]): sources[1] is -2, but the cache has 3 pages",
+      "kvCacheCopy(keys f32 [3, 2, 4, 64], values f32 [3, 2, 64, 4], sources i32 [2], targets i32 [2]): sources[1] is -2, but the cache has 3 pages",
     ],
     [
       "starts that fall",

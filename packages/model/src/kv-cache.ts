@@ -1,6 +1,6 @@
-// A paged key-value cache in the model's dtype: fixed pages of 64 keys for every layer, handed out to sequences and counted, so that the samples of one
-// prompt share the pages that the prompt fills. A budget bounds it; whoever does not fit waits.
-import { type KvPages, keysPerPage, kvCacheCopy, type Scope } from "@posttrain/kernels";
+// A paged key-value cache in the model's dtype: fixed pages of 64 keys for every layer, handed out to sequences and counted, so that the
+// samples of one prompt share the pages that the prompt fills. A budget bounds it; whoever does not fit waits.
+import { type KvPages, keysPerPage, kvCacheCopy, kvPages, type Scope } from "@posttrain/kernels";
 import { computeBytes, type Model } from "./model.js";
 
 export interface KvCache {
@@ -19,9 +19,8 @@ export function cacheBytes({ config, dtype }: Model, pages: number): number {
 
 export function createKvCache(scope: Scope, model: Model, pages: number): KvCache {
   const { layers, kvHeads, headDim } = model.config;
-  const part = () => scope.empty([pages, kvHeads, keysPerPage, headDim], model.dtype);
   return {
-    layers: Array.from({ length: layers }, () => ({ keys: part(), values: part() })),
+    layers: Array.from({ length: layers }, () => kvPages(scope, pages, kvHeads, headDim, model.dtype)),
     free: Array.from({ length: pages }, (_, i) => pages - 1 - i),
     users: new Int32Array(pages),
   };

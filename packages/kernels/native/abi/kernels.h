@@ -33,9 +33,13 @@ typedef struct pt_tensor {
   int64_t dims[PT_MAX_RANK];
 } pt_tensor;
 
+// Tiles that products of bf16 matrices are made with (cpu/amx.h): none, the processor's, or the same in C++ (tests).
+typedef enum pt_tiles { PT_NO_TILES = 0, PT_AMX_TILES = 1, PT_SOFTWARE_TILES = 2 } pt_tiles;
+
 typedef struct pt_context pt_context;
 struct pt_context {
   void* owner;
+  pt_tiles tiles;   // the backend's
   int32_t threads;  // compute threads, the executor among them
   // Runs body(arg, i, thread) for every i in [0, count), in any order, on all compute threads; returns when all are done.
   void (*parallel)(const pt_context* ctx, int64_t count, void (*body)(void* arg, int64_t i, int32_t thread), void* arg);
@@ -48,7 +52,8 @@ struct pt_context {
 typedef struct pt_backend {
   uint32_t abi_version;  // PT_ABI_VERSION; checked before anything else
   const char* name;      // "cpu"
-  const char* path;      // "avx512", "avx2", "plain"
+  const char* path;      // "amx", "avx512", "avx2", "plain"; "amx_emulated" in tests
+  pt_tiles tiles;
 #define OUT(name, dtype, shape) pt_tensor name
 #define OPT_OUT(name, dtype, shape) pt_tensor name
 #define IN(name, dtype, shape) pt_tensor name

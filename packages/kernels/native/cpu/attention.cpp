@@ -29,8 +29,10 @@ PT_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Where one key block of one key-value head lies.
 struct KeyBlock {
-  const float *keys, *values;
+  const float* keys;  // a row each, `stride` apart; or across: (size, KEY_BLOCK)
+  const float* values;
   int64_t stride;
+  bool across;
 };
 
 // One piece of work: consecutive queries of one sequence with all the query heads of one key-value head. A row is a query and a
@@ -123,7 +125,8 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
   for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
     const int64_t keys = smaller(KEY_BLOCK, all_keys - start);
     const KeyBlock at = block(b);
-    transpose(keys_across, at.keys, at.stride, keys, size);
+    if (!at.across) transpose(keys_across, at.keys, at.stride, keys, size);
+    const float* across = at.across ? at.keys : keys_across;
     const Rows values = dense_rows(values_copy, at.values, at.stride, keys, size);
     const int64_t first_row = larger(0, start - w.first) * w.heads;
     for (int64_t r = first_row; r < rows; r += GROUP_ROWS) {
@@ -135,7 +138,7 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
       for (int64_t i = 0; i < n; i += TILE_ROWS) {
         const int64_t height = smaller(TILE_ROWS, n - i);
         product(height, round_up(visible[i + height - 1]), p + i * KEY_BLOCK, KEY_BLOCK, packed + (r + i) * size, size,
-                1, keys_across, KEY_BLOCK, size, true);
+                1, across, KEY_BLOCK, size, true);
       }
 
       alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
@@ -218,14 +221,14 @@ int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tens
       ctx, y, lse, q, groups, i32(starts), sequences, scale, [](int64_t) { return static_cast<int64_t>(0); },
       [=](int64_t s, int64_t g, int64_t b) {
         const int64_t at = ((i32(starts)[s] + b * KEY_BLOCK) * groups + g) * size;
-        return KeyBlock{f32(k) + at, f32(v) + at, groups * size};
+        return KeyBlock{f32(k) + at, f32(v) + at, groups * size, false};
       });
 }
 
 int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
                              pt_tensor values, pt_tensor starts, pt_tensor lengths, pt_tensor pages, double scale) {
   if (refuse_bf16(ctx, "y", y, "q", q, "keys", keys, "values", values)) return 1;
-  const int64_t groups = keys.dims[1], page_keys = keys.dims[2], size = keys.dims[3];
+  const int64_t groups = keys.dims[1], size = keys.dims[2], page_keys = keys.dims[3];
   const int64_t sequences = starts.dims[0] - 1, pages_each = pages.dims[1];
   if (check_heads(ctx, q.dims[1], groups) || check_starts(ctx, i32(starts), sequences, q.dims[0])) return 1;
   if (page_keys != KEY_BLOCK) {
@@ -256,7 +259,7 @@ int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, 
       [=](int64_t s) { return static_cast<int64_t>(i32(lengths)[s] - (i32(starts)[s + 1] - i32(starts)[s])); },
       [=](int64_t s, int64_t g, int64_t b) {
         const int64_t at = (i32(pages)[s * pages_each + b] * groups + g) * KEY_BLOCK * size;
-        return KeyBlock{f32(keys) + at, f32(values) + at, size};
+        return KeyBlock{f32(keys) + at, f32(values) + at, size, true};
       });
 }
 

@@ -7,6 +7,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 #include <atomic>
 #include <cmath>
@@ -21,6 +27,8 @@ extern "C" const pt_backend* pt_backend_cpu_plain();
 #if defined(__x86_64__)
 extern "C" const pt_backend* pt_backend_cpu_avx2();
 extern "C" const pt_backend* pt_backend_cpu_avx512();
+extern "C" const pt_backend* pt_backend_cpu_amx();
+extern "C" const pt_backend* pt_backend_cpu_amx_emulated();
 #endif
 
 namespace posttrain {
@@ -349,23 +357,45 @@ napi_value enqueue_wait(napi_env env, const DevicePtr& device, Fill fill) {
 
 // --- exports ---
 
+#if defined(__x86_64__)
+// Whether this process may use AMX's tiles for bf16: the processor has them, and Linux, asked once, grants their 8 KB of state (threads
+// that live and threads to come).
+bool amx_is_granted() {
+#if defined(__linux__)
+  static const bool granted = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const unsigned tiles = 1u << 24, bf16 = 1u << 22;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tiles) == 0 || (d & bf16) == 0) return false;
+    const long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+  }();
+  return granted;
+#else
+  return false;
+#endif
+}
+#endif
+
 const pt_backend* cpu_backend(const std::string& path) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (path == "avx512" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return pt_backend_cpu_avx512();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    if (path == "amx" && amx_is_granted()) return pt_backend_cpu_amx();
+    if (path == "amx_emulated") return pt_backend_cpu_amx_emulated();
+    if (path == "avx512") return pt_backend_cpu_avx512();
+  }
   if (path == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return pt_backend_cpu_avx2();
 #endif
   return path == "plain" ? pt_backend_cpu_plain() : nullptr;
 }
 
-// cpuPaths(): the paths that this machine can run, fastest first.
+// cpuPaths(): the paths that this machine can run, fastest first; amx_emulated, which tests alone ask for, is none of them.
 napi_value cpu_paths(napi_env env, napi_callback_info) {
   napi_value list;
   napi_create_array(env, &list);
   uint32_t n = 0;
-  for (const char* path : {"avx512", "avx2", "plain"})
+  for (const char* path : {"amx", "avx512", "avx2", "plain"})
     if (cpu_backend(path) != nullptr) napi_set_element(env, list, n++, string(env, path));
   return list;
 }

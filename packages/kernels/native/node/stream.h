@@ -37,6 +37,7 @@ class Stream {
 
   Stream(const pt_backend* backend, int threads) : backend_(backend), compute_(threads) {
     context_.owner = this;
+    context_.tiles = backend->tiles;
     context_.threads = compute_.count();
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);

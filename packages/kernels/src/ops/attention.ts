@@ -1,6 +1,7 @@
 import { attentionBackward, attentionCachedForward, attentionForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
 import { shapeOf, type Tensor } from "../tensor.js";
+import type { KvPages } from "./kv-cache.js";
 
 /**
  * Causal grouped-query attention over sequences packed one after the other: q (M, H, D), k and v (M, G, D), sequence s in rows
@@ -33,12 +34,6 @@ export function attention(
     },
   });
   return y;
-}
-
-/** Keys and values of one layer in pages of B keys: (P, G, B, D) each. */
-export interface KvPages {
-  readonly keys: Tensor;
-  readonly values: Tensor;
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   keysPerPage,
   kvCacheCopy,
   kvCacheWrite,
+  kvPages,
   type Scope,
   type Tensor,
 } from "@posttrain/kernels";
@@ -30,8 +31,7 @@ function cumulated(counts: readonly number[]): Int32Array {
 const pageOf = (s: number, b: number) => (5 * (s * pagesOfSequence + b) + 3) % (pages - 1);
 
 function cachedAttention(scope: Scope, q: Tensor, k: Tensor, v: Tensor, D: number): Tensor {
-  const shape = [pages, k.shape[1] as number, keysPerPage, D];
-  const cache = { keys: scope.empty(shape), values: scope.empty(shape) };
+  const cache = kvPages(scope, pages, k.shape[1] as number, D);
   const slots = new Int32Array(keys);
   for (const [s, length] of lengths.entries()) {
     for (let i = 0; i < length; i++) {

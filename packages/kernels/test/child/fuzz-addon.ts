@@ -165,7 +165,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   cpuPaths: () => [garbage()],
   opNames: () => [],
   openDevice: () => [
-    dice.chance(70) ? dice.pick(["plain", "avx2", "avx512"]) : garbage(),
+    dice.chance(70) ? dice.pick(["plain", "avx2", "avx512", "amx_emulated"]) : garbage(),
     dice.chance(60) ? dice.below(4) : garbage(),
     dice.chance(60) ? 1 << 20 : garbage(),
     garbage(),

@@ -98,12 +98,12 @@ const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
   gatherRows: () => [scope, floats(3, 5), indices(4)],
   attention: () => [scope, floats(3, 4, 8), floats(3, 2, 8), floats(3, 2, 8), indices(1 + dice.below(3)), 1],
   kvCacheWrite: () => [
-    { keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) },
+    { keys: floats(2, 1, 4, 64), values: floats(2, 1, 64, 4) },
     floats(2, 1, 4),
     floats(2, 1, 4),
     indices(2),
   ],
-  kvCacheCopy: () => [{ keys: floats(2, 1, 64, 4), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
+  kvCacheCopy: () => [{ keys: floats(2, 1, 4, 64), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
   tokenLogProbs: () => [scope, floats(2, 4), floats(5, 4), indices(2), { inverseTemperature: 1 }],
 };
 
@@ -145,6 +145,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   gatherRows: () => [scopeLike(), value(), value()],
   kvCacheCopy: () => [value(), value(), value()],
   kvCacheWrite: () => [value(), value(), value(), value()],
+  kvPages: () => [scopeLike(), value(), value(), value(), dtype()],
   linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
   // Numbers that are allowed take their time: only those that are not.
   probeFmaPeak: () => [
