@@ -34,7 +34,7 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
       const device = openDevice({ path, threads: 2 });
       const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype });
       // Plain code emulates the fused multiply-add: fewer tokens there.
-      const asked = requests(path === "plain" ? 7 : 48, temperature);
+      const asked = requests(path !== "plain" ? 48 : dtype === "f32" ? 7 : 3, temperature);
       const options = { seed: 7, stream: "training", drawable: 300 } as const;
       const inSmallBatches = await generate(model, asked, {
         ...options,
@@ -53,7 +53,7 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
           compared += logProbs.length;
         }
       }
-      expect(compared).toBeGreaterThan(path === "plain" ? 500 : 5000);
+      expect(compared).toBeGreaterThan(path !== "plain" ? 5000 : dtype === "f32" ? 500 : 100);
       expect(inOneBatch.every(({ ids }) => ids.every((id) => id < 300))).toBe(true);
       model.scope.end();
       await device.close();

@@ -19,13 +19,11 @@ const trained: Readonly<Record<ComputeDtype, string>> = {
   bf16: "",
 };
 
-/** Four steps of 3 rows, the third with the 2 that are left of its epoch. */
+/** Four steps of 3 rows, the third with the 2 that are left of its epoch; in bf16 two steps of 2. */
 const short = {
-  per_device_train_batch_size: 3,
-  warmup_steps: 2,
-  max_steps: 4,
-  num_train_epochs: 2,
-} satisfies Partial<SftConfig>;
+  f32: { per_device_train_batch_size: 3, warmup_steps: 2, max_steps: 4, num_train_epochs: 2 },
+  bf16: { bf16: true, per_device_train_batch_size: 2, warmup_steps: 0, max_steps: 2 },
+} satisfies Record<ComputeDtype, Partial<SftConfig>>;
 const rows = 8;
 
 let dir = "";
@@ -37,7 +35,8 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 const cases = dtypes.flatMap((dtype) => pathsFor(dtype).map((path) => ({ dtype, path })));
 describe.each(cases)("$dtype on cpu path $path", ({ dtype, path }) => {
-  test.each([1, 2])("%d threads", async (threads) => {
+  // Plain code emulates the fused multiply-add: once is enough there.
+  test.each(dtype === "bf16" && path === "plain" ? [2] : [1, 2])("%d threads", async (threads) => {
     const run = join(dir, `${dtype}-${path}-${threads}`);
     const device = openDevice({ path, threads });
     try {
@@ -48,7 +47,7 @@ describe.each(cases)("$dtype on cpu path $path", ({ dtype, path }) => {
         outputDir: join(run, "sft"),
         seed: 1,
       });
-      const { checkpoint, last } = await runSft({ ...config, ...short, bf16: dtype === "bf16" }, device);
+      const { checkpoint, last } = await runSft({ ...config, ...short[dtype] }, device);
       expect(last?.loss).toBeLessThan(5);
       expect(await sha256(join(run, "model"))).toBe(untrained);
       expect(await sha256(checkpoint)).toBe(trained[dtype]);
