@@ -9,6 +9,7 @@ export { attention, attentionCached } from "./ops/attention.js";
 export { convert } from "./ops/convert.js";
 export { embedding, RowGradient } from "./ops/embedding.js";
 export { fill } from "./ops/fill.js";
+export { gatherIds } from "./ops/gather-ids.js";
 export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";

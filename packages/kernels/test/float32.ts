@@ -3,23 +3,26 @@ const bits = new Float64Array(1);
 const words = new Uint32Array(bits.buffer); // little-endian, as every machine that this library runs on
 const round = Math.fround;
 
-/** a * b + c rounded once: exact product, sum rounded to odd in double (Boldo & Melquiond 2008), then to float. */
-export function fma(a: number, b: number, c: number): number {
+/** a * b + c in double, the sum rounded to odd (Boldo & Melquiond 2008): rounding it to float is the only rounding that counts. */
+function sumToOdd(a: number, b: number, c: number): number {
   const product = a * b;
   const sum = product + c;
   const back = sum - product;
   const error = product - (sum - back) + (c - back);
-  if (error === 0 || Number.isNaN(error)) return round(sum);
+  if (error === 0 || Number.isNaN(error)) return sum;
   bits[0] = sum;
   const low = words[0] as number;
-  if ((low & 1) === 1) return round(sum);
+  if ((low & 1) === 1) return sum;
   if (error > 0 === sum > 0) words[0] = low + 1;
   else {
     words[0] = low - 1;
     if (low === 0) words[1] = (words[1] as number) - 1;
   }
-  return round(bits[0] as number);
+  return bits[0] as number;
 }
+
+/** a * b + c rounded once. */
+export const fma = (a: number, b: number, c: number): number => round(sumToOdd(a, b, c));
 
 export const add = (a: number, b: number): number => round(a + b);
 export const sub = (a: number, b: number): number => round(a - b);
@@ -85,4 +88,53 @@ export function blocks(
   let sum = chain(0, Math.min(size, count), a, b);
   for (let at = size; at < count; at += size) sum = add(sum, chain(at, Math.min(at + size, count), a, b));
   return sum;
+}
+
+/** An f32 rounded to bf16: its upper half, to nearest, ties to even. */
+export function toBf16(x: number): number {
+  floats[0] = x;
+  const u = floatBits[0] as number;
+  if (Number.isNaN(x)) return x;
+  floatBits[0] = (u + 0x7fff + ((u >>> 16) & 1)) & 0xffff0000;
+  return floats[0] as number;
+}
+/** The 16 bits of a number that is a bf16. */
+export function bf16Bits(x: number): number {
+  floats[0] = x;
+  return (floatBits[0] as number) >>> 16;
+}
+const floats = new Float32Array(1);
+const floatBits = new Uint32Array(floats.buffer);
+
+const smallest = 2 ** -126;
+const zeroOfSign = (x: number): number => (x < 0 || Object.is(x, -0) ? -0 : 0);
+/** Subnormal numbers are zero, as in bf16 products. */
+const flush = (x: number): number => (Math.abs(x) < smallest ? zeroOfSign(x) : x);
+/** fma with subnormals flushed: what it reads, and what it gives when the result, rounded as if exponents had no end, is too small. */
+export function flushedFma(a: number, b: number, c: number): number {
+  const sum = sumToOdd(flush(a), flush(b), flush(c));
+  return Math.abs(round(sum * 2 ** 100)) < 2 ** -26 ? zeroOfSign(sum) : round(sum);
+}
+
+/**
+ * sum of a(i) * b(i) in the order of bf16 products: blocks of 32, padded with 0 * 0; of each a chain over its even and one over its odd
+ * terms from +0; their sum is added to the total, which begins at `start`.
+ */
+export function blocksOf32(
+  count: number,
+  a: (i: number) => number,
+  b: (i: number) => number,
+  start = 0,
+): number {
+  let total = start;
+  for (let block = 0; block < count; block += 32) {
+    const halves = [0, 0];
+    for (let i = 0; i < 32; i++) {
+      const k = block + i;
+      const there = k < count;
+      halves[i % 2] = flushedFma(there ? a(k) : 0, there ? b(k) : 0, halves[i % 2] as number);
+    }
+    total = flushedFma(1, flushedFma(1, halves[0] as number, halves[1] as number), total);
+  }
+  return total;
 }

@@ -4,7 +4,7 @@
 // tests catch", has all): vocabulary blocks and blocks along K that depend on the number of rows, token sums and sums of squares split
 // where threads are, multiply-adds rounded twice on one path, and wrong mathematics of every kind.
 
-import { cpuPaths, type Device, openDevice } from "@posttrain/kernels";
+import { type Device, openDevice } from "@posttrain/kernels";
 import { opNames } from "@posttrain/kernels/binding";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Dims, type OpCase, Random, type Reference } from "./cases/case.js";
@@ -13,13 +13,13 @@ import {
   firstDifference,
   type Inputs,
   lossWeights,
+  pathsOf,
   references,
   relativeDeviation,
   runCase,
   sliceRows,
 } from "./cases/run.js";
 
-const paths = cpuPaths();
 const devices = new Map<string, Device>();
 function device(path: string, threads: number): Device {
   const key = `${path}/${threads}`;
@@ -70,7 +70,8 @@ describe("the op table", () => {
 });
 
 for (const opCase of cases) {
-  describe(opCase.stem, () => {
+  const paths = pathsOf(opCase);
+  describe([opCase.stem, opCase.variant].filter(Boolean).join(" "), () => {
     for (const [s, dims] of opCase.shapes.entries()) {
       const inputs: Inputs = opCase.inputs(dims, new Random(1000 + s));
       const first = device(paths[0] as string, 2);

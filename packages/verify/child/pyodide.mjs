@@ -6,7 +6,7 @@
 // Each request but `fresh` belongs to one program. `fresh` puts the heap back to where no program had run, and ends the
 // process instead if a program left anything outside the heap (files, descriptors, changed objects, a grown heap).
 
-import { readAll, readLine, send } from "./lines.mjs";
+import { readAll, readLine, send } from "./lines.cjs";
 import { capMemory } from "./lock.mjs";
 
 // Node would print the line that threw, and pyodide's is a megabyte long.

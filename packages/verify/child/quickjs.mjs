@@ -4,7 +4,7 @@
 //
 // `fresh` throws the engine's runtime away and makes a new one: nothing of a program is left.
 
-import { readAll, readLine, send } from "./lines.mjs";
+import { readAll, readLine, send } from "./lines.cjs";
 import { capMemory } from "./lock.mjs";
 
 const [role = "", memoryMb = "512"] = process.argv.slice(2);

@@ -12,8 +12,6 @@
 #if defined(PT_AVX512)
 namespace PT_NAMESPACE {
 
-constexpr int TILE_ROWS_BF16 = 16;   // rows of a tile of A and C; pairs of rows of one of B
-constexpr int TILE_DEPTH = 32;       // bf16 along the inner dimension
 constexpr int64_t TILE_BYTES = 1024;
 
 // Inline assembly: gcc 12's _tile_loadconfig declares 8 bytes of its 64 as read, and its _tile_loadd no memory at all, so that stores
@@ -89,8 +87,6 @@ class SoftwareTiles {
     memcpy(&x, &bits, sizeof x);
     return x;
   }
-  typedef uint32_t Words __attribute__((vector_size(64), may_alias));
-
   alignas(64) uint32_t tile_[8][256];
 };
 

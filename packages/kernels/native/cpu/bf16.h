@@ -1,11 +1,53 @@
-// The state of the arithmetic unit that products of bf16 matrices are computed in: subnormal numbers, read or made, count as zero of
-// the same sign. AMX works like that whatever it is told; the other paths must be told, thread by thread, and only for as long as a
-// product lasts: everything else keeps its subnormals.
+// What products of bf16 matrices need beside the lanes of simd.h: pairs of bf16, rounding in place, and flushed subnormals.
 #pragma once
 #include "cpu.h"
 
 namespace PT_NAMESPACE {
 
+// The even and the odd ones of 32 bf16, widened; and lanes rounded to bf16 and widened again (round_bf16 of simd.h).
+#if defined(PT_AVX2)
+PT_INLINE __m256i even_words(const bf16* p) {
+  return _mm256_slli_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), 16);
+}
+PT_INLINE __m256i odd_words(const bf16* p) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), upper);
+}
+PT_INLINE f32x16 load_even(const bf16* p) {
+  return {_mm256_castsi256_ps(even_words(p)), _mm256_castsi256_ps(even_words(p + 16))};
+}
+PT_INLINE f32x16 load_odd(const bf16* p) {
+  return {_mm256_castsi256_ps(odd_words(p)), _mm256_castsi256_ps(odd_words(p + 16))};
+}
+PT_INLINE f32x16 to_bf16_and_back(f32x16 x) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(x.a), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(x.b), 16))};
+}
+#else
+typedef uint32_t Words __attribute__((vector_size(64), may_alias));
+PT_INLINE Words load_words(const void* p) {
+  Words w;
+  memcpy(&w, p, sizeof w);
+  return w;
+}
+PT_INLINE f32x16 as_lanes(Words w) {
+  f32x16 x;
+  memcpy(&x, &w, sizeof x);
+  return x;
+}
+PT_INLINE f32x16 load_even(const bf16* p) { return as_lanes(load_words(p) << 16); }
+PT_INLINE f32x16 load_odd(const bf16* p) { return as_lanes(load_words(p) & 0xffff0000u); }
+PT_INLINE f32x16 to_bf16_and_back(f32x16 x) {
+  Words u;
+  memcpy(&u, &x, sizeof u);
+  const Words nan = (Words)((u & 0x7fffffffu) > 0x7f800000u);
+  const Words rounded = u + 0x7fffu + ((u >> 16) & 1u);
+  return as_lanes(((nan & (u | 0x400000u)) | (~nan & rounded)) & 0xffff0000u);
+}
+#endif
+
+// For its scope, in its thread, subnormal numbers, read or made, count as zero of the same sign. AMX works like that whatever it is
+// told; the other paths must be told, and only for as long as a product lasts: everything else keeps its subnormals.
 class FlushSubnormals {
  public:
   FlushSubnormals() : before_(read()) { write(before_ | FLUSH); }

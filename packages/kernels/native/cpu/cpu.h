@@ -43,6 +43,16 @@ static inline int refuse_bf16(const pt_context* ctx, const char* name, pt_tensor
   return 1;
 }
 
+// Fails an op that reads an f32 weight and was given bf16 beside it.
+static inline int refuse_bf16_beside(const pt_context*, const char*) { return 0; }
+template <class... Rest>
+static inline int refuse_bf16_beside(const pt_context* ctx, const char* weight, const char* name, pt_tensor t,
+                                     const Rest&... rest) {
+  if (!is_bf16(t)) return refuse_bf16_beside(ctx, weight, rest...);
+  ctx->fail(ctx, "%s is bf16, but %s is f32", name, weight);
+  return 1;
+}
+
 #define OP(name, ...) int name(const pt_context* ctx, __VA_ARGS__);
 #define OUT(name, dtype, shape) pt_tensor name
 #define OPT_OUT(name, dtype, shape) pt_tensor name

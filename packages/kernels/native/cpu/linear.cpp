@@ -1,12 +1,14 @@
 // A linear map: y = x weight^T + bias, with x (M, K), weight (N, K), bias (N). Backward: dx = dy weight (=), dweight += dy^T x,
 // dbias += column sums of dy; the last two are chains over tokens in ascending order that start from the stored gradient.
-// The bias is added once, after the sum along K. How sums are made: gemm.h.
+// The bias is added once, after the sum along K. How sums are made: gemm.h; with a bf16 weight: linear_bf16.cpp.
 #include "gemm.h"
+#include "linear_bf16.h"
 
 namespace PT_NAMESPACE {
 
 int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
-  if (refuse_bf16(ctx, "y", y, "x", x, "weight", weight, "bias", bias)) return 1;
+  if (is_bf16(weight)) return linear_forward_bf16(ctx, y, x, weight, bias);
+  if (refuse_bf16_beside(ctx, "weight", "y", y, "x", x, "bias", bias)) return 1;
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   void* scratch = parallel_scratch(ctx);
   if (!scratch) return 1;
@@ -24,7 +26,8 @@ static void add_column_sums(const pt_context* ctx, float* sums, const float* x, 
 
 int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy, pt_tensor x,
                     pt_tensor weight) {
-  if (refuse_bf16(ctx, "dx", dx, "dy", dy, "x", x, "weight", weight)) return 1;
+  if (is_bf16(weight)) return linear_backward_bf16(ctx, dx, dweight, dbias, dy, x, weight);
+  if (refuse_bf16_beside(ctx, "weight", "dx", dx, "dy", dy, "x", x)) return 1;
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   void* scratch = parallel_scratch(ctx);
   if (!scratch) return 1;

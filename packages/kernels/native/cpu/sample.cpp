@@ -135,8 +135,8 @@ int check_seen(const pt_context* ctx, pt_tensor seen, pt_tensor starts, int64_t 
 int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, pt_tensor entropy, pt_tensor x,
                    pt_tensor weight, pt_tensor inverse_temperatures, pt_tensor top_k, pt_tensor top_p, pt_tensor min_p,
                    pt_tensor penalties, pt_tensor seen, pt_tensor seen_starts, pt_tensor uniforms, int64_t drawable) {
-  if (refuse_bf16(ctx, "x", x, "weight", weight)) return 1;
-  const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
+  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
+  const int64_t M = x.dims[0], V = weight.dims[0];
   if (drawable < 1 || drawable > V) {
     ctx->fail(ctx, "drawable is %lld, but weight has %lld rows", static_cast<long long>(drawable),
               static_cast<long long>(V));
@@ -150,7 +150,8 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
   const int64_t group_rows = smaller(M, held > ROWS ? held : ROWS);
   // While logits are made, a thread's scratch holds packed panels; while tokens are drawn, a row's logits and weights.
   const int64_t drawing = (2 * stride * sizeof(float) + sizeof(Histogram) + 63) / 64 * 64;
-  const int64_t thread_bytes = drawing > PRODUCT_SCRATCH ? drawing : PRODUCT_SCRATCH;
+  const int64_t product_bytes = product_scratch(weight);
+  const int64_t thread_bytes = drawing > product_bytes ? drawing : product_bytes;
   char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * thread_bytes));
   auto* products = static_cast<float*>(ctx->scratch(ctx, group_rows * stride * sizeof(float)));
   auto* statistics = static_cast<LogitStatistics*>(ctx->scratch(ctx, group_rows * blocks * sizeof(LogitStatistics)));
@@ -161,9 +162,7 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
     const float* factors = f32(inverse_temperatures) + group;
     parallel(ctx, blocks, [&](int64_t block, int32_t thread) {
       const int64_t first = block * VOCABULARY_BLOCK, columns = smaller(VOCABULARY_BLOCK, V - first);
-      multiply({products + first, stride, row_major(f32(x) + group * C, C), transposed(f32(weight) + first * C, C),
-                rows, columns, C, Sum::blocks, nullptr},
-               scratch + thread * thread_bytes);
+      project(ctx, products + first, stride, x, group, rows, weight, first, columns, scratch + thread * thread_bytes);
       for (int64_t row = 0; row < rows; row++)
         statistics[row * blocks + block] = block_statistics(products + row * stride + first, columns, first,
                                                             factors[row] == 0.0f ? 1.0f : factors[row]);

@@ -15,20 +15,64 @@ constexpr int64_t CHUNK_ROWS = 256;   // by VOCABULARY_BLOCK logits for each thr
 constexpr int64_t CHUNK_STRIDE = VOCABULARY_BLOCK + LANES;  // rows at multiples of 8 KB would share few cache sets
 constexpr int64_t GRADIENT_ROWS = 1024;                     // by at least VOCABULARY_BLOCK gradients dz
 constexpr int64_t GRADIENT_FLOATS = GRADIENT_ROWS * VOCABULARY_BLOCK;
+static_assert(VOCABULARY_BLOCK % SUM_BLOCK == 0 && GRADIENT_ROWS % 32 == 0, "sums go on where blocks of them begin");
+
+// The three products of the backward pass over a chunk: dz holds first products, then gradients of logits, rows `stride` apart.
+void project_parallel(const pt_context* ctx, float* dz, int64_t stride, pt_tensor x, int64_t row, int64_t rows,
+                      pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
+  const int64_t C = x.dims[1];
+  if (is_bf16(weight))
+    multiply_parallel(
+        ctx, {dz, true, stride, factor(x, row), factor(weight, first).transposed(), rows, columns, C, false, nullptr},
+        scratch);
+  else
+    multiply_parallel(ctx,
+                      {dz, stride, row_major(f32(x) + row * C, C), transposed(f32(weight) + first * C, C), rows,
+                       columns, C, Sum::blocks, nullptr},
+                      scratch);
+}
+// dx, of these rows, = or, after the first chunk of the vocabulary, += dz weight.
+void add_dx(const pt_context* ctx, float* dx, const float* dz, int64_t stride, int64_t rows, pt_tensor weight,
+            int64_t first, int64_t columns, void* scratch) {
+  const int64_t C = weight.dims[1];
+  if (is_bf16(weight))
+    multiply_parallel(
+        ctx, {dx, true, C, factor(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr}, scratch);
+  else
+    multiply_parallel(ctx,
+                      {dx, C, row_major(dz, stride), row_major(f32(weight) + first * C, C), rows, C, columns,
+                       first > 0 ? Sum::more_blocks : Sum::blocks, nullptr},
+                      scratch);
+}
+// dweight, of these columns, += dz^T x.
+void add_dweight(const pt_context* ctx, float* dweight, const float* dz, int64_t stride, int64_t rows, int64_t columns,
+                 pt_tensor x, int64_t row, bool narrow, void* scratch) {
+  const int64_t C = x.dims[1];
+  if (narrow)
+    multiply_parallel(
+        ctx, {dweight, true, C, factor(dz, stride).transposed(), factor(x, row), columns, C, rows, true, nullptr},
+        scratch);
+  else
+    multiply_parallel(
+        ctx,
+        {dweight, C, transposed(dz, stride), row_major(f32(x) + row * C, C), columns, C, rows, Sum::chain, nullptr},
+        scratch);
+}
 
 }  // namespace
 
 int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor entropy, pt_tensor log_sum_exp,
                             pt_tensor mean_logit, pt_tensor argmax, pt_tensor x, pt_tensor weight, pt_tensor targets,
                             double inverse_temperature) {
-  if (refuse_bf16(ctx, "x", x, "weight", weight)) return 1;
-  const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
+  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
+  const int64_t M = x.dims[0], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;
   const float factor = static_cast<float>(inverse_temperature);
   const int64_t blocks = ceil_div(V, VOCABULARY_BLOCK);
   const int64_t group_rows = smaller(M, GROUP_ROWS), chunk_rows = smaller(M, CHUNK_ROWS);
-  const int64_t thread_bytes = PRODUCT_SCRATCH + chunk_rows * CHUNK_STRIDE * sizeof(float);
+  const int64_t product_bytes = product_scratch(weight);
+  const int64_t thread_bytes = product_bytes + chunk_rows * CHUNK_STRIDE * sizeof(float);
   char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * thread_bytes));
   auto* statistics = static_cast<LogitStatistics*>(ctx->scratch(ctx, group_rows * blocks * sizeof(LogitStatistics)));
   auto* target_logits = static_cast<float*>(ctx->scratch(ctx, group_rows * sizeof(float)));
@@ -41,10 +85,9 @@ int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor
       const int64_t block = i / chunks, chunk = i % chunks;
       const int64_t begin = chunk * rows / chunks, end = (chunk + 1) * rows / chunks;
       const int64_t first = block * VOCABULARY_BLOCK, columns = smaller(VOCABULARY_BLOCK, V - first);
-      float* logits = reinterpret_cast<float*>(scratch + thread * thread_bytes + PRODUCT_SCRATCH);
-      multiply({logits, CHUNK_STRIDE, row_major(f32(x) + (group + begin) * C, C),
-                transposed(f32(weight) + first * C, C), end - begin, columns, C, Sum::blocks, nullptr},
-               scratch + thread * thread_bytes);
+      float* logits = reinterpret_cast<float*>(scratch + thread * thread_bytes + product_bytes);
+      project(ctx, logits, CHUNK_STRIDE, x, group + begin, end - begin, weight, first, columns,
+              scratch + thread * thread_bytes);
       for (int64_t row = begin; row < end; row++) {
         const float* products = logits + (row - begin) * CHUNK_STRIDE;
         statistics[row * blocks + block] = block_statistics(products, columns, first, factor);
@@ -68,7 +111,7 @@ int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor
 
 int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dlog_prob, pt_tensor x,
                              pt_tensor weight, pt_tensor targets, pt_tensor log_sum_exp, double inverse_temperature) {
-  if (refuse_bf16(ctx, "x", x, "weight", weight)) return 1;
+  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
   const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;
@@ -78,18 +121,15 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
   const int64_t chunk_columns = smaller(V, GRADIENT_FLOATS / chunk_rows / VOCABULARY_BLOCK * VOCABULARY_BLOCK);
   const int64_t stride = chunk_columns + LANES;
   auto* dz = static_cast<float*>(ctx->scratch(ctx, chunk_rows * stride * sizeof(float)));
-  void* scratch = parallel_scratch(ctx);
+  const bool narrow = is_bf16(weight);
+  void* scratch = narrow ? parallel_scratch_bf16(ctx) : parallel_scratch(ctx);
   if (!dz || !scratch) return 1;
 
   for (int64_t first = 0; first < V; first += chunk_columns) {
     const int64_t columns = smaller(chunk_columns, V - first);
     for (int64_t begin = 0; begin < M; begin += chunk_rows) {
       const int64_t rows = smaller(chunk_rows, M - begin);
-      const float* part = f32(weight) + first * C;
-      const float* inputs = f32(x) + begin * C;
-      multiply_parallel(ctx,
-                        {dz, stride, row_major(inputs, C), transposed(part, C), rows, columns, C, Sum::blocks, nullptr},
-                        scratch);
+      project_parallel(ctx, dz, stride, x, begin, rows, weight, first, columns, scratch);
       parallel_ranges(ctx, rows, 16, [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; row++) {
           float* line = dz + row * stride;
@@ -110,16 +150,9 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
           if (here) line[target] = at_target;
         }
       });
-      const Sum sum = first > 0 ? Sum::more_blocks : Sum::blocks;
-      if (dx.data)
-        multiply_parallel(
-            ctx, {f32(dx) + begin * C, C, row_major(dz, stride), row_major(part, C), rows, C, columns, sum, nullptr},
-            scratch);
+      if (dx.data) add_dx(ctx, f32(dx) + begin * C, dz, stride, rows, weight, first, columns, scratch);
       if (dweight.data)
-        multiply_parallel(ctx,
-                          {f32(dweight) + first * C, C, transposed(dz, stride), row_major(inputs, C), columns, C, rows,
-                           Sum::chain, nullptr},
-                          scratch);
+        add_dweight(ctx, f32(dweight) + first * C, dz, stride, rows, columns, x, begin, narrow, scratch);
     }
   }
   return 0;

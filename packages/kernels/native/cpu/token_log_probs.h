@@ -7,6 +7,7 @@
 // NaN.
 #pragma once
 #include "gemm.h"
+#include "gemm_bf16.h"
 #include "math64.h"
 
 namespace PT_NAMESPACE {
@@ -14,6 +15,23 @@ namespace PT_NAMESPACE {
 constexpr int64_t VOCABULARY_BLOCK = 2048;
 constexpr float LOWEST = -3.40282347e38f;
 constexpr float FAR = -200.0f;
+
+// Products x . w, in fp32, of rows of x [row, row + rows) with rows of the weight [first, first + columns): in the order of bf16 products
+// where the weight is bf16. scratch: product_scratch(weight) bytes, a thread's own.
+PT_INLINE int64_t product_scratch(pt_tensor weight) { return is_bf16(weight) ? PRODUCT_BF16_SCRATCH : PRODUCT_SCRATCH; }
+static inline void project(const pt_context* ctx, float* products, int64_t stride, pt_tensor x, int64_t row,
+                           int64_t rows, pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
+  const int64_t C = x.dims[1];
+  if (is_bf16(weight))
+    multiply(
+        ctx,
+        {products, true, stride, factor(x, row), factor(weight, first).transposed(), rows, columns, C, false, nullptr},
+        scratch);
+  else
+    multiply({products, stride, row_major(f32(x) + row * C, C), transposed(f32(weight) + first * C, C), rows, columns,
+              C, Sum::blocks, nullptr},
+             scratch);
+}
 
 struct LogitStatistics {
   float maximum;    // NaN logits are left out of it; the sums hold them

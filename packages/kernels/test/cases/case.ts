@@ -3,6 +3,7 @@
 // A case says how to make inputs for some dimensions, how to call the op through the public face, what a float64 reference gives,
 // and how far fp32 may be from it, with the reason. Errors are measured relative to the largest |reference| of an output.
 import type { Dtype, Scope, Tensor, TensorData } from "@posttrain/kernels";
+import { bf16Bits, toBf16 } from "../float32.js";
 
 export type Dims = Readonly<Record<string, number>>;
 
@@ -28,6 +29,8 @@ export interface Tolerance {
 export interface OpCase {
   /** The op's stem in the table, e.g. "rms_norm". */
   readonly stem: string;
+  /** What sets this case apart from another one of the same op: "bf16". */
+  readonly variant?: string;
   /** Stems of ops that only make sense together with this one and run here too. */
   readonly alsoCovers?: readonly string[];
   /** Sizes to test: 1, odd, no multiple of 16 or of a tile, large. Kept small enough for a float64 reference in TypeScript. */
@@ -96,6 +99,12 @@ export class Random {
       data[i] = mean + deviation * radius * Math.cos(2 * Math.PI * this.uniform());
     }
     return { data, shape, dtype: "f32" };
+  }
+
+  /** The same, rounded to bf16. */
+  normalBf16(shape: readonly number[], deviation = 1): Values {
+    const { data } = this.normal(shape, deviation);
+    return { data: Uint16Array.from(data, (x) => bf16Bits(toBf16(x))), shape, dtype: "bf16" };
   }
 
   /** i32 values below `below`. */

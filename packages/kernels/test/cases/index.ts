@@ -7,16 +7,17 @@ import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
 import { embeddingCase } from "./embedding.js";
 import { fillCase } from "./fill.js";
+import { gatherIdsCase } from "./gather-ids.js";
 import { gatherRowsCase } from "./gather-rows.js";
-import { linearCase } from "./linear.js";
+import { linearBf16Case, linearCase } from "./linear.js";
 import { rmsNormCase } from "./rms-norm.js";
 import { ropeCase } from "./rope.js";
 import { ropeTableCase } from "./rope-table.js";
-import { sampleCase } from "./sample.js";
+import { sampleBf16Case, sampleCase } from "./sample.js";
 import { scatterAddCase } from "./scatter-add.js";
 import { sumSquaresCase } from "./sum-squares.js";
 import { swigluCase } from "./swiglu.js";
-import { tokenLogProbsCase } from "./token-log-probs.js";
+import { tokenLogProbsBf16Case, tokenLogProbsCase } from "./token-log-probs.js";
 
 export const cases: readonly OpCase[] = [
   adamwCase,
@@ -26,14 +27,18 @@ export const cases: readonly OpCase[] = [
   convertCase,
   embeddingCase,
   fillCase,
+  gatherIdsCase,
   gatherRowsCase,
   linearCase,
+  linearBf16Case,
   rmsNormCase,
   ropeCase,
   ropeTableCase,
   sampleCase,
+  sampleBf16Case,
   scatterAddCase,
   sumSquaresCase,
   swigluCase,
   tokenLogProbsCase,
+  tokenLogProbsBf16Case,
 ];

@@ -1,5 +1,6 @@
 import { linear } from "@posttrain/kernels";
 import { epsilon, type OpCase } from "./case.js";
+import { references } from "./run.js";
 
 export const linearCase: OpCase = {
   stem: "linear",
@@ -57,4 +58,51 @@ export const linearCase: OpCase = {
   },
   rows: { dim: "M", inputs: ["x"], outputs: ["y"] },
   cost: ({ M = 0, N = 0, K = 0 }) => ({ flops: 2 * M * N * K, bytes: 4 * (M * K + N * K + M * N) }),
+};
+
+// With a bf16 weight. wide: x is f32 (of values that are bf16, so that the reference needs no rounding); narrow: y is bf16. Blocks are up
+// to 1,024 deep and 128 to 512 wide, for up to two tiles of rows 256 deep; a bf16 y of several blocks takes a path of its own.
+export const linearBf16Case: OpCase = {
+  ...linearCase,
+  variant: "bf16",
+  shapes: [
+    { M: 1, N: 1, K: 1, wide: 1, narrow: 0 },
+    { M: 2, N: 33, K: 17, wide: 0, narrow: 1 },
+    { M: 13, N: 100, K: 70, wide: 1, narrow: 0 },
+    { M: 29, N: 31, K: 1025, wide: 0, narrow: 1 },
+    { M: 5, N: 40, K: 600, wide: 1, narrow: 1 },
+    { M: 64, N: 96, K: 1100, wide: 0, narrow: 0 },
+    { M: 300, N: 300, K: 33, wide: 0, narrow: 1 },
+  ],
+  benchmarks: linearCase.benchmarks.map((dims) => ({ ...dims, wide: 0, narrow: 0 })),
+  inputs: ({ M = 0, N = 0, K = 0, wide = 0 }, random) => {
+    const x = random.normalBf16([M, K]);
+    return {
+      x:
+        wide === 0
+          ? x
+          : { ...x, data: Float32Array.from(references({ x })["x"]?.data ?? []), dtype: "f32" as const },
+      weight: random.normalBf16([N, K], 1 / Math.sqrt(K)),
+      bias: random.normalBf16([N]),
+    };
+  },
+  run: (scope, { x, weight, bias }, { narrow = 0 }) => ({
+    y: linear(scope, x as never, weight as never, bias, { dtype: narrow === 0 ? "f32" : "bf16" }),
+  }),
+  tolerance: ({ K = 0, narrow = 0 }) => ({
+    y: {
+      bound: (5 + Math.sqrt(K / 32)) * epsilon + narrow * 2 ** -8,
+      reason:
+        "products of bf16 are exact; two chains of 16 a block, sums of K / 32 blocks, the bias; a bf16 y is rounded to 8 bits",
+    },
+  }),
+  gradients: {
+    outputs: ["y"],
+    activations: ["x"],
+    parameters: ["weight", "bias"],
+    tolerance: ({ M = 0, N = 0 }) => ({
+      bound: 2 ** -8 + (2 + Math.sqrt(Math.max(M, N))) * epsilon,
+      reason: "dy is rounded to bf16, each element by at most 2^-8 of itself; sums over N or M in fp32",
+    }),
+  },
 };

@@ -1,5 +1,14 @@
 // Runs a case on a device: forward, loss gradient, and the comparisons that the tests share.
-import { backward, type Device, fill, Tape, type Tensor, type TensorData } from "@posttrain/kernels";
+import {
+  backward,
+  cpuPaths,
+  type Device,
+  type Dtype,
+  fill,
+  Tape,
+  type Tensor,
+  type TensorData,
+} from "@posttrain/kernels";
 import { type Dims, type OpCase, Random, type Reference, type Values } from "./case.js";
 
 export interface CaseResult {
@@ -18,6 +27,17 @@ export function lossWeights(
   return Object.fromEntries(
     Object.entries(outputs).map(([name, size]) => [name, random.normal([size]).data as Float32Array]),
   );
+}
+
+/** The numbers of a tensor; those of bf16 widened, which is exact. */
+function numbers(data: TensorData, dtype: Dtype): TensorData {
+  return dtype === "bf16" ? new Float32Array(Uint32Array.from(data, (half) => half << 16).buffer) : data;
+}
+
+/** The paths that a case is run on: this machine's, and for bf16 products that of AMX with its tiles in C++. */
+export function pathsOf(opCase: OpCase): readonly string[] {
+  const paths = cpuPaths();
+  return opCase.variant === "bf16" && paths.includes("avx512") ? [...paths, "amx_emulated"] : paths;
 }
 
 /** Outputs, and with `gradientSeed` the gradients of sum(weights * outputs) for the case's activations and parameters. */
@@ -58,13 +78,14 @@ export async function runCase(
         gradients[name] = await ((tensors[name] as Tensor).gradient as Tensor).read();
     }
     const outputs: Record<string, TensorData> = {};
-    for (const [name, tensor] of Object.entries(made)) outputs[name] = await tensor.read();
+    for (const [name, tensor] of Object.entries(made))
+      outputs[name] = numbers(await tensor.read(), tensor.dtype);
     return { outputs, gradients };
   });
 }
 
-function asReference({ data, shape }: Values): Reference {
-  return { data: Float64Array.from(data), shape };
+function asReference({ data, shape, dtype }: Values): Reference {
+  return { data: Float64Array.from(numbers(data, dtype)), shape };
 }
 
 export function references(inputs: Inputs): Record<string, Reference> {

@@ -148,3 +148,16 @@ export const sampleCase: OpCase = {
   },
   cost: ({ M = 0, C = 0, V = 0 }) => ({ flops: 2 * M * V * C, bytes: 4 * (V * C + M * C) }),
 };
+
+export const sampleBf16Case: OpCase = {
+  ...sampleCase,
+  variant: "bf16",
+  inputs: (dims, random) => {
+    const { M = 0, C = 0, V = 0 } = dims;
+    return {
+      ...sampleCase.inputs(dims, random),
+      x: random.normalBf16([M, C]),
+      weight: inPairs(random.normalBf16([V, C], 2 / Math.sqrt(C))),
+    };
+  },
+};

@@ -97,3 +97,23 @@ export const tokenLogProbsCase: OpCase = {
   },
   cost: ({ M = 0, C = 0, V = 0 }) => ({ flops: 2 * M * V * C, bytes: 4 * (V * C + M * C) }),
 };
+
+// With a bf16 weight and a bf16 x (an f32 x: linear's cases, order-bf16.test.ts).
+export const tokenLogProbsBf16Case: OpCase = {
+  ...tokenLogProbsCase,
+  variant: "bf16",
+  inputs: ({ M = 0, C = 0, V = 0 }, random) => ({
+    x: random.normalBf16([M, C]),
+    weight: random.normalBf16([V, C], 2 / Math.sqrt(C)),
+    targets: random.integers([M], V),
+  }),
+  gradients: {
+    outputs: ["logProb"],
+    activations: ["x"],
+    parameters: ["weight"],
+    tolerance: ({ M = 0, C = 0, V = 0 }) => ({
+      bound: 2 ** -8 + (16 + 2 * Math.sqrt(C) + Math.sqrt(Math.max(M, V))) * epsilon,
+      reason: "dz is rounded to bf16, each element by at most 2^-8 of itself; all else as in fp32",
+    }),
+  },
+};

@@ -142,6 +142,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   ],
   RowGradient: () => [scopeLike(), value()],
   fill: () => [value(), value()],
+  gatherIds: () => [value(), value(), value()],
   gatherRows: () => [scopeLike(), value(), value()],
   kvCacheCopy: () => [value(), value(), value()],
   kvCacheWrite: () => [value(), value(), value(), value()],

@@ -11,7 +11,7 @@ import { gradeQuery } from "./query.js";
 import { prepareProgram } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
 import type { CodeTask, GradeOptions } from "./task.js";
-import { NotTranspiled, toCommonJs } from "./transpile.js";
+import { interpreted, interpretedTests, NotTranspiled } from "./transpile.js";
 
 /** Native programs meet no module, thread or call that only a route lacks. */
 const nothing = (): undefined => undefined;
@@ -40,19 +40,15 @@ export async function gradeNative(
     if (task.mode === "asserts" && testsRunBeside(task.language)) {
       return await gradeBeside({ ...task, language: task.language }, source, layout, limits, signal);
     }
-    const language = task.language === "python" ? "python" : "javascript";
-    const code =
-      task.language === "python"
-        ? source
-        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    const { language, code } = await interpreted(task.language, source);
     if (task.mode === "calls") {
       return await gradeCalls(task, code, await open(language, "candidate"), limits, nothing, (other) =>
         open(other, "candidate"),
       );
     }
-    const [candidate, tests] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
-    const text = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;
-    return await gradeAsserts({ ...task, tests: text }, code, { candidate, tests }, limits, objects, nothing);
+    const [candidate, own] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
+    const tests = await interpretedTests(task.language, task.tests);
+    return await gradeAsserts({ ...task, tests }, code, { candidate, tests: own }, limits, objects, nothing);
   } catch (error) {
     if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
     throw error;

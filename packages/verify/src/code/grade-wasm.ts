@@ -9,7 +9,7 @@ import { gradeQuery } from "./query.js";
 import type { Ran } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
 import type { CodeTask, GradeOptions } from "./task.js";
-import { NotTranspiled, toCommonJs } from "./transpile.js";
+import { interpreted, interpretedTests, NotTranspiled } from "./transpile.js";
 import { type Containment, openWasm } from "./wasm.js";
 
 type WasmLanguage = "python" | "javascript";
@@ -37,11 +37,7 @@ export async function gradeWasm(
   const openCandidate = (which: WasmLanguage): Promise<Interpreter> => open(which, "candidate");
   try {
     if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
-    const language = task.language === "python" ? "python" : "javascript";
-    const code =
-      task.language === "python"
-        ? source
-        : await toCommonJs(source, language === task.language ? "javascript" : "typescript");
+    const { language, code } = await interpreted(task.language, source);
     if (task.mode === "stdio") {
       const run = async (stdin: string): Promise<Ran> =>
         runWhole(await openCandidate(language), code, stdin, limits);
@@ -50,7 +46,7 @@ export async function gradeWasm(
     if (task.mode === "calls") {
       return await gradeCalls(task, code, await openCandidate(language), limits, unsupported, openCandidate);
     }
-    const tests = task.language === "typescript" ? await toCommonJs(task.tests, "typescript") : task.tests;
+    const tests = await interpretedTests(task.language, task.tests);
     if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
       return infrastructure(
         "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",

@@ -8,7 +8,7 @@ import { type ContainedProcess, type Exit, type StopReason, startContained } fro
 import type { Limits } from "./limits.js";
 import { type LineChannel, lineChannel } from "./line-channel.js";
 import { ownFile } from "./packages.js";
-import { javascriptTool, pythonTool } from "./toolchains.js";
+import { javascriptTool, pythonTool, type Tool } from "./toolchains.js";
 
 export type Role = "candidate" | "tests" | "query";
 
@@ -44,22 +44,50 @@ export async function openNative(
   limits: Limits,
   signal: AbortSignal | undefined,
 ): Promise<Interpreter> {
-  const server = language === "python" ? "python/serve.py" : "child/serve.cjs";
-  const script = `${roleScript(language, role)}\n${sourceText(server)}`;
-  const tool = await (language === "python" ? pythonTool() : javascriptTool());
-  const file = language === "python" ? "/sandbox/serve.py" : "/sandbox/serve.cjs";
+  const { argv, folders, file, files } =
+    language === "python" ? await pythonServer(role) : await javascriptServer(role);
   const launch = bubblewrapLaunch(
     layout,
     {
-      argv: [...tool.argv, file, role === "tests" ? "tests" : "candidate"],
-      folders: tool.folders,
-      files: { [file]: script },
+      argv: [...argv, file, role === "tests" ? "tests" : "candidate"],
+      folders,
+      files,
       memory: language === "python" ? "address-space" : "data",
       stdin: "",
     },
     limits,
   );
   return interpreterOver(startContained(launch, limits, { signal, hasStarted: bubblewrapStarted }));
+}
+
+/** What serves requests: a tool, and the files that it finds in its sandbox. */
+interface Server extends Tool {
+  readonly file: string;
+  readonly files: Readonly<Record<string, string>>;
+}
+
+async function pythonServer(role: Role): Promise<Server> {
+  const { argv, folders } = await pythonTool();
+  const file = "/sandbox/serve.py";
+  const script = [
+    sourceText("python/lazy_site.py"),
+    roleScript("python", role),
+    sourceText("python/serve.py"),
+  ];
+  // -S: lazy_site.py looks for installed packages when one is asked for.
+  return { argv: [...argv, "-S"], folders, file, files: { [file]: script.join("\n") } };
+}
+
+async function javascriptServer(role: Role): Promise<Server> {
+  const { argv, folders } = await javascriptTool();
+  const file = "/sandbox/serve.cjs";
+  const script = [roleScript("javascript", role), sourceText("child/serve.cjs")].join("\n");
+  return {
+    argv,
+    folders,
+    file,
+    files: { [file]: script, "/sandbox/lines.cjs": sourceText("child/lines.cjs") },
+  };
 }
 
 function interpreterOver({ toProgram, fromProgram, exit, stop }: ContainedProcess): Interpreter {

@@ -20,6 +20,26 @@ let queue: Promise<unknown> = Promise.resolve();
 
 const moduleSyntax = /^\s*(?:import\b(?!\s*\()|export\b)/m;
 
+/** A program as the interpreter of its language takes it: Python as it is, all else as CommonJS. */
+export async function interpreted(
+  language: string,
+  source: string,
+): Promise<{ language: "python" | "javascript"; code: string }> {
+  if (language === "python") return { language, code: source };
+  const code = await toCommonJs(source, language === "typescript" ? language : "javascript");
+  return { language: "javascript", code };
+}
+
+/** Tests likewise. Those that are no program stay as they are: their interpreter says so, and blames no candidate. */
+export async function interpretedTests(language: string, tests: string): Promise<string> {
+  try {
+    return (await interpreted(language, tests)).code;
+  } catch (error) {
+    if (error instanceof NotTranspiled) return tests;
+    throw error;
+  }
+}
+
 export function toCommonJs(source: string, language: "javascript" | "typescript"): Promise<string> {
   if (language === "javascript" && !moduleSyntax.test(source)) return Promise.resolve(source);
   const turn = queue.then(() => transpile(source, language));

@@ -63,8 +63,8 @@ export const responseLanguage = defineInstruction({
 });
 
 /** A text in which nothing tells a language passes, as in the reference. */
-export async function checkLanguage(response: string, wanted: string): Promise<Finding> {
-  const language = await detectLanguage(response);
+export function checkLanguage(response: string, wanted: string): Finding {
+  const language = detectLanguage(response);
   const code = wanted.toLowerCase().replace(/-.*/, "");
   return {
     followed: language === undefined || language === code,

@@ -246,6 +246,10 @@ describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
       "export function f<T>(x: T): T { if (x === null) throw new TypeError('no'); return x as T; }";
     expect(await gradeCode(typescript, typed, { route })).toMatchObject({ outcome: "pass" });
     expect((await gradeCode(typescript, "function f(x: {) {}", { route })).outcome).toBe("crash");
+    const broken = { ...typescript, tests: "const n: {) = 1;" };
+    expect((await gradeCode(broken, typed, { route })).outcome).toBe("infrastructure-error");
+    const modules = { ...javascript, tests: `import { strict } from "node:assert";\nstrict.equal(f(1), 1);` };
+    expect(await gradeCode(modules, source, { route })).toMatchObject({ outcome: "pass" });
     const calls = {
       mode: "calls",
       language: "javascript",

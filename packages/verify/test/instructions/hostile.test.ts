@@ -21,7 +21,7 @@ const TENTH = WHOLE / 10;
 const SLOWEST = 2;
 
 beforeAll(async () => {
-  await detectLanguage("The table of languages loads once, and is no part of the time of a check.");
+  detectLanguage("The table of languages loads once, and is no part of the time of a check.");
 });
 
 /** Processor time, which other programs on the machine do not lengthen. */

@@ -1,13 +1,14 @@
 // Lines on descriptors 3 (in) and 4 (out), read and written while the event loop stands still: for child processes
-// that only ever wait for their parent.
-import { readSync, writeSync } from "node:fs";
+// that only ever wait for their parent. Every JavaScript child's, native and in WebAssembly; its folder there has no
+// package.json, so the name says what kind of module it is.
+const { readSync, writeSync } = require("node:fs");
 
 const chunk = Buffer.alloc(65536);
 /** @type {Buffer[]} */
 let pending = [];
 
 /** The next line; the process ends with its parent's end of the pipe. */
-export function readLine() {
+function readLine() {
   for (;;) {
     const last = pending.at(-1);
     const end = last === undefined ? -1 : last.indexOf(10);
@@ -23,13 +24,13 @@ export function readLine() {
 }
 
 /** @param {string | Uint8Array} text */
-export function send(text) {
+function send(text) {
   let data = typeof text === "string" ? Buffer.from(`${text}\n`) : Buffer.from(text);
   while (data.length > 0) data = data.subarray(writeSync(4, data));
 }
 
 /** All of a descriptor that the parent filled. @param {number} descriptor */
-export function readAll(descriptor) {
+function readAll(descriptor) {
   const parts = [];
   const part = Buffer.alloc(1 << 20);
   for (let size = readSync(descriptor, part); size > 0; size = readSync(descriptor, part)) {
@@ -37,3 +38,5 @@ export function readAll(descriptor) {
   }
   return Buffer.concat(parts);
 }
+
+module.exports = { readLine, send, readAll };

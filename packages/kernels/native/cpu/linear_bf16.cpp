@@ -1,0 +1,51 @@
+// linear with a bf16 weight: x, f32 or bf16, and dy are rounded to bf16 as they are read; y is f32 or bf16, gradients are f32. The
+// bias (bf16) is added in fp32 to the finished sum; dbias sums dy as it is given. How sums are made: gemm_bf16.h.
+#include "linear_bf16.h"
+
+namespace PT_NAMESPACE {
+
+int linear_forward_bf16(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor weight, pt_tensor bias) {
+  if (bias.data && !is_bf16(bias)) {
+    ctx->fail(ctx, "bias is f32, but weight is bf16");
+    return 1;
+  }
+  const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  void* scratch = parallel_scratch_bf16(ctx);
+  if (!scratch) return 1;
+  multiply_parallel(ctx, {y.data, !is_bf16(y), N, factor(x), factor(weight).transposed(), M, N, K, false, bf(bias)},
+                    scratch);
+  return 0;
+}
+
+template <class T>
+static void add_column_sums(const pt_context* ctx, float* sums, const T* x, int64_t rows, int64_t columns) {
+  parallel_ranges(ctx, columns, 4 * LANES, [=](int64_t begin, int64_t end) {
+    for (int64_t row = 0; row < rows; row++)
+      for (int64_t c = begin; c < end; c += LANES) {
+        const T* from = x + row * columns + c;
+        const int64_t n = smaller(LANES, end - c);
+        store_first(sums + c, add(load_first(sums + c, n), load_first(from, n)), n);
+      }
+  });
+}
+
+int linear_backward_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy,
+                         pt_tensor x, pt_tensor weight) {
+  const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  void* scratch = parallel_scratch_bf16(ctx);
+  if (!scratch) return 1;
+  if (dbias.data) {
+    if (is_bf16(dy))
+      add_column_sums(ctx, f32(dbias), bf(dy), M, N);
+    else
+      add_column_sums(ctx, f32(dbias), f32(dy), M, N);
+  }
+  if (dx.data)
+    multiply_parallel(ctx, {dx.data, !is_bf16(dx), K, factor(dy), factor(weight), M, K, N, false, nullptr}, scratch);
+  if (dweight.data)
+    multiply_parallel(ctx, {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr},
+                      scratch);
+  return 0;
+}
+
+}  // namespace PT_NAMESPACE
