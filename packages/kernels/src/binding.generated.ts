@@ -32,7 +32,8 @@ export const opNames: readonly string[] = [
   "sample_forward",
   "sum_squares_forward",
   "adamw_forward",
-  "probe_fma_forward"
+  "probe_fma_forward",
+  "probe_memory_forward"
 ];
 
 export function fillForward(
@@ -314,7 +315,7 @@ export function adamwForward(
   m: Tensor, // ACC F32 [*N]
   v: Tensor, // ACC F32 [*N]
   rounded: Tensor | null, // OPT_OUT BF16 [*N]
-  gradient: Tensor, // IN F32 [*N]
+  gradient: Tensor, // ACC F32 [*N]
   learningRate: number, // REAL
   beta1: number, // REAL
   beta2: number, // REAL
@@ -323,8 +324,9 @@ export function adamwForward(
   biasCorrection1: number, // REAL
   biasCorrection2: number, // REAL
   gradientScale: number, // REAL
+  clearGradient: number, // INT
 ): void {
-  enqueue(27, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale);
+  enqueue(27, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
 }
 
 export function probeFmaForward(
@@ -332,4 +334,12 @@ export function probeFmaForward(
   iterations: number, // INT
 ): void {
   enqueue(28, handleOf(y), iterations);
+}
+
+export function probeMemoryForward(
+  y: Tensor, // ACC F32 [*N]
+  x: Tensor, // IN F32 [*N]
+  kind: number, // INT
+): void {
+  enqueue(29, handleOf(y), handleOf(x), kind);
 }

@@ -14,6 +14,7 @@ export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
+export { type MemoryRates, probeMemory } from "./ops/probe-memory.js";
 export { reshape } from "./ops/reshape.js";
 export { rmsNorm } from "./ops/rms-norm.js";
 export { rope } from "./ops/rope.js";
