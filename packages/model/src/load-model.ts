@@ -5,6 +5,9 @@ import { type Device, MappedFile, type Scope, sumSquares, type Tensor } from "@p
 import { emptyModel, type Model, type ModelOptions, setParameter } from "./model.js";
 import { openModelFolder, type StoredTensor } from "./model-folder.js";
 
+/** Bytes of files that are in memory beside the model while it is read, or one tensor's if that is more. */
+const readAtOnce = 1 << 26;
+
 /**
  * Reads a Hugging Face folder, by default into f32. With `masters` a model in bf16 keeps the file's own values beside their rounding.
  * UserError when it is no model folder, or a weight is not a finite number.
@@ -15,11 +18,20 @@ export async function loadModel(device: Device, dir: string, options: ModelOptio
   try {
     await device.run(async (scope) => {
       const files = new Map<string, MappedFile>();
+      let read = 0;
+      const forget = async (): Promise<void> => {
+        await device.drain();
+        for (const file of files.values()) file.forget();
+        read = 0;
+      };
       for (const [name, stored] of folder.tensors) {
         const file = files.get(stored.file) ?? new MappedFile(stored.file);
         files.set(stored.file, file);
         setParameter(model, name, await storedTensor(scope, file, stored));
+        read += stored.end - stored.begin;
+        if (read >= readAtOnce) await forget();
       }
+      await forget();
     });
     await checkFinite(model, dir);
     return model;

@@ -18,7 +18,9 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
+export { type TrainingMemory, trainingMemory } from "./memory.js";
 export type { SftEvalMetrics, SftMetrics } from "./metrics.js";
+export { planSft, refusalOf, residentBytes, type SftPlan } from "./plan.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
   Diverged,
