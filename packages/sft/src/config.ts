@@ -1,5 +1,6 @@
 // What `posttrain sft` can be told: names and defaults as TRL's SFTConfig has them, unless a comment says why not.
 import { rowFormats } from "@posttrain/data";
+import type { ComputeDtype } from "@posttrain/model";
 import type { Identity } from "@posttrain/run";
 import { scheduleTypes } from "@posttrain/train";
 import { z } from "zod";
@@ -134,6 +135,10 @@ export const sftConfig = z
   });
 
 export type SftConfig = z.infer<typeof sftConfig>;
+
+export function dtypeOf({ bf16 }: Pick<SftConfig, "bf16">): ComputeDtype {
+  return bf16 ? "bf16" : "f32";
+}
 
 /** Keys that may change when a run is resumed: they do not change its bits, or what they name counts by its digest. */
 const freeKeys: readonly (keyof SftConfig)[] = [

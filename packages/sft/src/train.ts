@@ -17,7 +17,7 @@ import {
 } from "@posttrain/run";
 import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
 import { planSteps, type StepPlan, stepBatches } from "./batches.js";
-import { identityOf, type SftConfig } from "./config.js";
+import { dtypeOf, identityOf, type SftConfig } from "./config.js";
 import { addStep, loggedLine, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
 import { planSft, refuseWhatCannotFit, type SftPlan } from "./plan.js";
 import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
@@ -110,7 +110,7 @@ export async function runSft(
       };
     }
     const model = await loadModel(device, from?.dir ?? config.model_name_or_path, {
-      dtype: config.bf16 ? "bf16" : "f32",
+      dtype: dtypeOf(config),
       masters: true,
     });
     try {
