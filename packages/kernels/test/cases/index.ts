@@ -1,7 +1,7 @@
 // All case files; ops.test.ts fails when an op of the table has none.
 import { adamwBf16Case, adamwCase } from "./adamw.js";
 import { addCase } from "./add.js";
-import { attentionCase } from "./attention.js";
+import { attentionBf16Case, attentionCase } from "./attention.js";
 import { attentionCachedCase } from "./attention-cached.js";
 import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
@@ -24,6 +24,7 @@ export const cases: readonly OpCase[] = [
   adamwBf16Case,
   addCase,
   attentionCase,
+  attentionBf16Case,
   attentionCachedCase,
   convertCase,
   embeddingCase,
