@@ -102,61 +102,64 @@ describe.each([32, 10, 40])("bf16 attention with heads of %s", (D) => {
       });
   });
 
-  it.each([1, 7, 50, 150])("gives the same y over a cache that is filled %i tokens at a time", async (piece) => {
-    for (const device of devices)
-      await device.run(async (scope) => {
-        const pageCount = 6;
-        // NaN in every slot that no key was written to.
-        const garbage = new Uint16Array(pageCount * G * keysPerPage * D).fill(0x7fc0);
-        const cache = {
-          keys: scope.from(garbage, [pageCount, G, D, keysPerPage], "bf16"),
-          values: scope.from(garbage, [pageCount, G, keysPerPage, D], "bf16"),
-        };
-        const pages = scope.from(Int32Array.of(5, 4, 3, 2, 1, 0), [2, 3]);
-        const page = (s: number, b: number) => 5 - (s * 3 + b);
-        for (let done = 0; done < 150; done += piece) {
-          const rows: number[] = [];
-          const slots: number[] = [];
-          const offsets = [0];
-          const lengths: number[] = [];
-          for (const s of [0, 1]) {
-            const [from, length] = s === 0 ? [0, 5] : [5, 150];
-            for (let i = done; i < Math.min(done + piece, length); i++) {
-              rows.push(from + i);
-              slots.push(page(s, Math.floor(i / keysPerPage)) * keysPerPage + (i % keysPerPage));
-            }
-            offsets.push(rows.length);
-            lengths.push(Math.min(length, done + piece));
-          }
-          const pick = (data: Float32Array, heads: number) =>
-            scope.from(
-              bits(
-                Float32Array.from(
-                  rows.flatMap((row) => [...data.subarray(row * heads * D, (row + 1) * heads * D)]),
-                ),
-              ),
-              [rows.length, heads, D],
-              "bf16",
-            );
-          kvCacheWrite(cache, pick(k, G), pick(v, G), scope.from(Int32Array.from(slots)));
-          const layout = {
-            starts: scope.from(Int32Array.from(offsets)),
-            lengths: scope.from(Int32Array.from(lengths)),
-            pages,
+  it.each([1, 7, 50, 150])(
+    "gives the same y over a cache that is filled %i tokens at a time",
+    async (piece) => {
+      for (const device of devices)
+        await device.run(async (scope) => {
+          const pageCount = 6;
+          // NaN in every slot that no key was written to.
+          const garbage = new Uint16Array(pageCount * G * keysPerPage * D).fill(0x7fc0);
+          const cache = {
+            keys: scope.from(garbage, [pageCount, G, D, keysPerPage], "bf16"),
+            values: scope.from(garbage, [pageCount, G, keysPerPage, D], "bf16"),
           };
-          const found = widened(await attentionCached(scope, pick(q, H), cache, layout, 0.3).read());
-          for (const [n, row] of rows.entries())
-            expect(
-              firstDifference(
-                y.subarray(row * H * D, (row + 1) * H * D),
-                found.subarray(n * H * D, (n + 1) * H * D),
-              ),
-              `row ${row} on ${device.path}`,
-            ).toBe(-1);
-        }
-        expect(await device.checkGuards()).toBe(0);
-      });
-  });
+          const pages = scope.from(Int32Array.of(5, 4, 3, 2, 1, 0), [2, 3]);
+          const page = (s: number, b: number) => 5 - (s * 3 + b);
+          for (let done = 0; done < 150; done += piece) {
+            const rows: number[] = [];
+            const slots: number[] = [];
+            const offsets = [0];
+            const lengths: number[] = [];
+            for (const s of [0, 1]) {
+              const [from, length] = s === 0 ? [0, 5] : [5, 150];
+              for (let i = done; i < Math.min(done + piece, length); i++) {
+                rows.push(from + i);
+                slots.push(page(s, Math.floor(i / keysPerPage)) * keysPerPage + (i % keysPerPage));
+              }
+              offsets.push(rows.length);
+              lengths.push(Math.min(length, done + piece));
+            }
+            const pick = (data: Float32Array, heads: number) =>
+              scope.from(
+                bits(
+                  Float32Array.from(
+                    rows.flatMap((row) => [...data.subarray(row * heads * D, (row + 1) * heads * D)]),
+                  ),
+                ),
+                [rows.length, heads, D],
+                "bf16",
+              );
+            kvCacheWrite(cache, pick(k, G), pick(v, G), scope.from(Int32Array.from(slots)));
+            const layout = {
+              starts: scope.from(Int32Array.from(offsets)),
+              lengths: scope.from(Int32Array.from(lengths)),
+              pages,
+            };
+            const found = widened(await attentionCached(scope, pick(q, H), cache, layout, 0.3).read());
+            for (const [n, row] of rows.entries())
+              expect(
+                firstDifference(
+                  y.subarray(row * H * D, (row + 1) * H * D),
+                  found.subarray(n * H * D, (n + 1) * H * D),
+                ),
+                `row ${row} on ${device.path}`,
+              ).toBe(-1);
+          }
+          expect(await device.checkGuards()).toBe(0);
+        });
+    },
+  );
 
   it("sums dq over key blocks, dk and dv over heads and query blocks, from p and ds rounded", async () => {
     const p = new Map<number, number>();
@@ -164,7 +167,9 @@ describe.each([32, 10, 40])("bf16 attention with heads of %s", (D) => {
     const pair = (i: number, h: number, j: number): number => (i * H + h) * M + j;
     for (let i = 0; i < M; i++)
       for (let h = 0; h < H; h++) {
-        const delta = byLanes(D, 0, (d, lane) => fma(element(slope, H, i, h, d), element(y, H, i, h, d), lane));
+        const delta = byLanes(D, 0, (d, lane) =>
+          fma(element(slope, H, i, h, d), element(y, H, i, h, d), lane),
+        );
         for (let j = first(i); j <= i; j++) {
           const weight = exp(sub(score(i, h, j), lse[i * H + h] as number));
           const dp = blocksOf32(
@@ -176,7 +181,8 @@ describe.each([32, 10, 40])("bf16 attention with heads of %s", (D) => {
           ds.set(pair(i, h, j), toBf16(mul(weight, sub(dp, delta))));
         }
       }
-    const seen = (weights: Map<number, number>, i: number, h: number, j: number) => weights.get(pair(i, h, j)) ?? 0;
+    const seen = (weights: Map<number, number>, i: number, h: number, j: number) =>
+      weights.get(pair(i, h, j)) ?? 0;
     const inside = (row: number, of: number, value: () => number) => (row < last(of) ? value() : 0);
     const dq = new Float32Array(M * H * D);
     const dk = new Float32Array(M * G * D);

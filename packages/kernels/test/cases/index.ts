@@ -2,7 +2,7 @@
 import { adamwBf16Case, adamwCase } from "./adamw.js";
 import { addCase } from "./add.js";
 import { attentionBf16Case, attentionCase } from "./attention.js";
-import { attentionCachedCase } from "./attention-cached.js";
+import { attentionCachedBf16Case, attentionCachedCase } from "./attention-cached.js";
 import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
 import { embeddingBf16Case, embeddingCase } from "./embedding.js";
@@ -26,6 +26,7 @@ export const cases: readonly OpCase[] = [
   attentionCase,
   attentionBf16Case,
   attentionCachedCase,
+  attentionCachedBf16Case,
   convertCase,
   embeddingCase,
   embeddingBf16Case,
