@@ -118,6 +118,13 @@ const faults = [
     tests: [ops("linear"), sampler],
   },
   {
+    name: "products: of few rows, restarted at each block of the inner dimension",
+    file: "cpu/gemm_few_rows.cpp",
+    from: "t.add_c = k > 0;",
+    to: "t.add_c = k > block;",
+    tests: [ops("linear")],
+  },
+  {
     name: "products: two accumulators along K, added at the end",
     file: "cpu/gemm.cpp",
     from: "const int64_t chain = SUM_BLOCK;",
@@ -298,6 +305,13 @@ const faults = [
     from: "device->stream->wait_idle();\n    device->arena.trim();",
     to: "device->arena.trim();",
     tests: [["packages/kernels/test/errors.test.ts", "-t", "memory"]],
+  },
+  {
+    name: "arena: freed memory does not join what is free behind it",
+    file: "node/arena.h",
+    from: "if (block->next != nullptr && !block->next->used) absorb_next(block);",
+    to: "",
+    tests: [lifetime],
   },
   {
     name: "arena: the block of a view freed with the tensor it came from",
