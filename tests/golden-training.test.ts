@@ -5,7 +5,6 @@ import { microBatch, sftStep } from "@posttrain/sft";
 import { createOptimizer, learningRateAt, type Schedule } from "@posttrain/train";
 import { afterAll, describe, expect, it } from "vitest";
 import { deviation, goldenJson, goldenPath, goldenTensors, l2 } from "./support/golden.js";
-import { skipUnless } from "./support/skip.js";
 
 const device = openDevice();
 afterAll(() => device.close());
@@ -194,28 +193,21 @@ describe("SFT equals TRL", () => {
   });
 
   // TRL's trajectories have no yardstick for bf16; transformers' bf16 run of the start model has one, of a forward and backward pass.
-  it.each(runs)(
-    "%s in bf16, as near as transformers' bf16 pass over the start model",
-    skipUnless(false, "attention does not take bf16 yet", ""),
-    async (name) => {
-      const { logprobs, grads } = goldenJson("qwen2-tiny-tied", "expected.json").deviation_of_transformers
-        .bfloat16;
-      const reference = await goldenTensors("qwen2-tiny-tied", "expected.safetensors");
-      const all = [...reference].flatMap(([key, { data }]) => (key.startsWith("logprobs.") ? [...data] : []));
-      const perToken = (logprobs.rms_rel * l2(all)) / Math.sqrt(all.length);
-      const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype: "bf16", masters: true });
-      for await (const { step, result, expected, trained } of steps(
-        model,
-        goldenJson("trl", `${name}.json`),
-      )) {
-        // A mean over tokens: three standard errors.
-        const room = (3 * perToken) / Math.sqrt(trained);
-        expect(Math.abs(result.loss - expected.loss), `loss ${step}`).toBeLessThanOrEqual(room);
-        expect(Math.abs(result.gradNorm / expected.grad_norm - 1), `grad_norm ${step}`).toBeLessThanOrEqual(
-          grads.rms_rel,
-        );
-      }
-      model.scope.end();
-    },
-  );
+  it.each(runs)("%s in bf16, as near as transformers' bf16 pass over the start model", async (name) => {
+    const { logprobs, grads } = goldenJson("qwen2-tiny-tied", "expected.json").deviation_of_transformers
+      .bfloat16;
+    const reference = await goldenTensors("qwen2-tiny-tied", "expected.safetensors");
+    const all = [...reference].flatMap(([key, { data }]) => (key.startsWith("logprobs.") ? [...data] : []));
+    const perToken = (logprobs.rms_rel * l2(all)) / Math.sqrt(all.length);
+    const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype: "bf16", masters: true });
+    for await (const { step, result, expected, trained } of steps(model, goldenJson("trl", `${name}.json`))) {
+      // A mean over tokens: three standard errors.
+      const room = (3 * perToken) / Math.sqrt(trained);
+      expect(Math.abs(result.loss - expected.loss), `loss ${step}`).toBeLessThanOrEqual(room);
+      expect(Math.abs(result.gradNorm / expected.grad_norm - 1), `grad_norm ${step}`).toBeLessThanOrEqual(
+        grads.rms_rel,
+      );
+    }
+    model.scope.end();
+  });
 });

@@ -2,7 +2,7 @@
 import { cpuPaths } from "@posttrain/kernels";
 import type { ComputeDtype } from "@posttrain/model";
 
-export const dtypes: readonly ComputeDtype[] = ["f32"];
+export const dtypes: readonly ComputeDtype[] = ["f32", "bf16"];
 
 /** The paths of this machine; for bf16 also AMX's code on tiles in software, which has the rest of its code and its order of sums. */
 export function pathsFor(dtype: ComputeDtype): readonly string[] {
