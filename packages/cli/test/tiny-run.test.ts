@@ -16,7 +16,7 @@ import { writeTinyModel } from "../src/quickstart/tiny-model.js";
 const untrained = "779786e9bd1f209a60db461588ee509e695297b6cf4af6df897c1c83f4c1bf8a";
 const trained: Readonly<Record<ComputeDtype, string>> = {
   f32: "58cbaf331280dc38d4b63a8b04c12bb5b4e3defc8bc545273b9279a0ebd2c25f",
-  bf16: "",
+  bf16: "0f878da15392288b3e07c28b4f1b8500eb86ce753937f7399741c145040aab40",
 };
 
 /** Four steps of 3 rows, the third with the 2 that are left of its epoch; in bf16 two steps of 2. */

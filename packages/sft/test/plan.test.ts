@@ -84,7 +84,7 @@ describe("a dry step", () => {
       expect(dry.weights + dry.gradients + dry.moments + dry.held + dry.working).toBe(peakBytes);
       expect([dry.arena, dry.scratch]).toEqual([reservedBytes, scratchPeakBytes]);
       expect(dry.held).toBeGreaterThan(301 * 6 * 64 * 4);
-      expect(dry.weights / dry.gradients).toBe(dtype === "f32" ? 1 : 1.5);
+      expect(dry.weights / dry.gradients).toBeCloseTo(dtype === "f32" ? 1 : 1.5, 3);
     },
   );
 
