@@ -7,7 +7,8 @@
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t DEPTH_BLOCK = 1024;           // of the inner dimension
+constexpr int64_t WHOLE_DEPTH = 1024;  // of the inner dimension: up to here one block; deeper ones are cut into blocks of
+constexpr int64_t DEPTH_BLOCK = 512;
 constexpr int64_t PANEL_FLOATS = 512 * 1024;    // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
 constexpr int64_t A_BLOCK_FLOATS = 112 * 1024;  // of packed A: stays in L2 while all panels pass
 constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;    // up to here one panel at a time, in L1, and A is read where it lies
@@ -16,7 +17,7 @@ static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
               "sums begin at multiples of SUM_BLOCK");
 constexpr int64_t MOST_TILES = 64;  // of A in a block
 constexpr int64_t TILE_GAP = 16;    // floats between packed tiles: a store of 16 may write what was too much
-static_assert(TILE_ROWS * DEPTH_BLOCK <= A_BLOCK_FLOATS, "a block of A has a tile");
+static_assert(TILE_ROWS * WHOLE_DEPTH <= A_BLOCK_FLOATS, "a block of A has a tile");
 static_assert((PANEL_FLOATS + A_BLOCK_FLOATS + MOST_TILES * TILE_GAP) * 4 <= PRODUCT_SCRATCH, "scratch");
 
 // ---- the register tile ----
@@ -281,9 +282,8 @@ void run_tiles(const Product& p, const Block& block, int64_t begin, int64_t end,
 
 // How deep blocks are, how many columns they have, and how many tiles of A meet them at a time.
 static int64_t depth_of_blocks(const Product& p) {
-  if (p.depth == 0) return SUM_BLOCK;
-  const int64_t blocks = ceil_div(p.depth, p.rows <= FLAT_ROWS ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
-  return ceil_div(ceil_div(p.depth, blocks), SUM_BLOCK) * SUM_BLOCK;
+  if (p.rows <= FLAT_ROWS) return FLAT_DEPTH_BLOCK;
+  return p.depth <= WHOLE_DEPTH ? WHOLE_DEPTH : DEPTH_BLOCK;
 }
 
 static int64_t columns_of_blocks(int64_t depth) { return PANEL_FLOATS / depth / WIDTH * WIDTH; }
