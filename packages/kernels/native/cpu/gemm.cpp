@@ -7,7 +7,8 @@
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t WHOLE_DEPTH = 1024;  // of the inner dimension: up to here one block; deeper ones are cut into blocks of
+constexpr int64_t WHOLE_DEPTH =
+    1024;  // of the inner dimension: up to here one block; deeper ones are cut into blocks of
 constexpr int64_t DEPTH_BLOCK = 512;
 constexpr int64_t PANEL_FLOATS = 512 * 1024;    // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
 constexpr int64_t A_BLOCK_FLOATS = 112 * 1024;  // of packed A: stays in L2 while all panels pass
