@@ -1,6 +1,7 @@
-// A panel of B (WIDTH columns) is copied into scratch with its inner dimension outermost; a register tile of up to TILE_ROWS rows
-// of A runs along it. The tile's accumulators are members of nested structs: gcc 12 spills arrays of vectors (0.75 of the
-// machine's peak instead of 0.93). Block sizes suit 48 KB of L1 and 2 MB of L2 a core.
+// B is packed into panels of WIDTH columns, its inner dimension outermost; a block of A, packed or where it lies, stays in L2 while slabs
+// of B (a panel, SUM_BLOCK deep) pass through L1 one after the other and meet all its register tiles, up to TILE_ROWS rows each. A
+// tile fetches ahead what is needed next: its C, and the next slab. The tile's accumulators are members of nested structs: gcc 12
+// spills arrays of vectors (0.75 of the machine's peak instead of 0.97). Block sizes suit 48 KB of L1 and 1 MB of L2 a core.
 #include "gemm_few_rows.h"
 #include "gemm_lanes.h"
 
