@@ -229,9 +229,12 @@ void pack_b(float* panels, const Matrix& b, const Block& block) {
     pack_from_columns(panels, from, b.column, block.depth, block.columns);
 }
 
-// Whether A is read where it lies: its rows along the inner dimension, and their distance no multiple of 2 KB, or they would meet in few
-// sets of L1.
-PT_INLINE bool in_place(const Product& p) { return p.a.column == 1 && (p.a.row % 512 != 0 || p.rows <= FLAT_ROWS); }
+// Whether A is read where it lies: its rows along the inner dimension and close enough together, or used too few times to be worth a copy;
+// and their distance no multiple of 2 KB, or they would meet in few sets of L1.
+PT_INLINE bool in_place(const Product& p) {
+  if (p.a.column != 1) return false;
+  return p.rows <= FLAT_ROWS || (p.a.row % 512 != 0 && (p.a.row <= WHOLE_DEPTH || p.columns < 384));
+}
 
 void pack_a(float* to, const Product& p, int64_t begin, int64_t end, int64_t k, int64_t depth) {
   if (p.a.column == 1)
