@@ -81,6 +81,16 @@ export class Device {
     return native().status(this.handle);
   }
 
+  /** How often each op ran since the device was opened, and for how long: op of the table, calls, milliseconds. */
+  opTimes(): readonly { readonly op: string; readonly calls: number; readonly milliseconds: number }[] {
+    const times = native().opTimes(this.handle);
+    return opNames.map((op, i) => ({
+      op,
+      calls: times[2 * i] as number,
+      milliseconds: (times[2 * i + 1] as number) / 1e6,
+    }));
+  }
+
   resetPeak(): void {
     native().resetPeak(this.handle);
   }

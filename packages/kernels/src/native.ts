@@ -49,6 +49,8 @@ interface Addon {
     shape: readonly number[],
   ): TensorHandle;
   status(device: DeviceHandle): DeviceStatus;
+  /** Calls and nanoseconds of each op of the table, one after the other. */
+  opTimes(device: DeviceHandle): number[];
   resetPeak(device: DeviceHandle): void;
   checkGuards(device: DeviceHandle): number;
   opNames(): string[];

@@ -76,23 +76,40 @@ export function forward(
   const positions = scope.from(batch.positions);
   const starts = scope.from(batch.starts);
   const angles = ropeTable(scope, positions, model.rope.frequencies, model.rope.scale);
-  let h = embedding(
-    scope,
-    parameter(model, "model.embed_tokens.weight"),
-    batch.ids,
-    model.gradients?.lookups,
-  );
+  const table = parameter(model, "model.embed_tokens.weight");
+  let h: Residual = { x: embedding(scope, table, batch.ids, model.gradients?.lookups) };
   for (let i = 0; i < config.layers; i++) {
     const input = h;
-    const run = (inner: Scope): Tensor =>
+    const run = (inner: Scope): Residual =>
       layer(inner, model, i, input, { angles, starts, cache: options.cache });
-    h = options.activationCheckpointing === true ? checkpoint(scope, [input], run) : scope.child(run);
-    scope.release(input);
+    h =
+      options.activationCheckpointing === true
+        ? { x: checkpoint(scope, [input.x], (inner) => total(inner, run(inner))) }
+        : scope.child(run);
+    release(scope, input);
   }
-  const last = h;
-  const { y } = rmsNorm(scope, last, parameter(model, "model.norm.weight"), { eps: config.rmsNormEps });
-  scope.release(last);
+  const { y } = norm(scope, h, parameter(model, "model.norm.weight"), config.rmsNormEps);
+  release(scope, h);
   return y;
+}
+
+/** The residual stream between layers. What a layer added last, the next norm adds, in the pass that reads it. */
+type Residual = { readonly x: Tensor; readonly added?: Tensor };
+
+function norm(scope: Scope, { x, added }: Residual, weight: Tensor, eps: number): { y: Tensor; sum: Tensor } {
+  return added === undefined
+    ? rmsNorm(scope, x, weight, { eps })
+    : rmsNorm(scope, added, weight, { eps, residual: x });
+}
+
+/** One tensor: what checkpointing keeps of a layer. */
+function total(scope: Scope, { x, added }: Residual): Tensor {
+  return added === undefined ? x : add(scope, x, added);
+}
+
+function release(scope: Scope, { x, added }: Residual): void {
+  scope.release(x);
+  if (added !== undefined) scope.release(added);
 }
 
 interface LayerContext {
@@ -101,16 +118,16 @@ interface LayerContext {
   readonly cache: CacheStep | undefined;
 }
 
-function layer(scope: Scope, model: Model, index: number, x: Tensor, context: LayerContext): Tensor {
+function layer(scope: Scope, model: Model, index: number, input: Residual, context: LayerContext): Residual {
   const { config } = model;
   const { heads, kvHeads, headDim, rmsNormEps: eps } = config;
-  const rows = x.shape[0] as number;
+  const rows = input.x.shape[0] as number;
   const weight = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.weight`);
   const bias = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.bias`);
   const project = (input: Tensor, name: string, count: number): Tensor =>
     reshape(scope, linear(scope, input, weight(name), bias(name)), [rows, count, headDim]);
 
-  const { y: normed } = rmsNorm(scope, x, weight("input_layernorm"), { eps });
+  const { y: normed, sum: x } = norm(scope, input, weight("input_layernorm"), eps);
   const q = rope(scope, project(normed, "self_attn.q_proj", heads), context.angles);
   const k = rope(scope, project(normed, "self_attn.k_proj", kvHeads), context.angles);
   const v = project(normed, "self_attn.v_proj", kvHeads);
@@ -127,7 +144,7 @@ function layer(scope: Scope, model: Model, index: number, x: Tensor, context: La
   const gate = linear(scope, normedAgain, weight("mlp.gate_proj"));
   const up = linear(scope, normedAgain, weight("mlp.up_proj"));
   const down = linear(scope, swiglu(scope, gate, up), weight("mlp.down_proj"));
-  return add(scope, sum, down);
+  return { x: sum, added: down };
 }
 
 function attend(

@@ -49,7 +49,7 @@ export interface PlannedMachine {
  * Of the process while it trains, beyond what it has when the rows are read: V8's heap of a step's objects, pieces of 4 MiB while weights are
  * read and saved, code. Measured 2026-11-25 on Node 20: docs/memory.md.
  */
-const processGrowth = 32 * 2 ** 20;
+const processGrowth = 24 * 2 ** 20;
 
 export async function planSft(
   config: PlannedOptions,

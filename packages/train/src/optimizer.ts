@@ -1,7 +1,7 @@
 // AdamW over a model's parameter arena, with clipping by the global norm. Decay acts on matrices (embeddings too), not on biases and
 // norms, as TRL and transformers have it.
 import { adamw, fill, sumSquares, type Tensor } from "@posttrain/kernels";
-import { enableGradients, foldLookups, type Model, zeroGradients } from "@posttrain/model";
+import { enableGradients, foldLookups, type Model } from "@posttrain/model";
 
 export interface AdamwOptions {
   readonly beta1: number;
@@ -64,10 +64,11 @@ export function optimizerStep(
         weightDecay: shape.length > 1 ? weightDecay : 0,
         step: optimizer.step,
         gradientScale,
+        clearGradient: true,
       });
     }
   } finally {
     scope.end();
   }
-  zeroGradients(gradients);
+  gradients.lookups.clear();
 }

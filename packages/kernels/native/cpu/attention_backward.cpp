@@ -3,232 +3,260 @@
 //   dq_i = chain(ds_ij * k_j, j ascending) * scale
 //   dk_j = chain(ds_ij * q_i, query heads ascending, in each i ascending from j) * scale
 //   dv_j = chain(p_ij * dy_i, in the same order)
+// bf16: dy, p and ds are rounded to bf16 for the products, which are summed in the order of AMX (attention.h): dq along whole key
+// blocks, dk and dv along whole query blocks from the key's own on, what is not seen being zero. Gradients stay fp32.
 // Memory is linear in the tokens: p and ds exist for one pair of blocks at a time. Dao et al. 2022 (arXiv 2205.14135).
 #include "attention.h"
+#include "attention_turns.h"
 
 namespace PT_NAMESPACE {
 
-// The backward of one key-value head of one sequence: q and dy of its query heads, k and v.
-struct HeadGroup {
-  const float *q, *dy, *k, *v, *lse, *delta;
-  int64_t tokens, heads, size, q_stride, k_stride, all_heads;
+// One query head of one sequence with its key-value head: where its first token lies.
+template <class T, class G>
+struct Head {
+  const T *q, *k, *v;
+  const G* dy;
+  const float *lse, *delta;
+  float *dq, *dk, *dv;
+  int64_t tokens, size, q_stride, k_stride, statistics_stride;
+  bool first, last;  // among the heads of its group
   float scale;
 };
 
-// Key block b across, as pairs() multiplies by it.
-static void across(const HeadGroup& g, int64_t b, float* keys_across, float* values_across) {
-  const int64_t at = b * KEY_BLOCK * g.k_stride, keys = smaller(KEY_BLOCK, g.tokens - b * KEY_BLOCK);
-  transpose(keys_across, g.k + at, g.k_stride, keys, g.size);
-  transpose(values_across, g.v + at, g.k_stride, keys, g.size);
+// Key blocks of a piece of work: the queries' rows stream past that many at once; what they need lies in the second-level cache.
+PT_INLINE int64_t span(int64_t size) { return size <= 64 ? 4 : 2; }
+
+// Rows have zeros behind them: to whole vectors, in bf16 to whole blocks of its sums.
+template <class T>
+PT_INLINE int64_t padded_size(int64_t size) {
+  return IS_BF16<T> ? round_up_pairs(size) : round_up(size);
 }
 
-// p and ds of head h for query block t and key block b, (KEY_BLOCK, KEY_BLOCK) each. Where a query does not see a key they hold
-// nothing of meaning: callers leave those out of their chains.
-static void pairs(const HeadGroup& g, int64_t h, int64_t t, int64_t b, const float* keys_across,
-                  const float* values_across, float* p, float* ds) {
-  const int64_t first = t * KEY_BLOCK, rows = smaller(KEY_BLOCK, g.tokens - first);
-  const int64_t keys = smaller(KEY_BLOCK, g.tokens - b * KEY_BLOCK);
-  const float *q = g.q + first * g.q_stride + h * g.size, *dy = g.dy + first * g.q_stride + h * g.size;
-  for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-    const int64_t n = smaller(TILE_ROWS, rows - r), columns = round_up(t == b ? smaller(keys, r + n) : keys);
-    float *s = p + r * KEY_BLOCK, *u = ds + r * KEY_BLOCK;
-    product(n, columns, s, KEY_BLOCK, q + r * g.q_stride, g.q_stride, 1, keys_across, KEY_BLOCK, g.size, true);
-    product(n, columns, u, KEY_BLOCK, dy + r * g.q_stride, g.q_stride, 1, values_across, KEY_BLOCK, g.size, true);
-    for (int64_t i = 0; i < n; i++) {
-      const int64_t statistics = (first + r + i) * g.all_heads + h;
-      const f32x16 top = splat(g.lse[statistics]), mean = splat(g.delta[statistics]);
-      for (int64_t c = i * KEY_BLOCK; c < i * KEY_BLOCK + columns; c += LANES) {
-        const f32x16 weight = exp(sub(mul(load(s + c), splat(g.scale)), top));
-        store(s + c, weight);
-        store(u + c, mul(weight, sub(load(u + c), mean)));
-      }
+struct KeyBuffers {
+  float *keys_across, *values_across, *keys, *dk, *dv;
+};
+// One query block's.
+struct QueryBuffers {
+  float *q, *dy, *dq, *p, *ds;
+};
+static KeyBuffers take_keys(Carver& c, int64_t padded) {
+  const int64_t rows = KEY_BLOCK * padded;
+  return {c.take(rows), c.take(rows), c.take(rows), c.take(rows), c.take(rows)};
+}
+static QueryBuffers take_queries(Carver& c, int64_t padded) {
+  const int64_t rows = KEY_BLOCK * padded, square = KEY_BLOCK * KEY_BLOCK;
+  return {c.take(rows), c.take(rows), c.take(rows), c.take(square), c.take(square)};
+}
+static int64_t backward_floats(int64_t size, int64_t padded) {
+  return (5 * span(size) + 3) * KEY_BLOCK * padded + 2 * KEY_BLOCK * KEY_BLOCK;
+}
+
+template <class T>
+PT_INLINE void prefetch_rows(const T* from, int64_t stride, int64_t rows, int64_t size) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t d = 0; d < size; d += static_cast<int64_t>(64 / sizeof(T)))
+      __builtin_prefetch(from + r * stride + d, 0, 2);
+}
+
+// p and ds for `rows` queries, of which `first` is the first, and `keys` keys, (KEY_BLOCK, KEY_BLOCK) each. Where a query does not
+// see a key they hold nothing of meaning in fp32, where that is left out of the chains, and zero in bf16.
+template <class T, class G>
+static void pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
+                  const QueryBuffers& m) {
+  const int64_t padded = padded_size<T>(h.size);
+  int64_t depth[TILE_ROWS];
+  for (int64_t& end : depth) end = h.size;
+  const auto scores = [&](const float* left, const float* across, float* to) {
+    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+      const int64_t n = smaller(TILE_ROWS, rows - r), columns = round_up(diagonal ? smaller(keys, r + n) : keys);
+      const Along a(left + r * padded, padded);
+      if constexpr (IS_BF16<T>)
+        product_of_pairs(n, columns, a, {across, KEY_BLOCK}, padded, to + r * KEY_BLOCK, KEY_BLOCK, true);
+      else
+        product_to_ends(n, columns, a, {across, KEY_BLOCK}, depth, nullptr, 0, Store{to + r * KEY_BLOCK, KEY_BLOCK});
     }
+  };
+  with_flushing<T>([&] {
+    scores(m.q, k.keys_across, m.p);
+    scores(m.dy, k.values_across, m.ds);
+  });
+  const f32x16 scale = splat(h.scale);
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t visible = diagonal ? smaller(keys, r + 1) : keys, statistics = (first + r) * h.statistics_stride;
+    float *s = m.p + r * KEY_BLOCK, *u = m.ds + r * KEY_BLOCK;
+    const f32x16 top = splat(h.lse[statistics]), mean = splat(h.delta[statistics]);
+    int64_t c = 0;
+    for (; c < visible; c += LANES) {
+      f32x16 weight = exp(sub(mul(load(s + c), scale), top));
+      f32x16 slope = mul(weight, sub(load(u + c), mean));
+      if constexpr (IS_BF16<T>) {
+        weight = to_bf16_and_back(weight), slope = to_bf16_and_back(slope);
+        if (visible < c + LANES)
+          weight = keep_first(weight, visible - c, 0.0f), slope = keep_first(slope, visible - c, 0.0f);
+      }
+      store(s + c, weight);
+      store(u + c, slope);
+    }
+    if constexpr (IS_BF16<T>)
+      for (; c < KEY_BLOCK; c += LANES) store(s + c, splat(0.0f)), store(u + c, splat(0.0f));
+  }
+  if constexpr (IS_BF16<T>) {
+    memset(m.p + rows * KEY_BLOCK, 0, (KEY_BLOCK - rows) * KEY_BLOCK * sizeof(float));
+    memset(m.ds + rows * KEY_BLOCK, 0, (KEY_BLOCK - rows) * KEY_BLOCK * sizeof(float));
   }
 }
 
-// sum[i] goes on along the keys of block b for the queries of block t: dq without its scale.
-static void add_keys(const HeadGroup& g, int64_t t, int64_t b, const float* ds, const Rows& keys, float* sum,
-                     int64_t stride) {
-  const int64_t rows = smaller(KEY_BLOCK, g.tokens - t * KEY_BLOCK);
+// sum[i] goes on along the keys of a block: dq without its scale.
+static void add_keys(int64_t rows, int64_t keys, int64_t padded, bool diagonal, const float* ds, const float* k,
+                     float* sum) {
   for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-    int64_t visible[TILE_ROWS];
-    for (int64_t i = 0; i < TILE_ROWS; i++) visible[i] = b < t ? KEY_BLOCK : r + i + 1;
-    product_to_depth(smaller(TILE_ROWS, rows - r), round_up(g.size), sum + r * stride, stride, ds + r * KEY_BLOCK,
-                     KEY_BLOCK, keys.data, keys.stride, visible, b == 0);
+    int64_t end[TILE_ROWS];
+    for (int64_t i = 0; i < TILE_ROWS; i++) end[i] = diagonal ? r + i + 1 : keys;
+    float* to = sum + r * padded;
+    product_to_ends(smaller(TILE_ROWS, rows - r), padded, Along(ds + r * KEY_BLOCK, KEY_BLOCK), {k, padded}, end, to,
+                    padded, Store{to, padded});
   }
 }
 
-// sum[j] goes on along the queries of block t for the keys of block b, a[i, j] * rows[i]: dv from p and dy, dk from ds and q.
-// On the diagonal key j is first seen by query j: each key of a tile alone up to the tile's last, then together.
-static void add_queries(const HeadGroup& g, int64_t t, int64_t b, const float* a, const Rows& rows, float* sum) {
-  const int64_t padded = round_up(g.size);
-  const int64_t count = smaller(KEY_BLOCK, g.tokens - t * KEY_BLOCK);
-  const int64_t keys = smaller(KEY_BLOCK, g.tokens - b * KEY_BLOCK);
+// sum[j] goes on along the queries of a block, a[i, j] * rows[i]: dv from p and dy, dk from ds and q. On the diagonal key j is
+// first seen by query j.
+static void add_queries(int64_t queries, int64_t keys, int64_t padded, bool diagonal, const float* a, const float* rows,
+                        float* sum) {
   for (int64_t j = 0; j < keys; j += TILE_ROWS) {
-    const int64_t n = smaller(TILE_ROWS, keys - j), together = t == b ? j + n - 1 : 0;
-    if (t == b)
-      for (int64_t i = j; i < together; i++)
-        product(1, padded, sum + i * padded, padded, a + i * KEY_BLOCK + i, 0, KEY_BLOCK, rows.data + i * rows.stride,
-                rows.stride, together - i, false);
-    product(n, padded, sum + j * padded, padded, a + together * KEY_BLOCK + j, 1, KEY_BLOCK,
-            rows.data + together * rows.stride, rows.stride, count - together, false);
+    const int64_t from = diagonal ? j : 0;
+    product_on(smaller(TILE_ROWS, keys - j), padded, Across{a + from * KEY_BLOCK + j}, {rows + from * padded, padded},
+               queries - from, diagonal, Store{sum + j * padded, padded});
   }
 }
 
-static void put_scaled(float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t rows, int64_t size,
-                       float scale) {
+static void put_rows(float* to, int64_t stride, const float* from, int64_t padded, int64_t rows, int64_t size,
+                     float scale) {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t d = 0; d < size; d += LANES)
-      store_first(to + r * to_stride + d, mul(load(from + r * from_stride + d), splat(scale)),
-                  smaller(LANES, size - d));
+      store_first(to + r * stride + d, mul(load(from + r * padded + d), splat(scale)), smaller(LANES, size - d));
 }
 
-static int64_t backward_floats(int64_t size) {
-  return 2 * round_up(KEY_BLOCK * size) + 5 * KEY_BLOCK * round_up(size) + 2 * KEY_BLOCK * KEY_BLOCK;
-}
-
-// dq of query block t.
-static void backward_queries(const HeadGroup& g, float* dq, int64_t t, float* memory) {
-  const int64_t size = g.size, padded = round_up(size);
+// One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places.
+template <class T, class G>
+static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
+  const int64_t size = h.size, padded = padded_size<T>(size);
   Carver carver = {memory};
-  float* keys_across = carver.take(KEY_BLOCK * size);
-  float* values_across = carver.take(KEY_BLOCK * size);
-  float* keys_copy = carver.take(KEY_BLOCK * padded);
-  float* sum = carver.take(KEY_BLOCK * padded);
-  float* p = carver.take(KEY_BLOCK * KEY_BLOCK);
-  float* ds = carver.take(KEY_BLOCK * KEY_BLOCK);
-  for (int64_t h = 0; h < g.heads; h++) {
-    for (int64_t b = 0; b <= t; b++) {
-      const int64_t start = b * KEY_BLOCK;
-      across(g, b, keys_across, values_across);
-      pairs(g, h, t, b, keys_across, values_across, p, ds);
-      const Rows keys =
-          dense_rows(keys_copy, g.k + start * g.k_stride, g.k_stride, smaller(KEY_BLOCK, g.tokens - start), size);
-      add_keys(g, t, b, ds, keys, sum, padded);
-    }
-    const int64_t first = t * KEY_BLOCK;
-    put_scaled(dq + first * g.q_stride + h * size, g.q_stride, sum, padded, smaller(KEY_BLOCK, g.tokens - first), size,
-               g.scale);
+  const QueryBuffers m = take_queries(carver, padded);
+  KeyBuffers buffers[4];
+  const int64_t blocks = smaller(span(size), ceil_div(h.tokens, KEY_BLOCK) - block);
+  const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
+  for (int64_t i = 0; i < blocks; i++) {
+    const KeyBuffers& k = buffers[i] = take_keys(carver, padded);
+    const int64_t keys = keys_of(i), at = (block + i) * KEY_BLOCK * h.k_stride;
+    get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
+    transpose(k.values_across, k.keys, padded, keys, padded);
+    get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
+    transpose(k.keys_across, k.keys, padded, keys, padded);
+    const int64_t before = h.first ? 0 : keys;
+    get_rows(k.dk, padded, h.dk + at, h.k_stride, before, size, KEY_BLOCK);
+    get_rows(k.dv, padded, h.dv + at, h.k_stride, before, size, KEY_BLOCK);
   }
-}
-
-// dk and dv of key block b. With dq, whose size must then be whole vectors, dq's chains go on in place and are scaled when b is
-// their last block: called for b ascending this is all of the backward, with one computation of p and ds instead of two.
-static void backward_keys(const HeadGroup& g, float* dq, float* dk, float* dv, int64_t b, float* memory) {
-  const int64_t size = g.size, padded = round_up(size);
-  const int64_t start = b * KEY_BLOCK, keys = smaller(KEY_BLOCK, g.tokens - start);
-  Carver carver = {memory};
-  float* keys_across = carver.take(KEY_BLOCK * size);
-  float* values_across = carver.take(KEY_BLOCK * size);
-  float* keys_copy = carver.take(KEY_BLOCK * padded);
-  float* queries_copy = carver.take(KEY_BLOCK * padded);
-  float* dy_copy = carver.take(KEY_BLOCK * padded);
-  float* dk_sum = carver.take(KEY_BLOCK * padded);
-  float* dv_sum = carver.take(KEY_BLOCK * padded);
-  float* p = carver.take(KEY_BLOCK * KEY_BLOCK);
-  float* ds = carver.take(KEY_BLOCK * KEY_BLOCK);
-  across(g, b, keys_across, values_across);
-  const Rows k = dense_rows(keys_copy, g.k + start * g.k_stride, g.k_stride, keys, size);
-  memset(dk_sum, 0, KEY_BLOCK * padded * sizeof(float));
-  memset(dv_sum, 0, KEY_BLOCK * padded * sizeof(float));
-  for (int64_t h = 0; h < g.heads; h++) {
-    for (int64_t t = b; t * KEY_BLOCK < g.tokens; t++) {
-      const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, g.tokens - first);
-      const int64_t at = first * g.q_stride + h * size;
-      pairs(g, h, t, b, keys_across, values_across, p, ds);
-      add_queries(g, t, b, p, dense_rows(dy_copy, g.dy + at, g.q_stride, count, size), dv_sum);
-      add_queries(g, t, b, ds, dense_rows(queries_copy, g.q + at, g.q_stride, count, size), dk_sum);
-      if (dq) {
-        add_keys(g, t, b, ds, k, dq + at, g.q_stride);
-        if (t == b) put_scaled(dq + at, g.q_stride, dq + at, g.q_stride, count, size, g.scale);
+  for (int64_t t = block; t * KEY_BLOCK < h.tokens; t++) {
+    const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
+    get_rows(m.q, padded, h.q + at, h.q_stride, count, size, KEY_BLOCK);
+    get_rows(m.dy, padded, h.dy + at, h.q_stride, count, size, KEY_BLOCK);
+    if constexpr (IS_BF16<T> && !IS_BF16<G>)
+      for (int64_t i = 0; i < count * padded; i += LANES) store(m.dy + i, to_bf16_and_back(load(m.dy + i)));
+    get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, count);
+    const int64_t next = at + KEY_BLOCK * h.q_stride, ahead = smaller(KEY_BLOCK, h.tokens - first - KEY_BLOCK);
+    prefetch_rows(h.q + next, h.q_stride, ahead, size);
+    prefetch_rows(h.dy + next, h.q_stride, ahead, size);
+    if (block > 0) prefetch_rows(h.dq + next, h.q_stride, ahead, size);
+    for (int64_t i = 0; i < blocks && block + i <= t; i++) {
+      const KeyBuffers& k = buffers[i];
+      const int64_t keys = keys_of(i);
+      const bool diagonal = block + i == t;
+      pairs(h, first, count, keys, diagonal, k, m);
+      if constexpr (IS_BF16<T>) {
+        const FlushSubnormals flush;
+        const int64_t columns = round_up(size);
+        product_of_pairs(keys, columns, Across{m.p}, {m.dy, padded}, KEY_BLOCK, k.dv, padded, false);
+        product_of_pairs(keys, columns, Across{m.ds}, {m.q, padded}, KEY_BLOCK, k.dk, padded, false);
+        product_of_pairs(count, columns, Along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, m.dq, padded, false);
+      } else {
+        add_queries(count, keys, padded, diagonal, m.p, m.dy, k.dv);
+        add_queries(count, keys, padded, diagonal, m.ds, m.q, k.dk);
+        add_keys(count, keys, padded, diagonal, m.ds, k.keys, m.dq);
       }
     }
+    put_rows(h.dq + at, h.q_stride, m.dq, padded, count, size, t < block + blocks ? h.scale : 1.0f);
   }
-  put_scaled(dk + start * g.k_stride, g.k_stride, dk_sum, padded, keys, size, g.scale);
-  put_scaled(dv + start * g.k_stride, g.k_stride, dv_sum, padded, keys, size, 1.0f);
+  for (int64_t i = 0; i < blocks; i++) {
+    const int64_t at = (block + i) * KEY_BLOCK * h.k_stride;
+    put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, h.last ? h.scale : 1.0f);
+    put_rows(h.dv + at, h.k_stride, buffers[i].dv, padded, keys_of(i), size, 1.0f);
+  }
 }
 
-// Whether to make a sequence's key-value head one piece of work (5 products of blocks instead of 7): when that many pieces still
-// keep the threads busy. Either way has the same chains.
-static bool whole_heads(const int32_t* starts, int64_t sequences, int64_t groups, int64_t size, int32_t threads) {
-  double total = 0, longest = 0;
-  for (int64_t s = 0; s < sequences; s++) {
-    const double tokens = starts[s + 1] - starts[s], work = tokens * tokens;
-    total += static_cast<double>(groups) * work;
-    if (work > longest) longest = work;
-  }
-  return size % LANES == 0 && (threads == 1 || 5 * (total / threads + longest) <= 7 * total / threads);
-}
-
-int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
-                       pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
-  if (refuse_bf16(ctx, "dy", dy, "y", y, "q", q, "k", k, "v", v)) return 1;
+template <class T, class G>
+static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
+                    pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
   const int64_t rows = q.dims[0], all_heads = q.dims[1], size = q.dims[2], groups = k.dims[1];
   const int64_t sequences = starts.dims[0] - 1;
-  if (check_heads(ctx, all_heads, groups) || check_starts(ctx, i32(starts), sequences, rows)) return 1;
   const int64_t heads = all_heads / groups;
-  const int64_t pieces = cut(nullptr, i32(starts), sequences, KEY_BLOCK);
+  const int64_t floats = backward_floats(size, padded_size<T>(size)), delta_floats = round_up(rows * all_heads);
+  const int64_t tokens = span(size) * KEY_BLOCK;
+  int64_t pieces = 0;
+  for (int64_t s = 0; s < sequences; s++) pieces += ceil_div(i32(starts)[s + 1] - i32(starts)[s], tokens) * all_heads;
   if (pieces == 0) return 0;
-  const int64_t floats = backward_floats(size), delta_floats = round_up(rows * all_heads);
-  float* memory = static_cast<float*>(
-      ctx->scratch(ctx, (delta_floats + ctx->threads * floats) * static_cast<int64_t>(sizeof(float)) +
-                            pieces * static_cast<int64_t>(sizeof(Piece))));
+  const int64_t bytes = (delta_floats + ctx->threads * floats) * static_cast<int64_t>(sizeof(float));
+  char* memory = static_cast<char*>(ctx->scratch(ctx, bytes + Turns::bytes(sequences * all_heads)));
   if (!memory) return 1;
-  float* delta = memory + ctx->threads * floats;
-  Piece* work = reinterpret_cast<Piece*>(delta + delta_floats);
-  cut(work, i32(starts), sequences, KEY_BLOCK);
+  float *buffers = reinterpret_cast<float*>(memory), *delta = buffers + ctx->threads * floats;
+  Turns turns(memory + bytes, i32(starts), sequences, groups, heads, tokens);
 
   parallel_ranges(ctx, rows * all_heads, 64, [=](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
       f32x16 sum = splat(0.0f);
       for (int64_t d = 0; d < size; d += LANES) {
         const int64_t n = smaller(LANES, size - d);
-        sum = fma(load_first(f32(dy) + r * size + d, n), load_first(f32(y) + r * size + d, n), sum);
+        f32x16 slope = load_first(static_cast<const G*>(dy.data) + r * size + d, n);
+        if constexpr (IS_BF16<T> && !IS_BF16<G>) slope = to_bf16_and_back(slope);
+        sum = fma(slope, load_first(static_cast<const T*>(y.data) + r * size + d, n), sum);
       }
       delta[r] = reduce_add(sum);
     }
   });
-
-  const auto group = [=](int64_t s, int64_t g) {
-    const int64_t row = i32(starts)[s], head = row * all_heads + g * heads, at = (row * groups + g) * size;
-    return HeadGroup{f32(q) + head * size,
-                     f32(dy) + head * size,
-                     f32(k) + at,
-                     f32(v) + at,
-                     f32(lse) + head,
-                     delta + head,
-                     i32(starts)[s + 1] - row,
-                     heads,
-                     size,
-                     all_heads * size,
-                     groups * size,
-                     all_heads,
-                     static_cast<float>(scale)};
-  };
-  const auto query_at = [=](int64_t s, int64_t g) { return (i32(starts)[s] * all_heads + g * heads) * size; };
-  const auto key_at = [=](int64_t s, int64_t g) { return (i32(starts)[s] * groups + g) * size; };
-  if (whole_heads(i32(starts), sequences, groups, size, ctx->threads)) {
-    parallel(ctx, sequences * groups, [=](int64_t item, int32_t thread) {
-      const int64_t s = item / groups, g = item % groups;
-      const HeadGroup head_group = group(s, g);
-      for (int64_t b = 0; b * KEY_BLOCK < head_group.tokens; b++)
-        backward_keys(head_group, f32(dq) + query_at(s, g), f32(dk) + key_at(s, g), f32(dv) + key_at(s, g), b,
-                      memory + thread * floats);
-    });
-    return 0;
-  }
-  // The longest first: the first key blocks, the last queries.
-  parallel(ctx, 2 * pieces * groups, [=](int64_t item, int32_t thread) {
-    const bool for_keys = item < pieces * groups;
-    const int64_t n = for_keys ? item : item - pieces * groups, g = n % groups;
-    const Piece piece = work[for_keys ? n / groups : pieces - 1 - n / groups];
-    const int64_t s = piece.sequence, b = piece.first / KEY_BLOCK;
-    if (for_keys)
-      backward_keys(group(s, g), nullptr, f32(dk) + key_at(s, g), f32(dv) + key_at(s, g), b, memory + thread * floats);
-    else
-      backward_queries(group(s, g), f32(dq) + query_at(s, g), b, memory + thread * floats);
+  parallel(ctx, pieces, [&](int64_t, int32_t thread) {
+    const Turn turn = turns.take();
+    const int64_t s = turn.sequence, g = turn.group, row = i32(starts)[s], head = g * heads + turn.head;
+    const int64_t at = (row * all_heads + head) * size, at_keys = (row * groups + g) * size;
+    const int64_t statistics = row * all_heads + head;
+    const Head<T, G> h = {static_cast<const T*>(q.data) + at,
+                          static_cast<const T*>(k.data) + at_keys,
+                          static_cast<const T*>(v.data) + at_keys,
+                          static_cast<const G*>(dy.data) + at,
+                          f32(lse) + statistics,
+                          delta + statistics,
+                          f32(dq) + at,
+                          f32(dk) + at_keys,
+                          f32(dv) + at_keys,
+                          i32(starts)[s + 1] - row,
+                          size,
+                          all_heads * size,
+                          groups * size,
+                          all_heads,
+                          turn.head == 0,
+                          turn.head == heads - 1,
+                          static_cast<float>(scale)};
+    backward_blocks(h, turn.piece * span(size), buffers + thread * floats);
+    turns.done(turn);
   });
   return 0;
+}
+
+int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
+                       pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
+  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  if (!is_bf16(q) && is_bf16(dy)) return refuse_mixed(ctx, "q", q, "dy", dy);
+  if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
+  const auto run = !is_bf16(q) ? backward<float, float> : is_bf16(dy) ? backward<bf16, bf16> : backward<bf16, float>;
+  return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
 }
 
 }  // namespace PT_NAMESPACE

@@ -23,6 +23,11 @@ PT_INLINE void put(T* p, f32x16 a, int64_t n) {
   else
     store_first(p, a, n);
 }
+// Two groups at once.
+template <class T>
+PT_INLINE f32x32 get_two(const T* p) {
+  return {load(p), load(p + LANES)};
+}
 PT_INLINE float get_one(const float* p) { return *p; }
 PT_INLINE float get_one(const bf16* p) { return widen_bf16(*p); }
 PT_INLINE void put_one(float* p, float x) { *p = x; }
@@ -66,6 +71,18 @@ PT_INLINE void put(Cold, T* p, f32x16 a, int64_t n) {
     stream(p, a);
   else
     put(p, a, n);
+}
+
+template <class Cold, class T>
+PT_INLINE void put_two(Cold cold, T* p, f32x32 x) {
+  put(cold, p, x.a, LANES);
+  put(cold, p + LANES, x.b, LANES);
+}
+
+// The processor fetches ahead along a row; where the next one lies it does not know. Asking for what is not there is harmless.
+template <class T>
+PT_INLINE void fetch(const T* p) {
+  __builtin_prefetch(p);
 }
 
 // Pieces: small enough that threads end together, large enough that taking one costs nothing and memory is read in long runs. What

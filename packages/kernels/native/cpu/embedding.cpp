@@ -12,9 +12,12 @@ int embedding_forward(const pt_context* ctx, pt_tensor y, pt_tensor table, pt_te
   const int32_t* const picked = i32(ids);
   with_float(table, [&](auto from) {
     with_flag(is_cold(y, columns), [&](auto cold) {
+      const int64_t last = y.dims[0] - 1;
       parallel_rows(ctx, y.dims[0], columns, [=](int64_t m) {
+        const auto row = from + picked[m] * columns, next = from + picked[smaller(m + 2, last)] * columns;
         each_group(0, columns, [&](int64_t c, int64_t n) {
-          put(cold, to + m * columns + c, get(from + picked[m] * columns + c, n), n);
+          fetch(next + c);
+          put(cold, to + m * columns + c, get(row + c, n), n);
         });
       });
     });

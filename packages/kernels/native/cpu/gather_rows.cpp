@@ -12,13 +12,13 @@ int gather_rows_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tens
   with_float(x, [&](auto from) {
     const auto to = static_cast<decltype(from)>(y.data);
     with_flag(is_cold(y, columns), [&](auto cold) {
+      const int64_t last = y.dims[0] - 1;
       parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
-        const auto row = from + picked[r] * columns;
-        if (!cold.value) {
-          memcpy(to + r * columns, row, columns * sizeof *to);
-          return;
-        }
-        each_group(0, columns, [&](int64_t c, int64_t n) { put(cold, to + r * columns + c, get(row + c, n), n); });
+        const auto row = from + picked[r] * columns, next = from + picked[smaller(r + 2, last)] * columns;
+        each_group(0, columns, [&](int64_t c, int64_t n) {
+          fetch(next + c);
+          put(cold, to + r * columns + c, get(row + c, n), n);
+        });
       });
     });
   });
@@ -42,7 +42,10 @@ int gather_rows_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dy, pt_t
   const float* const from = f32(dy);
   with_flag(is_cold(dx, columns), [&](auto cold) {
     parallel_rows(ctx, total, columns, [=](int64_t m) {
+      const int32_t after = m + 2 < total ? first[m + 2] : -1;
+      const float* const ahead = from + (after < 0 ? 0 : after) * columns;
       each_group(0, columns, [&](int64_t c, int64_t n) {
+        fetch(ahead + c);
         f32x16 sum = splat(0.0f);
         for (int32_t r = first[m]; r >= 0; r = next[r]) sum = add(sum, get(from + r * columns + c, n));
         put(cold, to + m * columns + c, sum, n);

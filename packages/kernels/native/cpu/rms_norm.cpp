@@ -22,7 +22,8 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
       with_flag(residual.data != nullptr, [&](auto has_residual) {
         with_flag(is_cold(y, columns) && (!has_residual.value || is_cold(sum, columns)), [&](auto cold) {
           parallel_rows(ctx, x.dims[0], columns, [=](int64_t m) {
-            const float *const from = f32(x) + m * columns, *const other = f32(residual) + m * columns;
+            const float* const from = f32(x) + m * columns;
+            const float* const other = has_residual.value ? f32(residual) + m * columns : nullptr;
             // With a residual added twice rather than read back: the row is in the nearest cache, and its sum need not be.
             const auto at = [&](int64_t c, int64_t n) {
               const f32x16 v = get(from + c, n);
@@ -30,6 +31,7 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
             };
             f32x16 squares = splat(0.0f);
             each_group(0, columns, [&](int64_t c, int64_t n) {
+              if (!has_residual.value) fetch(from + columns + c);
               const f32x16 v = at(c, n);
               squares = fma(v, v, squares);
             });
@@ -37,7 +39,7 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
             const float r = 1.0f / __builtin_sqrtf(mean + floor);
             f32(rstd)[m] = r;
             const auto to = out + m * columns;
-            float* const total = f32(sum) + m * columns;
+            float* const total = has_residual.value ? f32(sum) + m * columns : nullptr;
             each_group(0, columns, [&](int64_t c, int64_t n) {
               const f32x16 v = at(c, n);
               if (has_residual.value) put(cold, total + c, v, n);
@@ -60,20 +62,22 @@ struct Chain {
   const float *x, *rstd;
   int64_t columns;
 
-  // Columns [begin, begin + 32) of dweight, over these tokens in their order.
-  void add(int64_t begin, int64_t first_token, int64_t end_token) const {
-    const int64_t count = smaller(2 * LANES, columns - begin);
-    const int64_t first = smaller(LANES, count), second = count - first;
-    f32x16 a = get(sums + begin, first), b = load_first(sums + begin + first, second);
-    for (int64_t m = first_token; m < end_token; m++) {
-      const float* s = x + m * columns + begin;
-      const D* d = dy + m * columns + begin;
-      const f32x16 r = splat(rstd[m]);
-      a = fma(get(d, first), mul(get(s, first), r), a);
-      if (second) b = fma(get(d + first, second), mul(get(s + first, second), r), b);
-    }
-    put(sums + begin, a, first);
-    store_first(sums + begin + first, b, second);
+  // Columns [begin, end) of dweight over these tokens in their order, four for each time the sums are fetched.
+  void add(int64_t begin, int64_t end, int64_t first_token, int64_t end_token) const {
+    int64_t m = first_token;
+    for (; m + 4 <= end_token; m += 4) add_tokens<4>(begin, end, m);
+    for (; m < end_token; m++) add_tokens<1>(begin, end, m);
+  }
+  template <int COUNT>
+  void add_tokens(int64_t begin, int64_t end, int64_t first) const {
+    const float* const s = x + first * columns;
+    const D* const d = dy + first * columns;
+    each_group(begin, end, [&](int64_t c, int64_t n) {
+      f32x16 sum = get(sums + c, n);
+      for (int m = 0; m < COUNT; m++)
+        sum = fma(get(d + m * columns + c, n), mul(get(s + m * columns + c, n), splat(rstd[first + m])), sum);
+      put(sums + c, sum, n);
+    });
   }
 };
 
@@ -85,7 +89,7 @@ Chain<D> chain_of(float* sums, D* dy, const float* x, const float* rstd, int64_t
 }  // namespace
 
 // Bytes of x and dy that the second level of one core's caches keeps between the two uses of a token.
-constexpr int64_t BLOCK_BYTES = 512 << 10;
+constexpr int64_t BLOCK_BYTES = 256 << 10;
 
 int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dy, pt_tensor dsum, pt_tensor x,
                       pt_tensor weight, pt_tensor rstd) {
@@ -98,13 +102,13 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
           const auto row = [=](int64_t m) {
             const float* const s = f32(x) + m * columns;
             const auto d = from + m * columns;
+            const float* const extra = has_sum.value ? f32(dsum) + m * columns : nullptr;
             f32x16 dot = splat(0.0f);
             each_group(0, columns,
                        [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
             const float r = f32(rstd)[m];
             const f32x16 scale = splat(r), t = splat((reduce_add(dot) * r) / static_cast<float>(columns));
             float* const to = f32(dx) + m * columns;
-            const float* const extra = f32(dsum) + m * columns;
             each_group(0, columns, [&](int64_t c, int64_t n) {
               const f32x16 normal = mul(get(s + c, n), scale), g = mul(get(d + c, n), get(w + c, n));
               f32x16 v = mul(scale, fma(negate(normal), t, g));
@@ -119,7 +123,8 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
           // Block by block of tokens, so that x and dy come from memory once: threads take the last block's dweight by columns (a
           // chain over tokens cannot be split), then this block's dx by rows.
           const auto chain = chain_of(f32(dweight), from, f32(x), f32(rstd), columns);
-          const int64_t strips = ceil_div(columns, 2 * LANES);
+          const int64_t strip = ceil_div(ceil_div(columns, 2 * ctx->threads), LANES) * LANES;
+          const int64_t strips = ceil_div(columns, strip);
           const int64_t wanted = ctx->threads * BLOCK_BYTES / (8 * columns), block = wanted > 16 ? wanted : 16;
           for (int64_t begin = 0; begin < tokens + block; begin += block) {
             const int64_t last = begin - block, rows = smaller(block, tokens - begin);
@@ -128,7 +133,7 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
                           pieces = rows > 0 ? ceil_div(rows, piece) : 0;
             parallel(ctx, before + pieces, [&](int64_t i, int32_t) {
               if (i < before) {
-                chain.add(i * 2 * LANES, last, smaller(begin, tokens));
+                chain.add(i * strip, smaller(columns, (i + 1) * strip), last, smaller(begin, tokens));
                 return;
               }
               const int64_t first = begin + (i - before) * piece, end = smaller(first + piece, begin + rows);

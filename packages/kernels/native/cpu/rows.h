@@ -1,7 +1,7 @@
 // Rows picked by index, as embedding, gather_rows, scatter_add and kv_cache share them: the check that an index is a row, and
 // y[rows[r]] += x[r] as one chain per element in the order of r. Threads own columns, never ranges of r.
 #pragma once
-#include "cpu.h"
+#include "elementwise.h"
 
 namespace PT_NAMESPACE {
 
@@ -20,15 +20,20 @@ static inline int check_rows(const pt_context* ctx, pt_tensor rows, int64_t limi
   return 0;
 }
 
-constexpr int64_t COLUMN_GRAIN = 64;
-
 static inline void add_rows(const pt_context* ctx, float* y, const float* x, const int32_t* rows, int64_t count,
                             int64_t columns) {
-  parallel_ranges(ctx, columns, COLUMN_GRAIN, [=](int64_t begin, int64_t end) {
+  // Strips as wide as the threads allow: long runs of memory, and still two for each thread.
+  const int64_t share = ceil_div(columns, 2 * ctx->threads), strip = ceil_div(share > 64 ? share : 64, LANES) * LANES;
+  parallel_ranges(ctx, columns, strip, [=](int64_t begin, int64_t end) {
     for (int64_t r = 0; r < count; r++) {
-      float* to = y + rows[r] * columns;
-      const float* from = x + r * columns;
-      for (int64_t c = begin; c < end; c++) to[c] += from[c];
+      float* const to = y + rows[r] * columns;
+      const float* const from = x + r * columns;
+      const float* const next = y + rows[smaller(r + 4, count - 1)] * columns;
+      each_group(begin, end, [&](int64_t c, int64_t n) {
+        fetch(next + c);
+        fetch(from + 4 * columns + c);
+        put(to + c, add(get(to + c, n), get(from + c, n)), n);
+      });
     }
   });
 }

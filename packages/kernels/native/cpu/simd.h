@@ -70,11 +70,8 @@ PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
 PT_INLINE int first_equal(f32x16 a, f32x16 b) {
   return __builtin_ctz(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ) | 1u << LANES);
 }
-// 2^n for lanes that hold whole numbers in [-126, 127].
-PT_INLINE f32x16 power_of_two(f32x16 n) {
-  const __m512i e = _mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127));
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(e, 23))};
-}
+// x * 2^n, rounded once where that is subnormal, for lanes of n that hold whole numbers in [-252, 254].
+PT_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) { return {_mm512_scalef_ps(x.v, n.v)}; }
 PT_INLINE f32x16 widen_bf16(__m256i x) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
 }
@@ -299,6 +296,12 @@ PT_INLINE void store_bf16_first(bf16* p, f32x16 a, int64_t n) {
   store_bf16(x, a);
   for (int64_t i = 0; i < n && i < LANES; i++) p[i] = x[i];
 }
+// x * 2^n, rounded once where that is subnormal, for lanes of n that hold whole numbers in [-252, 254]: in two steps.
+PT_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
+  const f32x16 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest whole number
+  const f32x16 half = sub(add(mul(n, splat(0.5f)), magic), magic);
+  return mul(mul(x, power_of_two(half)), power_of_two(sub(n, half)));
+}
 #endif
 // The same by the type of what is pointed to, for kernels that are templates over it.
 PT_INLINE f32x16 load(const bf16* p) { return load_bf16(p); }
@@ -324,24 +327,44 @@ PT_INLINE float reduce_max(f32x16 a) {
   return x[0];
 }
 
+// Two groups that take each step together: long chains of dependent steps, exp's above all, leave a processor idle one at a time.
+struct f32x32 {
+  f32x16 a, b;
+};
+PT_INLINE f32x32 add(f32x32 x, f32x32 y) { return {add(x.a, y.a), add(x.b, y.b)}; }
+PT_INLINE f32x32 sub(f32x32 x, f32x32 y) { return {sub(x.a, y.a), sub(x.b, y.b)}; }
+PT_INLINE f32x32 mul(f32x32 x, f32x32 y) { return {mul(x.a, y.a), mul(x.b, y.b)}; }
+PT_INLINE f32x32 div(f32x32 x, f32x32 y) { return {div(x.a, y.a), div(x.b, y.b)}; }
+PT_INLINE f32x32 fma(f32x32 x, f32x32 y, f32x32 z) { return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)}; }
+PT_INLINE f32x32 max(f32x32 x, f32x32 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
+PT_INLINE f32x32 min(f32x32 x, f32x32 y) { return {min(x.a, y.a), min(x.b, y.b)}; }
+PT_INLINE f32x32 negate(f32x32 x) { return {negate(x.a), negate(x.b)}; }
+PT_INLINE f32x32 scale_by_power(f32x32 x, f32x32 n) { return {scale_by_power(x.a, n.a), scale_by_power(x.b, n.b)}; }
+PT_INLINE f32x16 splat_as(f32x16, float x) { return splat(x); }
+PT_INLINE f32x32 splat_as(f32x32, float x) { return {splat(x), splat(x)}; }
+template <class V>
+PT_INLINE V every(float x) {
+  return splat_as(V{}, x);
+}
+
 // e^x. n = round(x / ln 2); e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, q a minimax polynomial of degree 4 (relative error 3.1e-9,
-// fitted by reweighted least squares); times 2^n in two steps, so that subnormal results are rounded once. Largest
+// fitted by reweighted least squares); times 2^n, subnormal results rounded once. Largest
 // relative error found: 1.41 * 2^-24, over 3 million arguments. Overflows to infinity above 88.7229, to zero below -103.98; NaN stays NaN.
-PT_INLINE f32x16 exp(f32x16 x) {
-  x = min(splat(90.0f), x);
-  x = max(splat(-105.0f), x);
-  const f32x16 magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest whole number
-  const f32x16 n = sub(fma(x, splat(1.44269504f), magic), magic);
-  f32x16 r = fma(n, splat(-0.693145752f), x);  // ln 2 in two pieces (Cody and Waite); the first has 15 bits
-  r = fma(n, splat(-1.42860677e-6f), r);
-  f32x16 q = splat(0.00138145986f);
-  q = fma(q, r, splat(0.00836871689f));
-  q = fma(q, r, splat(0.0416683880f));
-  q = fma(q, r, splat(0.166665205f));
-  q = fma(q, r, splat(0.499999934f));
-  const f32x16 e = add(fma(mul(r, r), q, r), splat(1.0f));
-  const f32x16 half = sub(add(mul(n, splat(0.5f)), magic), magic);
-  return mul(mul(e, power_of_two(half)), power_of_two(sub(n, half)));
+template <class V>
+PT_INLINE V exp(V x) {
+  x = min(every<V>(90.0f), x);
+  x = max(every<V>(-105.0f), x);
+  const V magic = every<V>(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest whole number
+  const V n = sub(fma(x, every<V>(1.44269504f), magic), magic);
+  V r = fma(n, every<V>(-0.693145752f), x);  // ln 2 in two pieces (Cody and Waite); the first has 15 bits
+  r = fma(n, every<V>(-1.42860677e-6f), r);
+  V q = every<V>(0.00138145986f);
+  q = fma(q, r, every<V>(0.00836871689f));
+  q = fma(q, r, every<V>(0.0416683880f));
+  q = fma(q, r, every<V>(0.166665205f));
+  q = fma(q, r, every<V>(0.499999934f));
+  const V e = add(fma(mul(r, r), q, r), every<V>(1.0f));
+  return scale_by_power(e, n);
 }
 PT_INLINE float exp_one(float x) {
   float lanes[LANES];

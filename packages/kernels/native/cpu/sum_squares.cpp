@@ -2,33 +2,36 @@
 // the tree of simd.h (l with l+8, l+4, l+2, l+1); block results are added in block order. The blocks do not depend on the threads.
 #include "elementwise.h"
 
+// gcc 12 takes the undefined registers of its own headers for mistakes of ours (gcc bug 105593), here by another name than elsewhere.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+
 namespace PT_NAMESPACE {
 
 constexpr int64_t SUM_BLOCK = 4096;
 
+// Eight of the lanes, in double: exact.
 typedef double double_half __attribute__((vector_size(64)));
+#if defined(PT_AVX512)
+PT_INLINE double_half low_half(f32x16 x) { return (double_half)_mm512_cvtps_pd(_mm512_castps512_ps256(x.v)); }
+PT_INLINE double_half high_half(f32x16 x) { return (double_half)_mm512_cvtps_pd(_mm512_extractf32x8_ps(x.v, 1)); }
+#else
 typedef float float_group __attribute__((vector_size(32)));
-typedef uint32_t word_group __attribute__((vector_size(32)));
-typedef bf16 bf16_group __attribute__((vector_size(16)));
-
-PT_INLINE double_half eight(const float* p) {
-  float_group x;
-  memcpy(&x, p, sizeof x);
-  return __builtin_convertvector(x, double_half);
+PT_INLINE double_half half(f32x16 x, int which) {
+  float_group parts[2];
+  memcpy(parts, &x, sizeof parts);
+  return __builtin_convertvector(parts[which], double_half);
 }
-PT_INLINE double_half eight(const bf16* p) {
-  bf16_group x;
-  memcpy(&x, p, sizeof x);
-  const word_group u = __builtin_convertvector(x, word_group) << 16;
-  return __builtin_convertvector((float_group)u, double_half);
-}
+PT_INLINE double_half low_half(f32x16 x) { return half(x, 0); }
+PT_INLINE double_half high_half(f32x16 x) { return half(x, 1); }
+#endif
 
 template <class T>
 struct BlockSum {
   const T* x;
   double_half low = {}, high = {};
   __attribute__((always_inline)) void step(int64_t i) {
-    const double_half a = eight(x + i), b = eight(x + i + 8);
+    const f32x16 v = load(x + i);
+    const double_half a = low_half(v), b = high_half(v);
     low = low + a * a;
     high = high + b * b;
   }

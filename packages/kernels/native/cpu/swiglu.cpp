@@ -5,7 +5,72 @@
 
 namespace PT_NAMESPACE {
 
-PT_INLINE f32x16 sigmoid(f32x16 g) { return div(splat(1.0f), add(splat(1.0f), exp(negate(g)))); }
+template <class V>
+PT_INLINE V sigmoid(V g) {
+  return div(every<V>(1.0f), add(every<V>(1.0f), exp(negate(g))));
+}
+template <class V>
+PT_INLINE V gated(V g, V u) {
+  return mul(mul(g, sigmoid(g)), u);
+}
+template <class V>
+struct Gradients {
+  V gate, up;
+};
+template <class V>
+PT_INLINE Gradients<V> gradients(V d, V g, V u) {
+  const V s = sigmoid(g), one = every<V>(1.0f);
+  return {mul(mul(d, u), mul(s, fma(g, sub(one, s), one))), mul(d, mul(g, s))};
+}
+
+// What is rounded to bf16 is made in fp32 first, a piece that stays in the nearest cache: after exp and division there is no room in
+// the processor's window for the steps of rounding as well.
+constexpr int64_t ROUNDED_PIECE = 1024;
+
+template <class Cold, class G>
+static void make_range(Cold cold, float* y, const G* g, const G* u, int64_t begin, int64_t end) {
+  int64_t at = begin;
+  for (; at + 2 * LANES <= end; at += 2 * LANES) put_two(cold, y + at, gated(get_two(g + at), get_two(u + at)));
+  each_group(at, end, [&](int64_t i, int64_t n) { put(cold, y + i, gated(get(g + i, n), get(u + i, n)), n); });
+}
+template <class Cold, class G>
+static void make_range(Cold cold, bf16* y, const G* g, const G* u, int64_t begin, int64_t end) {
+  float made[ROUNDED_PIECE];
+  for (int64_t at = begin; at < end; at += ROUNDED_PIECE) {
+    const int64_t count = smaller(ROUNDED_PIECE, end - at);
+    make_range(no{}, made, g + at, u + at, 0, count);
+    each_group(0, count, [&](int64_t i, int64_t n) { put(cold, y + at + i, get(made + i, n), n); });
+  }
+}
+
+template <class Cold, class D, class G>
+static void make_gradients(Cold cold, float* dgate, float* dup, const D* dy, const G* g, const G* u, int64_t begin,
+                           int64_t end) {
+  int64_t at = begin;
+  for (; at + 2 * LANES <= end; at += 2 * LANES) {
+    const auto made = gradients(get_two(dy + at), get_two(g + at), get_two(u + at));
+    put_two(cold, dup + at, made.up);
+    put_two(cold, dgate + at, made.gate);
+  }
+  each_group(at, end, [&](int64_t i, int64_t n) {
+    const auto made = gradients(get(dy + i, n), get(g + i, n), get(u + i, n));
+    put(cold, dup + i, made.up, n);
+    put(cold, dgate + i, made.gate, n);
+  });
+}
+template <class Cold, class D, class G>
+static void make_gradients(Cold cold, bf16* dgate, bf16* dup, const D* dy, const G* g, const G* u, int64_t begin,
+                           int64_t end) {
+  float gates[ROUNDED_PIECE], ups[ROUNDED_PIECE];
+  for (int64_t at = begin; at < end; at += ROUNDED_PIECE) {
+    const int64_t count = smaller(ROUNDED_PIECE, end - at);
+    make_gradients(no{}, gates, ups, dy + at, g + at, u + at, 0, count);
+    each_group(0, count, [&](int64_t i, int64_t n) {
+      put(cold, dup + at + i, get(ups + i, n), n);
+      put(cold, dgate + at + i, get(gates + i, n), n);
+    });
+  }
+}
 
 int swiglu_forward(const pt_context* ctx, pt_tensor y, pt_tensor gate, pt_tensor up) {
   if (refuse_mixed(ctx, "gate", gate, "up", up)) return 1;
@@ -14,12 +79,8 @@ int swiglu_forward(const pt_context* ctx, pt_tensor y, pt_tensor gate, pt_tensor
     const auto u = static_cast<decltype(g)>(up.data);
     with_float(y, [&](auto to) {
       with_flag(is_cold(y) && apart, [&](auto cold) {
-        parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
-          each_group(begin, end, [&](int64_t i, int64_t n) {
-            const f32x16 a = get(g + i, n), b = get(u + i, n);
-            put(cold, to + i, mul(mul(a, sigmoid(a)), b), n);
-          });
-        });
+        parallel_elements(ctx, elements(y),
+                          [=](int64_t begin, int64_t end) { make_range(cold, to, g, u, begin, end); });
       });
     });
   });
@@ -35,13 +96,7 @@ int swiglu_backward(const pt_context* ctx, pt_tensor dgate, pt_tensor dup, pt_te
       with_float(dy, [&](auto from) {
         with_flag(is_cold(dgate) && is_cold(dup), [&](auto cold) {
           parallel_elements(ctx, elements(dy), [=](int64_t begin, int64_t end) {
-            const f32x16 one = splat(1.0f);
-            each_group(begin, end, [&](int64_t i, int64_t n) {
-              const f32x16 a = get(g + i, n), b = get(u + i, n), d = get(from + i, n);
-              const f32x16 s = sigmoid(a);
-              put(cold, to_up + i, mul(d, mul(a, s)), n);
-              put(cold, to_gate + i, mul(mul(d, b), mul(s, fma(a, sub(one, s), one))), n);
-            });
+            make_gradients(cold, to_gate, to_up, from, g, u, begin, end);
           });
         });
       });

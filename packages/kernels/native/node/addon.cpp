@@ -814,6 +814,20 @@ napi_value status(napi_env env, napi_callback_info info) {
   return object;
 }
 
+// opTimes(device): calls and nanoseconds of each op since the device was opened, in the order of the op table.
+napi_value op_times(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "opTimes");
+  if (device == nullptr) return nullptr;
+  napi_value list;
+  napi_create_array(env, &list);
+  for (uint32_t op = 0; op < op_table().size(); op++) {
+    napi_set_element(env, list, 2 * op, number(env, static_cast<double>(device->stream->calls(op))));
+    napi_set_element(env, list, 2 * op + 1, number(env, static_cast<double>(device->stream->nanoseconds(op))));
+  }
+  return list;
+}
+
 napi_value reset_peak(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Device* device = open_device_argument(call, 0, "resetPeak");
@@ -860,6 +874,7 @@ napi_value init(napi_env env, napi_value exports) {
   add("forgetPages", forget_pages);
   add("mapTensor", map_tensor);
   add("status", status);
+  add("opTimes", op_times);
   add("resetPeak", reset_peak);
   add("checkGuards", check_guards);
   add("opNames", op_names);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdarg>
 #include <cstdint>
@@ -104,6 +105,9 @@ class Stream {
   int threads() const { return context_.threads; }
   const pt_backend* backend() const { return backend_; }
   int64_t scratch_peak() const { return scratch_peak_.load(std::memory_order_relaxed); }
+  // How often op number `op` ran and for how long.
+  int64_t calls(size_t op) const { return times_[op].calls.load(std::memory_order_relaxed); }
+  int64_t nanoseconds(size_t op) const { return times_[op].nanoseconds.load(std::memory_order_relaxed); }
 
   // Forgets the error; what failed ops should have written stays undefined. Call with the stream drained.
   void recover() {
@@ -115,6 +119,10 @@ class Stream {
   struct Chunk {
     char* data;
     int64_t bytes;
+  };
+  struct Time {
+    std::atomic<int64_t> calls{0};
+    std::atomic<int64_t> nanoseconds{0};
   };
   static constexpr int kSpins = 2000;
 
@@ -157,7 +165,9 @@ class Stream {
         task.action(error);
       } else if (error.empty()) {
         failure_.clear();
+        const auto begun = std::chrono::steady_clock::now();
         const int status = task.op->run(backend_, &context_, task.args.get());
+        count(*task.op, std::chrono::steady_clock::now() - begun);
         if (status != 0 || !failure_.empty()) {
           const std::lock_guard<std::mutex> lock(mutex_);
           error_ = describe(*task.op, task.args.get()) + ": " + (failure_.empty() ? "failed" : failure_);
@@ -166,6 +176,12 @@ class Stream {
       }
       task = Task();
     }
+  }
+
+  void count(const Op& op, std::chrono::nanoseconds time) {
+    Time& total = times_[static_cast<size_t>(&op - op_table().data())];
+    total.calls.fetch_add(1, std::memory_order_relaxed);
+    total.nanoseconds.fetch_add(time.count(), std::memory_order_relaxed);
   }
 
   void* scratch(int64_t bytes) {
@@ -222,6 +238,7 @@ class Stream {
   std::deque<Task> tasks_;
   std::atomic<size_t> length_{0};
   std::atomic<int64_t> scratch_peak_{0};
+  const std::unique_ptr<Time[]> times_{new Time[op_table().size()]};
   bool asleep_ = false;
   bool stopping_ = false;
   std::string error_;

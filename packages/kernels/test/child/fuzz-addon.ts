@@ -205,6 +205,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     shapeLike(),
   ],
   status: () => [dice.chance(80) ? someDevice() : garbage()],
+  opTimes: () => [dice.chance(80) ? someDevice() : garbage()],
   resetPeak: () => [dice.chance(80) ? someDevice() : garbage()],
   checkGuards: () => [dice.chance(80) ? someDevice() : garbage()],
 };

@@ -150,6 +150,10 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   kvPages: () => [scopeLike(), value(), value(), value(), dtype()],
   linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
   // Numbers that are allowed take their time: only those that are not.
+  probeAmxPeak: () => [
+    dice.chance(50) ? device : value(),
+    dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
+  ],
   probeFmaPeak: () => [
     dice.chance(50) ? device : value(),
     dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
