@@ -1,5 +1,6 @@
-// The forward and backward pass against float64 numbers of transformers (tests/fixtures/golden/SOURCE.md): the root-mean-square deviation
-// is at most twice that of transformers' own float32 run, the largest at most four times.
+// The forward and backward pass against float64 numbers of transformers (tests/fixtures/golden/SOURCE.md). In fp32 the root-mean-square
+// deviation is at most twice that of transformers' own float32 run, the largest at most four times; in bf16 at most as large as that of its
+// own bfloat16 run, and the largest single one, which is luck, a fifth above (measured: 0.65-0.86; 0.53-0.93, once 1.18).
 import {
   backward,
   type Device,
@@ -23,28 +24,22 @@ import {
   predict,
 } from "@posttrain/model";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { deviation, type GoldenTensor, goldenJson, goldenPath, goldenTensors } from "./support/golden.js";
+import { dtypes } from "./support/dtypes.js";
+import { deviation, type GoldenTensor, goldenJson, goldenPath, goldenTensors, l2 } from "./support/golden.js";
 
 const device: Device = openDevice();
 afterAll(() => device.close());
 
 interface Yardstick {
   readonly max_abs: number;
-  readonly rms_rel?: number;
+  readonly rms_rel: number;
 }
 
-function expectClose(
-  what: string,
-  values: ArrayLike<number>,
-  expected: ArrayLike<number>,
-  yardstick: Yardstick,
-): void {
-  const { maxAbs, rmsRel } = deviation(values, expected);
-  expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(4 * yardstick.max_abs);
-  if (yardstick.rms_rel !== undefined) {
-    expect(rmsRel, `${what}: root-mean-square deviation`).toBeLessThanOrEqual(2 * yardstick.rms_rel);
-  }
-}
+/** Whose deviation is the yardstick, and how many times it is granted. */
+const rules = {
+  f32: { yardstick: "float32", largest: 4, rms: 2 },
+  bf16: { yardstick: "bfloat16", largest: 1.2, rms: 1 },
+} as const;
 
 /** Next-token log-probabilities, entropies and logits of whole sequences, packed. */
 async function score(scope: Scope, model: Model, sequences: readonly Int32Array[]) {
@@ -107,17 +102,39 @@ async function gradients(
   return { loss, byName };
 }
 
-describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2-tiny-headdim"])(
-  "%s",
-  (name) => {
+const names = ["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2-tiny-headdim"];
+describe.each(names.flatMap((name) => dtypes.map((dtype) => ({ name, dtype }))))(
+  "$name in $dtype",
+  ({ name, dtype }) => {
     const golden = goldenJson(name, "expected.json");
-    const yardstick = golden.deviation_of_transformers.float32;
+    const { largest, rms, ...rule } = rules[dtype];
+    const yardstick = golden.deviation_of_transformers[rule.yardstick];
+    const expectClose = (
+      what: string,
+      values: ArrayLike<number>,
+      expected: ArrayLike<number>,
+      yardstick: Yardstick,
+    ): void => {
+      const { maxAbs, rmsRel } = deviation(values, expected);
+      expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(largest * yardstick.max_abs);
+      expect(rmsRel, `${what}: root-mean-square deviation`).toBeLessThanOrEqual(rms * yardstick.rms_rel);
+    };
+    /**
+     * Of a mean over `tokens` log-probabilities. In bf16 it is luck how far their deviations cancel, for transformers too: three standard
+     * errors of its own.
+     */
+    const lossRoom = (own: number, tokens: number): number => {
+      if (dtype === "f32") return largest * own;
+      const all = sequences.flatMap((_, i) => [...(expected.get(`logprobs.${i}`)?.data ?? [])]);
+      const perToken = (yardstick.logprobs.rms_rel * l2(all)) / Math.sqrt(all.length);
+      return (3 * perToken) / Math.sqrt(tokens);
+    };
     let model: Model;
     let expected: ReadonlyMap<string, GoldenTensor>;
     let sequences: readonly Int32Array[];
 
     beforeAll(async () => {
-      model = await loadModel(device, goldenPath(name));
+      model = await loadModel(device, goldenPath(name), { dtype });
       expected = await goldenTensors(name, "expected.safetensors");
       sequences = golden.lengths.map((_: number, i: number) =>
         Int32Array.from(expected.get(`ids.${i}`)?.data ?? []),
@@ -146,7 +163,7 @@ describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2
           yardstick.entropy,
         );
         const loss = -logProbs.reduce((a, b) => a + b, 0) / logProbs.length;
-        expect(Math.abs(loss - golden.loss)).toBeLessThanOrEqual(4 * yardstick.loss);
+        expect(Math.abs(loss - golden.loss)).toBeLessThanOrEqual(lossRoom(yardstick.loss, logProbs.length));
         for (const [i, sequence] of sequences.entries()) {
           const [alone] = await score(scope, model, [sequence]);
           expect(alone, `sequence ${i} alone and packed, bit for bit`).toEqual(packed[i]);
@@ -164,14 +181,17 @@ describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2
           (s, t) => masks[s]?.[t] === 1,
           checkpointing,
         );
-        expect(Math.abs(loss - golden.masked_loss)).toBeLessThanOrEqual(4 * yardstick.masked_loss);
+        const counted = golden.masked_loss_tokens;
+        expect(Math.abs(loss - golden.masked_loss)).toBeLessThanOrEqual(
+          lossRoom(yardstick.masked_loss, counted),
+        );
         const all: number[] = [];
         const allExpected: number[] = [];
         for (const [parameter, gradient] of byName) {
           const reference = expected.get(`grad.${parameter}`)?.data as Float64Array;
           if (!parameter.endsWith("k_proj.bias")) {
             const { rmsRel } = deviation(gradient, reference);
-            expect(rmsRel, parameter).toBeLessThanOrEqual(2 * yardstick.grads_worst_tensor_rms_rel);
+            expect(rmsRel, parameter).toBeLessThanOrEqual(rms * yardstick.grads_worst_tensor_rms_rel);
           }
           for (const x of gradient) all.push(x);
           for (const x of reference) allExpected.push(x);
@@ -180,7 +200,7 @@ describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2
       },
     );
 
-    it("continues greedily with the reference's 32 tokens", async () => {
+    it("continues greedily with the reference's 32 tokens, in bf16 until two are as near as its rounding", async () => {
       const results = await generate(
         model,
         sequences.map((promptIds, row) => ({
@@ -193,7 +213,13 @@ describe.each(["qwen2-tiny-tied", "qwen2-tiny-untied", "qwen2-tiny-yarn", "qwen2
         { seed: 0, stream: "evaluation", drawable: model.config.vocabSize },
       );
       for (const [i, { ids }] of results.entries()) {
-        expect([...ids]).toEqual([...(expected.get(`greedy.${i}`)?.data ?? [])]);
+        // Both logits may deviate.
+        const close = (margin: number): boolean => margin <= 2 * yardstick.logits.max_abs;
+        const near = golden.greedy[i].top2_margins.findIndex(close);
+        const sure = dtype === "f32" || near < 0 ? 32 : near;
+        expect([...ids.slice(0, sure)]).toEqual(
+          [...(expected.get(`greedy.${i}`)?.data ?? [])].slice(0, sure),
+        );
       }
     });
   },

@@ -1,6 +1,6 @@
 // AdamW, schedules and whole SFT runs against torch, transformers and TRL (tests/fixtures/golden/SOURCE.md).
 import { adamw, openDevice, sumSquares } from "@posttrain/kernels";
-import { loadModel } from "@posttrain/model";
+import { loadModel, type Model } from "@posttrain/model";
 import { microBatch, sftStep } from "@posttrain/sft";
 import { createOptimizer, learningRateAt, type Schedule } from "@posttrain/train";
 import { afterAll, describe, expect, it } from "vitest";
@@ -92,11 +92,10 @@ describe("SFT equals TRL", () => {
   }[];
   const runs = ["sft_completion_only", "sft_all_tokens", "sft_batch4_wd_warmup", "sft_accumulate2_wd_warmup"];
 
-  it.each(runs)("%s", async (name) => {
-    const golden = goldenJson("trl", `${name}.json`);
-    const yardstick = yardsticks.find((run) => run.name === name) as (typeof yardsticks)[number];
+  /** Trains `model` as the reference was; each step with what the reference has. */
+  // biome-ignore lint/suspicious/noExplicitAny: a reference file
+  async function* steps(model: Model, golden: any) {
     const { config } = golden;
-    const model = await loadModel(device, goldenPath("qwen2-tiny-tied"));
     const optimizer = createOptimizer(model, {
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,
@@ -139,6 +138,16 @@ describe("SFT equals TRL", () => {
       tokens += result.tokens;
       expect(learningRate).toBeCloseTo(expected.learning_rate, 12);
       expect(tokens).toBe(expected.num_tokens);
+      const trained = batches.reduce((n, { predictions }) => n + predictions.targets.length, 0);
+      yield { step, result, expected, trained };
+    }
+  }
+
+  it.each(runs)("%s", async (name) => {
+    const golden = goldenJson("trl", `${name}.json`);
+    const yardstick = yardsticks.find((run) => run.name === name) as (typeof yardsticks)[number];
+    const model = await loadModel(device, goldenPath("qwen2-tiny-tied"));
+    for await (const { step, result, expected } of steps(model, golden)) {
       // Step 1 has seen no update yet: there only rounding differs.
       const room = step === 1 ? 1 : 4;
       expect(Math.abs(result.loss - expected.loss), `loss ${step}`).toBeLessThanOrEqual(
@@ -178,6 +187,25 @@ describe("SFT equals TRL", () => {
       }
       expect(Math.sqrt(difference) / golden.weight_movement_l2).toBeLessThanOrEqual(
         4 * yardstick.final_weights_l2_over_l2_of_movement,
+      );
+    }
+    model.scope.end();
+  });
+
+  // TRL's trajectories have no yardstick for bf16; transformers' bf16 run of the start model has one, of a forward and backward pass.
+  it.each(runs)("%s in bf16, as near as transformers' bf16 pass over the start model", async (name) => {
+    const { logprobs, grads } = goldenJson("qwen2-tiny-tied", "expected.json").deviation_of_transformers
+      .bfloat16;
+    const reference = await goldenTensors("qwen2-tiny-tied", "expected.safetensors");
+    const all = [...reference].flatMap(([key, { data }]) => (key.startsWith("logprobs.") ? [...data] : []));
+    const perToken = (logprobs.rms_rel * l2(all)) / Math.sqrt(all.length);
+    const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype: "bf16", masters: true });
+    for await (const { step, result, expected, trained } of steps(model, goldenJson("trl", `${name}.json`))) {
+      // A mean over tokens: three standard errors.
+      const room = (3 * perToken) / Math.sqrt(trained);
+      expect(Math.abs(result.loss - expected.loss), `loss ${step}`).toBeLessThanOrEqual(room);
+      expect(Math.abs(result.gradNorm / expected.grad_norm - 1), `grad_norm ${step}`).toBeLessThanOrEqual(
+        grads.rms_rel,
       );
     }
     model.scope.end();

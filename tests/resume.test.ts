@@ -14,8 +14,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openDevice } from "@posttrain/kernels";
+import { loadModel, readSafetensorsHeader } from "@posttrain/model";
 import { newestCheckpoint, verifyCheckpoint } from "@posttrain/run";
 import { describe, expect, it } from "vitest";
+import { bf16Bits, firstDifference, fromBf16 } from "./support/bits.js";
 import { type Outcome, startPosttrain } from "./support/command-line.js";
 import { goldenPath } from "./support/golden.js";
 import { skipUnless } from "./support/skip.js";
@@ -172,6 +175,105 @@ describe("resuming", () => {
     refused(await posttrain([...args, "--resume_from_checkpoint"]), /is being written by process \d+/);
     first.child.kill("SIGKILL");
     await first.done;
+  });
+});
+
+describe("a run in bf16", () => {
+  const options = { max_steps: 4, save_steps: 2, weight_decay: 0.1 };
+  const bf16 = (run: string): string[] => [...sftArgs(run, rows, options), "--bf16"];
+  const done = posttrain(bf16(at("bf16")));
+  const optimizer = (checkpoint: string): Buffer =>
+    readFileSync(join(checkpoint, "trainer/optimizer.safetensors"));
+  /** Copies of the first two steps of it. */
+  async function begun(name: string): Promise<string> {
+    const { code, err } = await done;
+    expect(code, err).toBe(0);
+    cpSync(at("bf16"), at(name), { recursive: true });
+    rmSync(at(`${name}/checkpoint-4`), { recursive: true });
+    return at(name);
+  }
+
+  it("saves fp32 masters, whose rounding its weights are, and goes on from the masters", async () => {
+    const run = await begun("bf16-resumed");
+    const { code, out, err } = await posttrain([...bf16(run), "--resume_from_checkpoint"]);
+    expect(code, err).toBe(0);
+    expect(out).toMatch(/bf16; cpu/);
+    const [last, undisturbed] = [join(run, "checkpoint-4"), at("bf16/checkpoint-4")];
+    expect(firstDifference(weights(last), weights(undisturbed))).toBe(-1);
+    expect(firstDifference(optimizer(last), optimizer(undisturbed))).toBe(-1);
+    const header = await readSafetensorsHeader(join(last, "trainer/optimizer.safetensors"));
+    const { dtype, begin, end } = header.get("masters") ?? {};
+    expect(dtype).toBe("F32");
+    const bytes = optimizer(last);
+    const masters = new Float32Array(bytes.buffer.slice(bytes.byteOffset + begin!, bytes.byteOffset + end!));
+    const device = openDevice({ threads: 1 });
+    const model = await loadModel(device, last, { dtype: "bf16" });
+    expect(firstDifference(await model.arena.read(), Uint16Array.from(masters, bf16Bits))).toBe(-1);
+    expect(masters.some((x) => fromBf16(bf16Bits(x)) !== x)).toBe(true);
+    model.scope.end();
+    await device.close();
+  });
+
+  it("is another run than one in fp32, either of which goes on as the other when that is accepted", async () => {
+    const inBf16 = await copyOfRun("to-bf16");
+    rmSync(join(inBf16, "checkpoint-4"), { recursive: true });
+    const on = [...again(inBf16), "--bf16"];
+    refused(await posttrain(on), /bf16 was not set, is now true/);
+    expect((await posttrain([...on, "--accept_change", "bf16"])).code).toBe(0);
+    const inF32 = await begun("to-f32");
+    const off = again(inF32, { weight_decay: 0.1 });
+    refused(await posttrain(off), /bf16 was true, is now not set/);
+    expect((await posttrain([...off, "--accept_change", "bf16"])).code).toBe(0);
+    const stored = async (run: string): Promise<ReadonlySet<string>> => {
+      const entries = await readSafetensorsHeader(join(run, "checkpoint-4/model.safetensors"));
+      return new Set([...entries.values()].map(({ dtype }) => dtype));
+    };
+    expect(await stored(inBf16)).toEqual(new Set(["BF16"]));
+    expect(await stored(inF32)).toEqual(new Set(["F32"]));
+    // It went on from fp32 masters: their values, hardly moved by two steps, are none that bf16 has.
+    const { begin, end } = (await readSafetensorsHeader(join(inF32, "checkpoint-4/model.safetensors"))).get(
+      "model.embed_tokens.weight",
+    )!;
+    const bytes = weights(join(inF32, "checkpoint-4"));
+    const embedding = new Float32Array(bytes.buffer.slice(bytes.byteOffset + begin, bytes.byteOffset + end));
+    expect(embedding.filter((x) => fromBf16(bf16Bits(x)) !== x).length).toBeGreaterThan(
+      0.9 * embedding.length,
+    );
+  });
+});
+
+describe("metrics every few steps", () => {
+  it("are means over the steps since the line before, also where a run was resumed between two lines", async () => {
+    const steps = { max_steps: 8, save_steps: 2, val_size: 2 };
+    const each = sftArgs(at("each-step"), rows, steps);
+    const seldom = { ...steps, logging_steps: 3 };
+    const outcomes = await Promise.all([posttrain(each), posttrain(sftArgs(at("seldom"), rows, seldom))]);
+    expect(outcomes.map(({ code }) => code)).toEqual([0, 0]);
+    const lines = (run: string) => metrics(at(run)).filter((line) => "loss" in line);
+    const own = lines("each-step");
+    const found = lines("seldom");
+    expect(found.map(({ step }) => step)).toEqual([3, 6, 8]);
+    for (const [i, [first, last]] of [
+      [0, 3],
+      [3, 6],
+      [6, 8],
+    ].entries()) {
+      const window = own.slice(first, last);
+      for (const key of ["loss", "entropy", "mean_token_accuracy"]) {
+        const sum = window.reduce((total, line) => total + (line[key] as number), 0);
+        expect(found[i]?.[key], key).toBe(sum / window.length);
+      }
+      for (const key of ["grad_norm", "learning_rate", "num_tokens", "epoch"])
+        expect(found[i]?.[key], key).toBe(window.at(-1)?.[key]);
+    }
+    for (const checkpoint of [6, 8]) rmSync(at(`seldom/checkpoint-${checkpoint}`), { recursive: true });
+    const state = readFileSync(at("seldom/checkpoint-4/trainer_state.json"));
+    expect(JSON.parse(String(state))["unlogged"]).toMatchObject({ steps: 1 });
+    const resumed = await posttrain([...sftArgs(at("seldom"), rows, seldom), "--resume_from_checkpoint"]);
+    expect(resumed.code, resumed.err).toBe(0);
+    const timeless = (all: readonly Record<string, number>[]) =>
+      all.map(({ step_time: _, tokens_per_second: __, ...line }) => line);
+    expect(timeless(lines("seldom"))).toEqual(timeless(found));
   });
 });
 

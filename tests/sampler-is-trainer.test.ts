@@ -1,7 +1,7 @@
 // Promise 1: the log-probability that a token got when it was sampled equals, bit for bit, the one that a training forward computes.
 // 10,000 tokens at temperatures 1 and 0.7, mixed lengths, sequences entering and leaving the batch, shared prompts, activation
-// checkpointing on in training. And: the same seed gives the same text, whatever else is in the batch.
-import { cpuPaths, openDevice, Tape } from "@posttrain/kernels";
+// checkpointing on in training, in fp32 and in bf16. And: the same seed gives the same text, whatever else is in the batch.
+import { openDevice, Tape } from "@posttrain/kernels";
 import {
   forward,
   type GeneratedSequence,
@@ -13,6 +13,7 @@ import {
   predict,
 } from "@posttrain/model";
 import { describe, expect, it } from "vitest";
+import { dtypes, pathsFor } from "./support/dtypes.js";
 import { goldenPath } from "./support/golden.js";
 
 function requests(count: number, temperature: number): GenerationRequest[] {
@@ -25,56 +26,64 @@ function requests(count: number, temperature: number): GenerationRequest[] {
   }));
 }
 
+const cases = dtypes.flatMap((dtype) => pathsFor(dtype).map((path) => ({ dtype, path })));
 describe.each([1, 0.7])("at temperature %s", (temperature) => {
-  it.each(cpuPaths())("samples what the trainer computes, bit for bit, on %s", async (path) => {
-    const device = openDevice({ path, threads: 2 });
-    const model = await loadModel(device, goldenPath("qwen2-tiny-tied"));
-    // Plain code emulates the fused multiply-add: fewer tokens there.
-    const asked = requests(path === "plain" ? 7 : 48, temperature);
-    const options = { seed: 7, stream: "training", drawable: 300 } as const;
-    const inSmallBatches = await generate(model, asked, { ...options, maxSequences: 11, prefillTokens: 200 });
-    const inOneBatch = await generate(model, asked, options);
-    expect(inOneBatch, "whatever the batch").toEqual(inSmallBatches);
-
-    let compared = 0;
-    for (let at = 0; at < inOneBatch.length; at += 7) {
-      const group = inOneBatch.slice(at, at + 7);
-      const trained = await trainingLogProbs(group, asked, temperature);
-      for (const [i, { logProbs }] of group.entries()) {
-        expect(trained[i]).toEqual(logProbs);
-        compared += logProbs.length;
-      }
-    }
-    expect(compared).toBeGreaterThan(path === "plain" ? 500 : 5000);
-    expect(inOneBatch.every(({ ids }) => ids.every((id) => id < 300))).toBe(true);
-    model.scope.end();
-    await device.close();
-
-    async function trainingLogProbs(
-      group: readonly GeneratedSequence[],
-      from: readonly GenerationRequest[],
-      t: number,
-    ): Promise<readonly Float32Array[]> {
-      const prompts = group.map(({ request }) => (from[request] as GenerationRequest).promptIds);
-      const sequences = group.map(({ ids }, i) => Int32Array.from([...(prompts[i] as Int32Array), ...ids]));
-      const batch = packSequences(sequences);
-      const rows: number[] = [];
-      for (const [s, sequence] of sequences.entries()) {
-        const start = batch.starts[s] as number;
-        for (let i = (prompts[s] as Int32Array).length; i < sequence.length; i++) rows.push(start + i - 1);
-      }
-      const targets = Int32Array.from(rows, (row) => batch.ids[row + 1] as number);
-      const tape = new Tape();
-      const all = await device.run(async (scope) => {
-        const hidden = forward(scope, model, batch, { activationCheckpointing: true });
-        return predict(scope, model, hidden, { rows: Int32Array.from(rows), targets }, t).logProb.read();
-      }, tape);
-      let first = 0;
-      return group.map(({ ids }) => {
-        const own = all.slice(first, first + ids.length) as Float32Array;
-        first += ids.length;
-        return own;
+  it.each(cases)(
+    "samples what the trainer computes, bit for bit, in $dtype on $path",
+    async ({ dtype, path }) => {
+      const device = openDevice({ path, threads: 2 });
+      const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype });
+      // Plain code emulates the fused multiply-add: fewer tokens there.
+      const asked = requests(path !== "plain" ? 48 : dtype === "f32" ? 7 : 3, temperature);
+      const options = { seed: 7, stream: "training", drawable: 300 } as const;
+      const inSmallBatches = await generate(model, asked, {
+        ...options,
+        maxSequences: 11,
+        prefillTokens: 200,
       });
-    }
-  });
+      const inOneBatch = await generate(model, asked, options);
+      expect(inOneBatch, "whatever the batch").toEqual(inSmallBatches);
+
+      let compared = 0;
+      for (let at = 0; at < inOneBatch.length; at += 7) {
+        const group = inOneBatch.slice(at, at + 7);
+        const trained = await trainingLogProbs(group, asked, temperature);
+        for (const [i, { logProbs }] of group.entries()) {
+          expect(trained[i]).toEqual(logProbs);
+          compared += logProbs.length;
+        }
+      }
+      expect(compared).toBeGreaterThan(path !== "plain" ? 5000 : dtype === "f32" ? 500 : 100);
+      expect(inOneBatch.every(({ ids }) => ids.every((id) => id < 300))).toBe(true);
+      model.scope.end();
+      await device.close();
+
+      async function trainingLogProbs(
+        group: readonly GeneratedSequence[],
+        from: readonly GenerationRequest[],
+        t: number,
+      ): Promise<readonly Float32Array[]> {
+        const prompts = group.map(({ request }) => (from[request] as GenerationRequest).promptIds);
+        const sequences = group.map(({ ids }, i) => Int32Array.from([...(prompts[i] as Int32Array), ...ids]));
+        const batch = packSequences(sequences);
+        const rows: number[] = [];
+        for (const [s, sequence] of sequences.entries()) {
+          const start = batch.starts[s] as number;
+          for (let i = (prompts[s] as Int32Array).length; i < sequence.length; i++) rows.push(start + i - 1);
+        }
+        const targets = Int32Array.from(rows, (row) => batch.ids[row + 1] as number);
+        const tape = new Tape();
+        const all = await device.run(async (scope) => {
+          const hidden = forward(scope, model, batch, { activationCheckpointing: true });
+          return predict(scope, model, hidden, { rows: Int32Array.from(rows), targets }, t).logProb.read();
+        }, tape);
+        let first = 0;
+        return group.map(({ ids }) => {
+          const own = all.slice(first, first + ids.length) as Float32Array;
+          first += ids.length;
+          return own;
+        });
+      }
+    },
+  );
 });

@@ -1,6 +1,7 @@
 // A model on a device for as long as a command needs it.
 import { openDevice } from "@posttrain/kernels";
-import { loadModel, type Model, parameterCount } from "@posttrain/model";
+import { computeDtype, dtypeNames, loadModel, type Model, parameterCount } from "@posttrain/model";
+import { z } from "zod";
 import { count, millions } from "./format.js";
 import type { MachineOptions } from "./options.js";
 
@@ -16,13 +17,27 @@ export async function withDevice<T>(
   }
 }
 
+/** Options of the commands that compute with a model as it is. */
+export const modelOptions = {
+  model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+  dtype: z
+    .enum(dtypeNames)
+    .default("float32")
+    .describe("what to compute in; bfloat16 is what sft --bf16 computes"),
+};
+
+export interface ModelChoice {
+  readonly model_name_or_path: string;
+  readonly dtype: (typeof dtypeNames)[number];
+}
+
 export async function withModel<T>(
-  dir: string,
+  { model_name_or_path: dir, dtype }: ModelChoice,
   machine: MachineOptions,
   body: (model: Model) => Promise<T>,
 ): Promise<T> {
   return withDevice(machine, async (device) => {
-    const model = await loadModel(device, dir);
+    const model = await loadModel(device, dir, { dtype: computeDtype(dtype) });
     try {
       return await body(model);
     } finally {
@@ -31,8 +46,8 @@ export async function withModel<T>(
   });
 }
 
-/** "134.5 M parameters, 30 layers, context of 8,192 tokens; cpu avx512, 2 threads". */
-export function describeModel({ config, device }: Model): string {
-  const size = `${millions(parameterCount(config))} parameters, ${config.layers} layers, context of ${count(config.maxPositionEmbeddings)} tokens`;
+/** "134.5 M parameters, 30 layers, context of 8,192 tokens, bf16; cpu avx512, 2 threads"; f32, the usual, is not named. */
+export function describeModel({ config, device, dtype }: Model): string {
+  const size = `${millions(parameterCount(config))} parameters, ${config.layers} layers, context of ${count(config.maxPositionEmbeddings)} tokens${dtype === "bf16" ? ", bf16" : ""}`;
   return `${size}; ${device.backend} ${device.path}, ${device.threads} thread${device.threads === 1 ? "" : "s"}`;
 }

@@ -160,6 +160,42 @@ it("score's sums are those of its rows, and its loss the one that sft starts fro
   for (const command of next) expect((await posttrain(command)).code).toBe(0);
 });
 
+it("--dtype bfloat16 computes what sft --bf16 computes: the loss it ends with, and the tokens of generate", async () => {
+  const run = join(folder, "bf16");
+  const trained = await posttrain(
+    ["sft", ...model, "--data", data, "--output_dir", run, "--bf16", "--json"].concat([
+      "--max_steps",
+      "2",
+      "--learning_rate",
+      "1e-3",
+      "--eval_data",
+      data,
+      "--eval_steps",
+      "2",
+    ]),
+  );
+  expect(trained.code, trained.err).toBe(0);
+  const checkpoint = ["--model_name_or_path", JSON.parse(trained.out).checkpoint as string];
+  expect(trained.err.replaceAll(/\s+/g, " ")).toContain(`${checkpoint.join(" ")} --dtype bfloat16`);
+  const metrics = readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n");
+  const { eval_loss } = JSON.parse(metrics.at(-1) as string) as { eval_loss: number };
+  const score = async (...dtype: readonly string[]): Promise<number> => {
+    const args = ["score", ...checkpoint, "--data", data, "--loss_on", "assistant", "--json", ...dtype];
+    return JSON.parse((await posttrain(args)).out).counted.loss;
+  };
+  expect(await score("--dtype", "bfloat16")).toBe(eval_loss);
+  expect(await score()).not.toBe(eval_loss);
+  expect(Math.abs((await score()) - eval_loss)).toBeLessThan(0.05);
+
+  const prompt = ["--data", writeRows(folder, "bf16-prompt.jsonl", [{ input_ids: [72, 105] }])];
+  const sampling = ["--temperature", "1", "--max_new_tokens", "12"];
+  const drawn = await posttrain(["generate", ...checkpoint, ...prompt, ...sampling, "--dtype", "bfloat16"]);
+  const [sample] = parse<Sample>(drawn.out);
+  const whole = ["--data", writeRows(folder, "bf16-whole.jsonl", [{ input_ids: [72, 105, ...sample!.ids] }])];
+  const scored = await posttrain(["score", ...checkpoint, ...whole, "--dtype", "bfloat16"]);
+  expect(parse<Score>(scored.out)[0]!.logprobs.slice(2)).toEqual(sample!.logprobs);
+});
+
 it("sft says what it cut", async () => {
   const run = join(folder, "cut");
   const args = ["--data", data, "--output_dir", run, "--max_steps", "1"];

@@ -18,6 +18,7 @@ it("is one block that names versions, machine and kernels, and no person", async
     "cpu",
     "cpu features",
     "cpu paths",
+    "bf16 products",
     "kernel threads",
     "memory",
     "disk",
@@ -28,6 +29,9 @@ it("is one block that names versions, machine and kernels, and no person", async
   ]);
   expect(facts["node"]).toContain(process.version);
   expect(facts["cpu paths"]).toMatch(/plain$/);
+  expect(facts["bf16 products"]).toMatch(
+    facts["cpu paths"]?.startsWith("amx") ? /^by AMX$/ : /^by fp32 multiply-adds .*AMX/,
+  );
   expect(facts["kernel threads"]).toBe("2");
   expect(facts["addon"]).toMatch(/^build release of \d{4}-.*, SHA-256 [0-9a-f]{16}; loads, ABI \d+$/);
   expect(facts["gpu"]).toMatch(/^not used: this version .* no GPU backend/);

@@ -48,6 +48,7 @@ it("says what a model is, file by file", async () => {
       gradients: 4 * facts.parameters,
       moments: 8 * facts.parameters,
     },
+    training_bytes_bf16: { weights: 2 * facts.parameters, masters: 4 * facts.parameters },
     stop_ids: [
       { id: 287, token: "<|im_end|>" },
       { id: 285, token: "<|endoftext|>" },
@@ -59,7 +60,7 @@ it("says what a model is, file by file", async () => {
     expect([bytes, sha256]).toEqual([content.length, createHash("sha256").update(content).digest("hex")]);
   }
   expect(flat(err)).toMatch(
-    /1\.24 M parameters \(1,243,392\).*context 512 tokens.*38 tensors, F32 38; 5\.0 MB.*together 20 MB; activations of 1,024 tokens [\d.]+ MB, with gradient_checkpointing [\d.]+ MB/,
+    /1\.24 M parameters \(1,243,392\).*context 512 tokens.*38 tensors, F32 38; 5\.0 MB.*together 20 MB; with bf16 .* 2\.5 MB beside them; activations of 1,024 tokens [\d.]+ MB, with gradient_checkpointing [\d.]+ MB/,
   );
 });
 

@@ -1,4 +1,5 @@
 // What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
+import { dtypeNames } from "@posttrain/model";
 import { z } from "zod";
 import { extractions } from "./extract.js";
 import { taskNames } from "./tasks.js";
@@ -6,6 +7,10 @@ import { taskNames } from "./tasks.js";
 export const evaluateConfig = z
   .strictObject({
     model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    dtype: z
+      .enum(dtypeNames)
+      .default("float32")
+      .describe("what to compute in; bfloat16 is what sft --bf16 computes"),
     data: z.string().describe("questions, JSONL: question, prompt or messages, and answer"),
     task: z
       .string()

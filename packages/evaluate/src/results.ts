@@ -60,7 +60,7 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
     })),
     config: {
       model: "posttrain",
-      model_args: `pretrained=${config.model_name_or_path}`,
+      model_args: `pretrained=${config.model_name_or_path}${config.dtype === "float32" ? "" : `,dtype=${config.dtype}`}`,
       model_sha256: evaluation.modelDigest,
       batch_size: "auto",
       device: "cpu",

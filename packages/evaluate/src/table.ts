@@ -23,12 +23,13 @@ export function resultTable({ all, groups }: Summary, settings: TableSettings): 
 /** What a result was made with, as lm-evaluation-harness says it above its table. */
 export function settingsLine(settings: {
   readonly model: string;
+  readonly dtype: string;
   readonly generation: Readonly<Record<string, number>>;
   readonly limit: number | undefined;
   readonly shots: number;
 }): string {
   const generation = Object.entries(settings.generation).map(([name, value]) => `${name}=${value}`);
-  return `posttrain (pretrained=${settings.model},dtype=float32), gen_kwargs: (${generation.join(",")}), limit: ${settings.limit ?? "None"}, num_fewshot: ${settings.shots}, batch_size: auto`;
+  return `posttrain (pretrained=${settings.model},dtype=${settings.dtype}), gen_kwargs: (${generation.join(",")}), limit: ${settings.limit ?? "None"}, num_fewshot: ${settings.shots}, batch_size: auto`;
 }
 
 type Row = readonly string[];

@@ -67,6 +67,7 @@ test("groups stand below the task and add up to it; what could not be graded cou
 test("the line above says how", () => {
   const settings = {
     model: "runs/x",
+    dtype: "float32",
     generation: { temperature: 0, max_new_tokens: 64 },
     limit: undefined,
     shots: 3,

@@ -1,5 +1,8 @@
 // The one forward pass: dense Qwen2.5 (pre-norm RMSNorm, RoPE, grouped-query attention with biases on q, k and v, SwiGLU) over
 // packed sequences. Training records it on a tape, scoring does not, sampling gives it a cache: the same ops, the same bits.
+//
+// In bf16 whatever a matrix product takes in is rounded once, by the op that makes it: norms, q and k after RoPE, v, attention, gate, up and
+// SwiGLU. The residual stream, what is added to it and all gradients between ops stay fp32.
 import {
   add,
   attention,
@@ -21,7 +24,7 @@ import {
   type TokenLogProbs,
   tokenLogProbs,
 } from "@posttrain/kernels";
-import { head, type Model, parameter } from "./model.js";
+import { type ComputeDtype, head, type Model, parameter } from "./model.js";
 
 /** Sequences one after the other: M tokens, S sequences. */
 export interface PackedBatch<Ids extends Int32Array | Tensor = Int32Array> {
@@ -124,13 +127,14 @@ function layer(scope: Scope, model: Model, index: number, input: Residual, conte
   const rows = input.x.shape[0] as number;
   const weight = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.weight`);
   const bias = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.bias`);
-  const project = (input: Tensor, name: string, count: number): Tensor =>
-    reshape(scope, linear(scope, input, weight(name), bias(name)), [rows, count, headDim]);
+  const rounded = { dtype: model.dtype };
+  const project = (input: Tensor, name: string, count: number, dtype: ComputeDtype): Tensor =>
+    reshape(scope, linear(scope, input, weight(name), bias(name), { dtype }), [rows, count, headDim]);
 
   const { y: normed, sum: x } = norm(scope, input, weight("input_layernorm"), eps);
-  const q = rope(scope, project(normed, "self_attn.q_proj", heads), context.angles);
-  const k = rope(scope, project(normed, "self_attn.k_proj", kvHeads), context.angles);
-  const v = project(normed, "self_attn.v_proj", kvHeads);
+  const q = rope(scope, project(normed, "self_attn.q_proj", heads, "f32"), context.angles, rounded);
+  const k = rope(scope, project(normed, "self_attn.k_proj", kvHeads, "f32"), context.angles, rounded);
+  const v = project(normed, "self_attn.v_proj", kvHeads, model.dtype);
   const mixed = reshape(scope, attend(scope, q, k, v, index, headDim ** -0.5, context), [
     rows,
     heads * headDim,
@@ -141,8 +145,8 @@ function layer(scope: Scope, model: Model, index: number, input: Residual, conte
     eps,
     residual: x,
   });
-  const gate = linear(scope, normedAgain, weight("mlp.gate_proj"));
-  const up = linear(scope, normedAgain, weight("mlp.up_proj"));
+  const gate = linear(scope, normedAgain, weight("mlp.gate_proj"), undefined, rounded);
+  const up = linear(scope, normedAgain, weight("mlp.up_proj"), undefined, rounded);
   const down = linear(scope, swiglu(scope, gate, up), weight("mlp.down_proj"));
   return { x: sum, added: down };
 }
@@ -184,4 +188,22 @@ export function predict(
   });
   scope.release(selected);
   return predicted;
+}
+
+/** Of each prediction: the target's log-probability, the entropy there, and the most likely id. */
+export interface ReadPredictions {
+  readonly logProbs: Float32Array;
+  readonly entropies: Float32Array;
+  readonly argmax: Int32Array;
+}
+
+/** Waits for what predict() has computed. */
+export async function readPredictions(predicted: TokenLogProbs): Promise<ReadPredictions> {
+  const { logProb, entropy, argmax } = predicted;
+  const [logProbs, entropies, best] = await Promise.all([logProb.read(), entropy.read(), argmax.read()]);
+  return {
+    logProbs: logProbs as Float32Array,
+    entropies: entropies as Float32Array,
+    argmax: best as Int32Array,
+  };
 }

@@ -7,6 +7,8 @@ export {
   type Predictions,
   packSequences,
   predict,
+  type ReadPredictions,
+  readPredictions,
 } from "./forward.js";
 export {
   type GeneratedSequence,
@@ -17,16 +19,20 @@ export {
   type SamplingSettings,
 } from "./generate.js";
 export { type GenerationConfig, resolveStopIds } from "./generation-config.js";
+export { brokenWeights, loadModel } from "./load-model.js";
 export {
-  brokenWeights,
+  type ComputeDtype,
+  computeBytes,
+  computeDtype,
+  dtypeNames,
   emptyModel,
   enableGradients,
   foldLookups,
   type Gradients,
   head,
   initialiseModel,
-  loadModel,
   type Model,
+  type ModelOptions,
   type ParameterLayout,
   parameter,
   zeroGradients,

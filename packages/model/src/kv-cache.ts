@@ -1,7 +1,7 @@
-// A paged key-value cache: fixed pages of 64 keys for every layer, handed out to sequences and counted, so that the samples of one
-// prompt share the pages that the prompt fills. A budget bounds it; whoever does not fit waits.
+// A paged key-value cache in the model's dtype: fixed pages of 64 keys for every layer, handed out to sequences and counted, so that the
+// samples of one prompt share the pages that the prompt fills. A budget bounds it; whoever does not fit waits.
 import { type KvPages, keysPerPage, kvCacheCopy, kvPages, type Scope } from "@posttrain/kernels";
-import type { Model } from "./model.js";
+import { computeBytes, type Model } from "./model.js";
 
 export interface KvCache {
   readonly layers: readonly KvPages[];
@@ -11,16 +11,16 @@ export interface KvCache {
   readonly users: Int32Array;
 }
 
-/** Bytes of `pages` pages over all layers, keys and values. */
-export function cacheBytes(model: Model, pages: number): number {
-  const { layers, kvHeads, headDim } = model.config;
-  return layers * 2 * pages * kvHeads * keysPerPage * headDim * 4;
+/** Bytes of `pages` pages over all layers, keys and values, in the model's dtype. */
+export function cacheBytes({ config, dtype }: Model, pages: number): number {
+  const { layers, kvHeads, headDim } = config;
+  return layers * 2 * pages * kvHeads * keysPerPage * headDim * computeBytes[dtype];
 }
 
 export function createKvCache(scope: Scope, model: Model, pages: number): KvCache {
   const { layers, kvHeads, headDim } = model.config;
   return {
-    layers: Array.from({ length: layers }, () => kvPages(scope, pages, kvHeads, headDim)),
+    layers: Array.from({ length: layers }, () => kvPages(scope, pages, kvHeads, headDim, model.dtype)),
     free: Array.from({ length: pages }, (_, i) => pages - 1 - i),
     users: new Int32Array(pages),
   };

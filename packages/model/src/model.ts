@@ -1,35 +1,44 @@
-// A Qwen2.5 model on a device: its parameters as views into one flat fp32 arena, in the order of parameterShapes(config), each
-// starting at a multiple of 64 floats. Optimizers work on the arena; a shard of it is a range.
-
-import { open } from "node:fs/promises";
-import { UserError } from "@posttrain/data";
+// A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config), each starting at a
+// multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32 masters, which a
+// model that is trained keeps beside it, laid out alike. Optimizers work on the masters; a shard of an arena is a range.
 import {
   convert,
   type Device,
   fill,
-  MappedFile,
   RowGradient,
   type Scope,
-  sumSquares,
   type Tensor,
   uniform4,
 } from "@posttrain/kernels";
 import { parameterShapes, type Qwen2Config, ropeFrequencies } from "./config.js";
 import { type GenerationConfig, generationConfigFrom } from "./generation-config.js";
-import { openModelFolder, type StoredTensor } from "./model-folder.js";
 
-/** Bytes of files that are in memory beside the model while it is read, or one tensor's if that is more. */
-const readAtOnce = 1 << 26;
-/** Floats to which each parameter's start is aligned in the arena. */
+/**
+ * What a model computes in. bf16: parameters and inputs of matrix products are rounded to bf16, sums and the residual stream are fp32
+ * (ARCHITECTURE.md).
+ */
+export type ComputeDtype = "f32" | "bf16";
+
+/** Bytes of a parameter or a cached key as the forward pass reads it. */
+export const computeBytes: Readonly<Record<ComputeDtype, number>> = { f32: 4, bf16: 2 };
+
+/** The names that torch, vLLM and lm-evaluation-harness give to these. */
+export const dtypeNames = ["float32", "bfloat16"] as const;
+
+export function computeDtype(name: (typeof dtypeNames)[number]): ComputeDtype {
+  return name === "bfloat16" ? "bf16" : "f32";
+}
+
+/** Values to which each parameter's start is aligned in an arena. */
 const alignment = 64;
 
 export interface ParameterLayout {
-  /** Name to place in the arena, in floats. */
+  /** Name to place in an arena, in values. */
   readonly places: ReadonlyMap<
     string,
     { readonly offset: number; readonly shape: readonly number[]; readonly size: number }
   >;
-  /** Floats in all, padding included. */
+  /** Values in all, padding included. */
   readonly length: number;
 }
 
@@ -49,8 +58,11 @@ export interface Model {
   readonly generationConfig: GenerationConfig;
   readonly device: Device;
   readonly layout: ParameterLayout;
-  /** All parameters, f32; padding is zero. */
+  readonly dtype: ComputeDtype;
+  /** All parameters as the forward pass reads them, in `dtype`; padding is zero. */
   readonly arena: Tensor;
+  /** Their fp32 values, laid out alike: in f32 the arena itself; in bf16 an arena of its own, where it was asked for. */
+  readonly masters: Tensor | undefined;
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly rope: { readonly frequencies: Tensor; readonly scale: number };
   /** Holds everything above; ending it frees the model. */
@@ -75,20 +87,81 @@ export function head(model: Model): Tensor {
   return parameter(model, model.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
 }
 
+export interface ModelOptions {
+  /** Default: f32. */
+  readonly dtype?: ComputeDtype;
+  /** Keep fp32 masters beside bf16 parameters, for training. */
+  readonly masters?: boolean;
+}
+
 /** A model whose parameters are all zero. */
 export function emptyModel(
   device: Device,
   config: Qwen2Config,
-  generationConfig: GenerationConfig = generationConfigFrom(config),
+  options: ModelOptions & { readonly generationConfig?: GenerationConfig } = {},
 ): Model {
+  const { dtype = "f32", generationConfig = generationConfigFrom(config) } = options;
   const scope = device.scope();
   const layout = parameterLayout(config);
-  const arena = scope.empty([layout.length]);
-  fill(arena, 0);
+  const arena = scope.empty([layout.length], dtype);
+  if (dtype === "f32") fill(arena, 0);
+  else clear(arena);
+  const masters =
+    dtype === "f32" ? arena : options.masters === true ? scope.empty([layout.length]) : undefined;
+  if (masters !== undefined && masters !== arena) fill(masters, 0);
   const parameters = viewsOf(scope, arena, layout);
   const { inverseFrequencies, scale } = ropeFrequencies(config);
   const rope = { frequencies: scope.from(inverseFrequencies), scale };
-  return { config, generationConfig, device, layout, arena, parameters, rope, scope, gradients: undefined };
+  return {
+    ...{ config, generationConfig, device, layout, dtype, arena, masters, parameters, rope, scope },
+    gradients: undefined,
+  };
+}
+
+/** Values that are converted through fp32 at a time. */
+const chunk = 1 << 22;
+
+/** Zeros in a bf16 tensor, for which fill has no code. */
+function clear(arena: Tensor): void {
+  const scope = arena.device.scope();
+  try {
+    const zeros = scope.empty([Math.min(chunk, arena.size)]);
+    fill(zeros, 0);
+    for (let start = 0; start < arena.size; start += chunk) {
+      const count = Math.min(chunk, arena.size - start);
+      convert(scope.view(arena, start, [count]), scope.view(zeros, 0, [count]));
+    }
+  } finally {
+    scope.end();
+  }
+}
+
+/** Sets a parameter to `values` (f32, bf16 or f16): its master exactly, what the forward pass reads rounded to the model's dtype. */
+export function setParameter(model: Model, name: string, values: Tensor): void {
+  const target = parameter(model, name);
+  if (model.dtype === "f32") {
+    convert(target, values);
+    return;
+  }
+  const scope = model.device.scope();
+  try {
+    if (model.masters !== undefined) {
+      const master = scope.view(model.masters, model.layout.places.get(name)?.offset ?? 0, target.shape);
+      convert(master, values);
+      convert(target, master);
+    } else if (values.dtype === "f32") convert(target, values);
+    else {
+      const wide = scope.empty([Math.min(chunk, target.size)]);
+      for (let start = 0; start < target.size; start += chunk) {
+        const count = Math.min(chunk, target.size - start);
+        const part = scope.view(wide, 0, [count]);
+        convert(part, scope.view(values, start, [count]));
+        convert(scope.view(target, start, [count]), part);
+      }
+    }
+  } finally {
+    scope.end();
+  }
 }
 
 function viewsOf(scope: Scope, arena: Tensor, layout: ParameterLayout): Map<string, Tensor> {
@@ -97,105 +170,35 @@ function viewsOf(scope: Scope, arena: Tensor, layout: ParameterLayout): Map<stri
   );
 }
 
-/** Reads a Hugging Face folder. UserError when it is not one, or a weight is not a finite number. */
-export async function loadModel(device: Device, dir: string): Promise<Model> {
-  const folder = await openModelFolder(dir);
-  const model = emptyModel(device, folder.config, folder.generationConfig);
-  try {
-    await device.run(async (scope) => {
-      const files = new Map<string, MappedFile>();
-      let read = 0;
-      const forget = async (): Promise<void> => {
-        await device.drain();
-        for (const file of files.values()) file.forget();
-        read = 0;
-      };
-      for (const [name, stored] of folder.tensors) {
-        const file = files.get(stored.file) ?? new MappedFile(stored.file);
-        files.set(stored.file, file);
-        convert(parameter(model, name), await storedTensor(scope, file, stored));
-        read += stored.end - stored.begin;
-        if (read >= readAtOnce) await forget();
-      }
-      await forget();
-    });
-    await checkFinite(model, dir);
-    return model;
-  } catch (error) {
-    model.scope.end();
-    throw error;
-  }
-}
-
-const dtypes = { F32: "f32", BF16: "bf16", F16: "f16" } as const;
-const dtypeBytes = { F32: 4, BF16: 2, F16: 2 } as const;
-
-/** Mapped where the file's alignment allows it, else read. */
-async function storedTensor(scope: Scope, file: MappedFile, stored: StoredTensor): Promise<Tensor> {
-  const dtype = dtypes[stored.dtype];
-  const { begin, end, shape } = stored;
-  if (begin % dtypeBytes[stored.dtype] === 0) return file.tensor(scope, begin, dtype, shape);
-  const handle = await open(stored.file);
-  try {
-    const bytes = new Uint8Array(end - begin);
-    await handle.read(bytes, 0, bytes.length, begin);
-    const data = dtype === "f32" ? new Float32Array(bytes.buffer) : new Uint16Array(bytes.buffer);
-    return scope.from(data, shape, dtype);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Names of the parameters that hold NaN or infinite values. Waits for what is enqueued. */
-export async function brokenWeights(model: Model): Promise<readonly string[]> {
-  return model.device.run(async (scope) => {
-    const finite = async (tensor: Tensor): Promise<boolean> =>
-      Number.isFinite((await sumSquares(scope, tensor).read())[0]);
-    if (await finite(model.arena)) return [];
-    const broken: string[] = [];
-    for (const [name, tensor] of model.parameters) if (!(await finite(tensor))) broken.push(name);
-    return broken;
-  });
-}
-
-async function checkFinite(model: Model, dir: string): Promise<void> {
-  const broken = await brokenWeights(model);
-  if (broken.length === 0) return;
-  throw new UserError(
-    "broken_weights",
-    `${dir}: ${broken.length} of ${model.parameters.size} weight tensors hold NaN or infinite values (${broken.slice(0, 5).join(", ")}${
-      broken.length > 5 ? ", ..." : ""
-    }). Nothing sensible can be computed from them: take the last checkpoint before the run diverged, or download the model again.`,
-  );
-}
-
 /**
  * A fresh model: matrices approximately normal with the config's initializer_range (the sum of four 32-bit uniforms: whole-number
  * arithmetic, hence the same bits everywhere), biases zero, norms one.
  */
-export function initialiseModel(device: Device, config: Qwen2Config, seed: number): Model {
-  const model = emptyModel(device, config);
+export function initialiseModel(
+  device: Device,
+  config: Qwen2Config,
+  seed: number,
+  options: ModelOptions = {},
+): Model {
+  const model = emptyModel(device, config, options);
   let index = 0;
   for (const [name, { shape, size }] of model.layout.places) {
     index++;
-    const tensor = parameter(model, name);
     if (name.endsWith(".bias")) continue;
-    if (shape.length === 1) {
-      fill(tensor, 1);
-      continue;
-    }
-    const values = new Float32Array(size);
+    const values = new Float32Array(size).fill(1);
     const factor = Math.sqrt(3) * config.initializerRange;
-    for (let i = 0; i < size; i++) {
+    for (let i = 0; i < size && shape.length > 1; i++) {
       const [a, b, c, d] = uniform4(seed, "initialisation", [i, index, 0, 0]);
       values[i] = (a + b + c + d - 2) * factor;
     }
-    tensor.write(values);
+    const scope = device.scope();
+    setParameter(model, name, scope.from(values, shape));
+    scope.end();
   }
   return model;
 }
 
-/** Gives every parameter a place for its gradient, zeroed. Bytes: as many as the parameters'. */
+/** Gives every parameter a place for its gradient, fp32 whatever the model's dtype, zeroed. */
 export function enableGradients(model: Model): Gradients {
   if (model.gradients !== undefined) return model.gradients;
   const arena = model.scope.empty(model.arena.shape);

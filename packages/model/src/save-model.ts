@@ -1,4 +1,5 @@
-// A model back to a Hugging Face folder: its fp32 parameters as model.safetensors, tokenizer and template copied from where it came.
+// A model back to a Hugging Face folder: its parameters as the forward pass reads them as model.safetensors, so that the folder computes
+// the model's own bits; tokenizer and template copied from where it came.
 import type { Model } from "./model.js";
 import { writeModelFolder } from "./model-folder.js";
 
@@ -19,7 +20,7 @@ export function saveModel(
     generationConfig: model.generationConfig,
     tensors: [...model.parameters].map(([name, tensor]) => ({
       name,
-      dtype: "F32",
+      dtype: model.dtype === "bf16" ? "BF16" : "F32",
       shape: tensor.shape,
       bytes: tensor.pieces(savedAtOnce),
     })),

@@ -1,5 +1,6 @@
 // What `posttrain sft` can be told: names and defaults as TRL's SFTConfig has them, unless a comment says why not.
 import { rowFormats } from "@posttrain/data";
+import type { ComputeDtype } from "@posttrain/model";
 import type { Identity } from "@posttrain/run";
 import { scheduleTypes } from "@posttrain/train";
 import { z } from "zod";
@@ -81,11 +82,19 @@ export const sftConfig = z
       .nonnegative()
       .default(0)
       .describe("how much lower a loss must be to count as better"),
+    bf16: z
+      .boolean()
+      .default(false)
+      .describe("compute in bf16 with fp32 sums, masters and moments; checkpoints in bf16"),
     gradient_checkpointing: z
       .boolean()
       .default(true)
       .describe("compute activations again instead of keeping them; the same bits"),
-    logging_steps: z.int().positive().default(1).describe("write metrics every so many steps"),
+    logging_steps: z
+      .int()
+      .positive()
+      .default(1)
+      .describe("write metrics every so many steps, as means over them"),
     save_steps: z.int().positive().default(500).describe("write a checkpoint every so many steps"),
     save_total_limit: z.int().positive().optional().describe("keep only so many newest checkpoints"),
     resume_from_checkpoint: z
@@ -127,6 +136,10 @@ export const sftConfig = z
 
 export type SftConfig = z.infer<typeof sftConfig>;
 
+export function dtypeOf({ bf16 }: Pick<SftConfig, "bf16">): ComputeDtype {
+  return bf16 ? "bf16" : "f32";
+}
+
 /** Keys that may change when a run is resumed: they do not change its bits, or what they name counts by its digest. */
 const freeKeys: readonly (keyof SftConfig)[] = [
   "model_name_or_path",
@@ -155,9 +168,11 @@ export function identityOf(
   const stops = config.early_stopping_patience !== undefined;
   const left = [...freeKeys, ...lengthKeys, ...(stops ? [] : stoppingKeys)];
   const { eval_data: evalDigest, ...others } = digests;
+  // Not named while it is off: checkpoints from before there was bf16 go on.
+  const { bf16, ...named } = config;
   return {
     ...Object.fromEntries(
-      Object.entries(config).filter(
+      Object.entries({ ...named, ...(bf16 && { bf16 }) }).filter(
         ([key, value]) => value !== undefined && !left.includes(key as keyof SftConfig),
       ),
     ),

@@ -19,6 +19,7 @@ export {
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
 export { type TrainingMemory, trainingMemory } from "./memory.js";
+export type { SftEvalMetrics, SftMetrics } from "./metrics.js";
 export { planSft, refusalOf, residentBytes, type SftPlan } from "./plan.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
@@ -31,8 +32,6 @@ export {
 } from "./step.js";
 export {
   runSft,
-  type SftEvalMetrics,
-  type SftMetrics,
   type SftReport,
   type SftResult,
   type SftStart,

@@ -2,7 +2,14 @@
 // ask for and computes nothing. So the prediction is what the code does, the arena's rounding and its gaps included.
 import type { TokenizedRow } from "@posttrain/data";
 import { openDevice, Tape } from "@posttrain/kernels";
-import { emptyModel, forward, type Model, predict, type Qwen2Config } from "@posttrain/model";
+import {
+  type ComputeDtype,
+  emptyModel,
+  forward,
+  type Model,
+  predict,
+  type Qwen2Config,
+} from "@posttrain/model";
 import { createOptimizer } from "@posttrain/train";
 import type { MicroBatch } from "./batches.js";
 import { evaluateSft, sftStep } from "./step.js";
@@ -10,6 +17,8 @@ import { evaluateSft, sftStep } from "./step.js";
 export interface TrainingShape {
   readonly model: Qwen2Config;
   readonly activationCheckpointing: boolean;
+  /** Default: f32. */
+  readonly dtype?: ComputeDtype;
   /** Compute threads: each has working memory of its own. */
   readonly threads?: number | undefined;
   readonly path?: string | undefined;
@@ -17,6 +26,7 @@ export interface TrainingShape {
 
 /** Bytes. */
 export interface TrainingMemory {
+  /** In bf16 with their fp32 masters. */
   readonly weights: number;
   readonly gradients: number;
   readonly moments: number;
@@ -34,7 +44,7 @@ export interface TrainingMemory {
 
 /** Of an optimizer step and a batch of held-out rows: give it the largest of the run. */
 export async function trainingMemory(
-  { model: config, activationCheckpointing, threads, path }: TrainingShape,
+  { model: config, activationCheckpointing, dtype = "f32", threads, path }: TrainingShape,
   step: readonly MicroBatch[],
   evaluated: readonly TokenizedRow[] = [],
 ): Promise<TrainingMemory> {
@@ -48,7 +58,7 @@ export async function trainingMemory(
     return device.status().peakBytes - before;
   };
   try {
-    const model = emptyModel(device, config);
+    const model = emptyModel(device, config, { dtype, masters: true });
     const weights = inUse();
     const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
     const gradients = 4 * model.layout.length;

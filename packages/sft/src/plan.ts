@@ -4,7 +4,7 @@ import { byteText, type TokenizedRow, UserError } from "@posttrain/data";
 import { defaultMemoryLimit, machineMemory, permutation } from "@posttrain/kernels";
 import { forwardWork, type Qwen2Config } from "@posttrain/model";
 import { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches, type Unit } from "./batches.js";
-import type { SftConfig } from "./config.js";
+import { dtypeOf, type SftConfig } from "./config.js";
 import { type TrainingMemory, trainingMemory } from "./memory.js";
 import type { SftData } from "./rows.js";
 
@@ -14,6 +14,7 @@ export type PlannedOptions = Pick<
   | "per_device_train_batch_size"
   | "gradient_accumulation_steps"
   | "gradient_checkpointing"
+  | "bf16"
   | "max_length"
   | "packing"
   | "max_steps"
@@ -49,7 +50,7 @@ export interface PlannedMachine {
  * Of the process while it trains, beyond what it has when the rows are read: V8's heap of a step's objects, pieces of 4 MiB while weights are
  * read and saved, code. Measured 2026-11-25 on Node 20: docs/memory.md.
  */
-const processGrowth = 32 * 2 ** 20;
+const processGrowth = 24 * 2 ** 20;
 
 export async function planSft(
   config: PlannedOptions,
@@ -62,7 +63,7 @@ export async function planSft(
   const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
   const largest = largestStep(data.units, plan, config.seed, totalSteps);
   const memory = await trainingMemory(
-    { model, activationCheckpointing: config.gradient_checkpointing, ...machine },
+    { model, activationCheckpointing: config.gradient_checkpointing, dtype: dtypeOf(config), ...machine },
     largest.batches,
     largestBatch(data.evalRows, micro),
   );
@@ -232,7 +233,10 @@ async function remedyFor(
     last = await planSft(options, model, data, machine);
     if (fits(last)) return `It fits, with ${byteText(last.resident)}, by ${changes.join(" and ")}.`;
   }
-  const state = await trainingMemory({ model, activationCheckpointing: true, ...machine }, []);
+  const state = await trainingMemory(
+    { model, activationCheckpointing: true, dtype: dtypeOf(config), ...machine },
+    [],
+  );
   const fixed = state.weights + state.gradients + state.moments;
   const alone = last ?? (await planSft(checkpointing, model, data, machine));
   const room = Math.min(alone.available - alone.process - alone.memory.scratch, alone.tensorLimit) - fixed;

@@ -1,9 +1,9 @@
-// What a checkpoint of fine-tuning holds beside the model folder: trainer/ with the optimizer's moments, and trainer_state.json with
+// What a checkpoint of fine-tuning holds beside the model folder: trainer/ with the optimizer's moments (in bf16 its masters too), and trainer_state.json with
 // where the run stands, under transformers' names. With config, data and seed (the manifest's identity) it decides every bit that follows.
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
-import { brokenWeights, type Model, saveModel } from "@posttrain/model";
+import { brokenWeights, computeBytes, type Model, saveModel } from "@posttrain/model";
 import {
   type Checkpoint,
   type Manifest,
@@ -13,6 +13,7 @@ import {
 } from "@posttrain/run";
 import { loadOptimizer, type Optimizer, optimizerBytes, saveOptimizer } from "@posttrain/train";
 import { z } from "zod";
+import { unloggedSums } from "./metrics.js";
 
 const stateFile = "trainer_state.json";
 
@@ -28,6 +29,8 @@ const trainerState = z.strictObject({
   best_global_step: z.int().nonnegative().optional(),
   /** Evaluations since then, for early stopping. */
   evaluations_since_best: z.int().nonnegative(),
+  /** What the next line of metrics.jsonl averages. */
+  unlogged: unloggedSums.optional(),
 });
 export type TrainerState = z.infer<typeof trainerState>;
 
@@ -57,12 +60,13 @@ export async function saveCheckpoint(
   const checkpoint = await writeCheckpoint(runDir, {
     ...manifest,
     step: state.global_step,
-    bytes: 4 * model.layout.length + optimizerBytes(model) + (tokenizer?.size ?? 0) + 1e6,
+    bytes:
+      computeBytes[model.dtype] * model.layout.length + optimizerBytes(model) + (tokenizer?.size ?? 0) + 1e6,
     write: async (dir) => {
       await saveModel(model, dir, { copyFrom: companions });
       const trainer = join(dir, "trainer");
       await mkdir(trainer);
-      await saveOptimizer(optimizer, trainer);
+      await saveOptimizer(model, optimizer, trainer);
       // Parsed for its order of keys: the same bytes, resumed or not.
       await writeDurably(join(dir, stateFile), `${JSON.stringify(trainerState.parse(state), null, 2)}\n`);
     },
@@ -83,7 +87,7 @@ export async function readTrainerState({ dir, manifest }: Checkpoint): Promise<T
   );
 }
 
-/** Puts the optimizer where the checkpoint left it. The model was loaded from its folder. */
+/** Puts the optimizer, and a bf16 model's masters, where the checkpoint left them. The model was loaded from its folder. */
 export function restoreOptimizer(
   model: Model,
   optimizer: Optimizer,

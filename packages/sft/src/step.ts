@@ -1,7 +1,7 @@
 // One optimizer step, and the loss on rows that are not trained.
 import { type TokenizedRow, UserError } from "@posttrain/data";
 import { backward, Tape } from "@posttrain/kernels";
-import { forward, type Model, predict } from "@posttrain/model";
+import { forward, type Model, predict, readPredictions } from "@posttrain/model";
 import { gradientNorm, type Optimizer, optimizerStep } from "@posttrain/train";
 import { type MicroBatch, microBatch } from "./batches.js";
 import { sftLoss } from "./loss.js";
@@ -53,12 +53,8 @@ export async function sftStep(
       const hidden = forward(scope, model, micro.batch, options);
       const predicted = predict(scope, model, hidden, micro.predictions);
       scope.release(hidden);
-      const [logProbs, entropies, argmax] = await Promise.all([
-        predicted.logProb.read(),
-        predicted.entropy.read(),
-        predicted.argmax.read(),
-      ]);
-      const part = sftLoss(logProbs as Float32Array, trained);
+      const { logProbs, entropies, argmax } = await readPredictions(predicted);
+      const part = sftLoss(logProbs, trained);
       backward(scope, tape, [{ tensor: predicted.logProb, gradient: scope.from(part.gradient) }]);
       loss += part.loss;
       entropy += mean(entropies, (x) => x);
@@ -117,11 +113,7 @@ export async function evaluateSft(
     trained += predictions.targets.length;
     await model.device.run(async (scope) => {
       const predicted = predict(scope, model, forward(scope, model, batch), predictions);
-      const [logProbs, entropies, argmax] = await Promise.all([
-        predicted.logProb.read(),
-        predicted.entropy.read(),
-        predicted.argmax.read(),
-      ]);
+      const { logProbs, entropies, argmax } = await readPredictions(predicted);
       for (const [i, target] of predictions.targets.entries()) {
         logProb += logProbs[i] as number;
         entropy += entropies[i] as number;

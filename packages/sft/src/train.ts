@@ -17,7 +17,8 @@ import {
 } from "@posttrain/run";
 import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
 import { planSteps, type StepPlan, stepBatches } from "./batches.js";
-import { identityOf, type SftConfig } from "./config.js";
+import { dtypeOf, identityOf, type SftConfig } from "./config.js";
+import { addStep, loggedLine, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
 import { planSft, refuseWhatCannotFit, type SftPlan } from "./plan.js";
 import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
 import {
@@ -28,34 +29,6 @@ import {
   type TrainerState,
 } from "./saving.js";
 import { Diverged, evaluateSft, type SftStepResult, sftStep } from "./step.js";
-
-/** A training line of metrics.jsonl; TRL's names and meanings. */
-export interface SftMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  /** Minus the mean log-probability of the step's trained tokens, before the update. */
-  readonly loss: number;
-  /** Global L2 norm of the gradient before clipping. */
-  readonly grad_norm: number;
-  readonly learning_rate: number;
-  /** Mean entropy (nats) at trained tokens, and share of them that are the most likely one: means over micro-batches. */
-  readonly entropy: number;
-  readonly mean_token_accuracy: number;
-  /** Tokens that went through the model so far. */
-  readonly num_tokens: number;
-  readonly step_time: number;
-  readonly tokens_per_second: number;
-}
-
-/** An evaluation's line: after `step` steps, means over all trained tokens of the held-out rows. */
-export interface SftEvalMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  readonly eval_loss: number;
-  readonly eval_entropy: number;
-  readonly eval_mean_token_accuracy: number;
-  readonly eval_runtime: number;
-}
 
 export interface SftStart {
   readonly model: Model;
@@ -136,7 +109,10 @@ export async function runSft(
         last: undefined,
       };
     }
-    const model = await loadModel(device, from?.dir ?? config.model_name_or_path);
+    const model = await loadModel(device, from?.dir ?? config.model_name_or_path, {
+      dtype: dtypeOf(config),
+      masters: true,
+    });
     try {
       const optimizer = createOptimizer(model, {
         beta1: config.adam_beta1,
@@ -243,7 +219,7 @@ async function train(training: Training, from: TrainerState | undefined): Promis
           activationCheckpointing: config.gradient_checkpointing,
         });
       } catch (error) {
-        throw error instanceof Diverged ? await quarantined(error, dir, step, await save()) : error;
+        throw error instanceof Diverged ? await quarantined(error, config, step, await save()) : error;
       }
       const seconds = (performance.now() - started) / 1000;
       state = {
@@ -264,7 +240,10 @@ async function train(training: Training, from: TrainerState | undefined): Promis
         step_time: seconds,
         tokens_per_second: done.tokens / seconds,
       };
-      if (step % config.logging_steps === 0 || step === totalSteps) await metrics.append({ ...last });
+      const unlogged = addStep(state.unlogged, last);
+      const logs = step % config.logging_steps === 0 || step === totalSteps;
+      if (logs) await metrics.append({ ...loggedLine(last, unlogged) });
+      state = { ...state, unlogged: logs ? undefined : unlogged };
       await rowsOfSteps.append({ step, lines: batches.flatMap(({ rows }) => rows.map(({ line }) => line)) });
       report.onStep?.(last, totalSteps);
 
@@ -302,7 +281,12 @@ function outOfPatience(state: TrainerState, { early_stopping_patience: patience 
 }
 
 /** Writes the rows of a step that diverged beside the run, for a look at them, and says how. */
-async function quarantined(error: Diverged, dir: string, step: number, checkpoint: string): Promise<Error> {
+async function quarantined(
+  error: Diverged,
+  { output_dir: dir, bf16 }: SftConfig,
+  step: number,
+  checkpoint: string,
+): Promise<Error> {
   const file = join(dir, `diverged-step-${step}.jsonl`);
   const rows = error.rows.map(({ line, inputIds, labels }) =>
     JSON.stringify({ line, input_ids: [...inputIds], labels: [...labels] }),
@@ -310,6 +294,6 @@ async function quarantined(error: Diverged, dir: string, step: number, checkpoin
   await writeDurably(file, `${rows.join("\n")}\n`);
   error.message +=
     ` They are in ${file}, the weights before the step in ${checkpoint}. To look at them: ` +
-    `npx posttrain score --model_name_or_path ${checkpoint} --data ${file}`;
+    `npx posttrain score --model_name_or_path ${checkpoint} --data ${file}${bf16 ? " --dtype bfloat16" : ""}`;
   return error;
 }

@@ -19,6 +19,7 @@ import {
 } from "@posttrain/sft";
 import { createOptimizer } from "@posttrain/train";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { dtypes } from "../../../tests/support/dtypes.js";
 
 const shape = (sizes: object) =>
   parseModelConfig(
@@ -65,23 +66,25 @@ const config = (options: Partial<SftConfig> = {}) =>
   });
 
 describe("a dry step", () => {
-  it.each([true, false])(
-    "asks for what a real one asks for; checkpointing %s",
-    async (activationCheckpointing) => {
+  const cases = dtypes.flatMap((dtype) => [true, false].map((checkpointing) => ({ dtype, checkpointing })));
+  it.each(cases)(
+    "asks for what a real one asks for; in $dtype, checkpointing $checkpointing",
+    async ({ dtype, checkpointing: activationCheckpointing }) => {
       const step = [microBatch(rowsOf(200, 90, 17)), microBatch(rowsOf(301))];
       const device = openDevice({ threads: 2 });
-      const model = initialiseModel(device, small, 1);
+      const model = initialiseModel(device, small, 1, { dtype, masters: true });
       const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
       const { peakBytes: before } = device.status();
       await sftStep(model, optimizer, step, { learningRate: 1e-3, maxGradNorm: 1, activationCheckpointing });
       const { peakBytes, reservedBytes, scratchPeakBytes } = device.status();
       model.scope.end();
       await device.close();
-      const dry = await trainingMemory({ model: small, activationCheckpointing, threads: 2 }, step);
+      const dry = await trainingMemory({ model: small, activationCheckpointing, dtype, threads: 2 }, step);
       expect(dry.weights + dry.gradients + dry.moments).toBe(before);
       expect(dry.weights + dry.gradients + dry.moments + dry.held + dry.working).toBe(peakBytes);
       expect([dry.arena, dry.scratch]).toEqual([reservedBytes, scratchPeakBytes]);
       expect(dry.held).toBeGreaterThan(301 * 6 * 64 * 4);
+      expect(dry.weights / dry.gradients).toBeCloseTo(dtype === "f32" ? 1 : 1.5, 3);
     },
   );
 

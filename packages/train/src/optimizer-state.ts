@@ -1,24 +1,26 @@
-// The optimizer's moments on disk: optimizer.safetensors with the flat fp32 arenas `m` and `v`, in the parameters' canonical order and
-// alignment, so that any range of them is a shard. The fp32 masters are the model folder's own weights.
+// The optimizer on disk: optimizer.safetensors with the flat fp32 arenas `m` and `v`, the moments, in the parameters' canonical order and
+// alignment, so that any range of them is a shard. In bf16 the arena `masters` is there too; in f32 the masters are the model folder's own
+// weights.
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { convert, MappedFile } from "@posttrain/kernels";
-import { type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
+import { type ComputeDtype, type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
 import type { Optimizer } from "./optimizer.js";
 
 const file = "optimizer.safetensors";
-const arenas = ["m", "v"] as const;
+const arenasOf = (dtype: ComputeDtype) =>
+  dtype === "f32" ? (["m", "v"] as const) : (["m", "v", "masters"] as const);
 /** Floats of a file that are in memory at a time. */
 const chunk = 1 << 20;
 
 /** Bytes that saveOptimizer writes. */
 export function optimizerBytes(model: Model): number {
-  return arenas.length * 4 * model.layout.length;
+  return arenasOf(model.dtype).length * 4 * model.layout.length;
 }
 
-/** Writes the moments into the folder `dir`, synced. UserError `cannot_write`. */
-export async function saveOptimizer(optimizer: Optimizer, dir: string): Promise<void> {
-  const tensors = arenas.map((name) => ({
+/** Writes moments, and masters that are not the model's own weights, into the folder `dir`, synced. UserError `cannot_write`. */
+export async function saveOptimizer(model: Model, optimizer: Optimizer, dir: string): Promise<void> {
+  const tensors = arenasOf(model.dtype).map((name) => ({
     name,
     dtype: "F32" as const,
     shape: optimizer[name].shape,
@@ -27,7 +29,11 @@ export async function saveOptimizer(optimizer: Optimizer, dir: string): Promise<
   await writeSafetensors(join(dir, file), tensors);
 }
 
-/** Reads them back; the optimizer has then done `step` steps. UserError when they are another model's. */
+/**
+ * Reads them back into an optimizer of `model`, which was loaded from the same checkpoint with its masters; it has then done `step` steps.
+ * Masters win over the weights of the model folder, which are their rounding: so a run may also go on in the other dtype. UserError when
+ * they are another model's.
+ */
 export async function loadOptimizer(
   model: Model,
   optimizer: Optimizer,
@@ -38,14 +44,14 @@ export async function loadOptimizer(
   const entries = await readSafetensorsHeader(path);
   const mapped = new MappedFile(path);
   await model.device.run(async (scope) => {
-    for (const name of arenas) {
+    const size = model.layout.length;
+    for (const name of entries.has("masters") ? arenasOf("bf16") : arenasOf("f32")) {
       const entry = entries.get(name);
-      const size = model.layout.length;
       if (entry?.dtype !== "F32" || entry.shape.length !== 1 || entry.shape[0] !== size) {
         const found = entry === undefined ? "nothing" : `${entry.dtype} [${entry.shape.join(", ")}]`;
         throw new UserError(
           "bad_optimizer_state",
-          `${path}: the moments ${name} are ${found}, expected F32 [${size}] as this model has. They belong to another model: resume from a ` +
+          `${path}: ${name === "masters" ? "the masters" : `the moments ${name}`} are ${found}, expected F32 [${size}] as this model has. They belong to another model: resume from a ` +
             "checkpoint of this one.",
         );
       }
@@ -57,6 +63,7 @@ export async function loadOptimizer(
         mapped.forget();
       }
     }
+    if (model.dtype === "bf16") convert(model.arena, optimizer.masters);
   });
   optimizer.step = step;
 }

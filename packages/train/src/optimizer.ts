@@ -1,6 +1,6 @@
-// AdamW over a model's parameter arena, with clipping by the global norm. Decay acts on matrices (embeddings too), not on biases and
-// norms, as TRL and transformers have it.
-import { adamw, fill, sumSquares, type Tensor } from "@posttrain/kernels";
+// AdamW over a model's parameters, with clipping by the global norm. Decay acts on matrices (embeddings too), not on biases and norms, as
+// TRL and transformers have it. What is updated are fp32 masters; for a model in bf16 the same pass writes their rounding into its arena.
+import { adamw, convert, fill, sumSquares, type Tensor } from "@posttrain/kernels";
 import { enableGradients, foldLookups, type Model } from "@posttrain/model";
 
 export interface AdamwOptions {
@@ -12,6 +12,8 @@ export interface AdamwOptions {
 
 export interface Optimizer {
   readonly options: AdamwOptions;
+  /** The fp32 parameters, laid out as the model's: in f32 its own arena. */
+  readonly masters: Tensor;
   /** First and second moments, laid out as the parameters. */
   readonly m: Tensor;
   readonly v: Tensor;
@@ -19,14 +21,19 @@ export interface Optimizer {
   step: number;
 }
 
-/** Moments of zero, and a place for gradients in the model. The memory belongs to the model's scope. */
+/**
+ * Moments of zero, and a place for gradients in the model. A model in bf16 that was loaded without masters gets its own values for masters.
+ * The memory belongs to the model's scope.
+ */
 export function createOptimizer(model: Model, options: AdamwOptions): Optimizer {
   enableGradients(model);
+  const masters = model.masters ?? model.scope.empty(model.arena.shape);
+  if (model.masters === undefined) convert(masters, model.arena);
   const m = model.scope.empty(model.arena.shape);
   const v = model.scope.empty(model.arena.shape);
   fill(m, 0);
   fill(v, 0);
-  return { options, m, v, step: 0 };
+  return { options, masters, m, v, step: 0 };
 }
 
 /** The global L2 norm of the accumulated gradients, the looked-up rows folded in. Waits for the backward passes. */
@@ -56,7 +63,8 @@ export function optimizerStep(
   try {
     for (const { offset, shape, size } of model.layout.places.values()) {
       const range = (arena: Tensor): Tensor => scope.view(arena, offset, [size]);
-      adamw(range(model.arena), range(optimizer.m), range(optimizer.v), range(gradients.arena), {
+      adamw(range(optimizer.masters), range(optimizer.m), range(optimizer.v), range(gradients.arena), {
+        ...(model.dtype === "f32" ? {} : { rounded: range(model.arena) }),
         learningRate,
         beta1,
         beta2,

@@ -11,11 +11,11 @@ import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
 import { renderPrompt, type TextSide, textSide } from "../rows.js";
 import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
-import { describeModel, withModel } from "../with-model.js";
+import { describeModel, modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
   options: z.strictObject({
-    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    ...modelOptions,
     ...samplingOptions,
   }),
   examples: [
@@ -41,7 +41,7 @@ export const command = defineCommand({
     await text.template();
     const card = await readModelCard(dir);
     const { settings, description } = resolveSampling(options, generationConfig, config, tokenizer);
-    await withModel(dir, context, async (model) => {
+    await withModel(options, context, async (model) => {
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
       say(description);

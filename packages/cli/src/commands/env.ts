@@ -31,13 +31,15 @@ export const command = defineCommand({
 
 async function gather(): Promise<Readonly<Record<string, string>>> {
   const { paths, addon } = kernels();
+  const features = await cpuFeatures();
   return {
     posttrain: versionOf("posttrain") ?? "unknown",
     node: `${process.version}, V8 ${process.versions.v8}, module ABI ${process.versions.modules}, Node-API ${process.versions["napi"] ?? "unknown"}`,
     system: `${await systemName()}; ${type()} ${release()} ${arch()}, ${libc()}`,
     cpu: `${cpus()[0]?.model.trim() ?? "unknown"}, ${plural(cpus().length, "thread")} seen, ${availableParallelism()} for this process`,
-    "cpu features": await cpuFeatures(),
-    "cpu paths": paths,
+    "cpu features": features.join(" ") || "none that kernels use",
+    "cpu paths": paths.join(", ") || "none: the addon does not load",
+    "bf16 products": bf16Products(paths, features),
     "kernel threads": process.env["POSTTRAIN_THREADS"] ?? `${availableParallelism()} (one per core)`,
     memory: `${byteText(machineMemory())} for this process, ${byteText(totalmem())} in the machine, ${byteText(freemem())} free`,
     disk: await disk(),
@@ -63,29 +65,38 @@ function libc(): string {
 }
 
 /** Of the CPU's flags those that kernels are written for, here or elsewhere. */
-async function cpuFeatures(): Promise<string> {
+async function cpuFeatures(): Promise<readonly string[]> {
   const text = await readFile("/proc/cpuinfo", "utf8").catch(() => undefined);
-  if (text === undefined) return "unknown: no /proc/cpuinfo";
+  if (text === undefined) return ["unknown: no /proc/cpuinfo"];
   const flags = (/^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1] ?? "").trim().split(/\s+/);
-  const known = flags.filter((flag) =>
+  return flags.filter((flag) =>
     /^(avx|avx2|fma|f16c|avx512\w*|avx_vnni|amx_\w+|asimd\w*|sve\w*|bf16|i8mm)$/.test(flag),
   );
-  return known.join(" ") || "none that kernels use";
 }
 
-function kernels(): { readonly paths: string; readonly addon: string } {
+/** How bf16 is multiplied: by the unit made for it, or in its order of sums by fp32 multiply-adds. */
+function bf16Products(paths: readonly string[], features: readonly string[]): string {
+  if (paths.length === 0) return "none: the addon does not load";
+  if (paths.includes("amx")) return "by AMX";
+  const why = features.includes("amx_bf16")
+    ? "this CPU has AMX, but the system does not grant it to this process"
+    : "no AMX here";
+  return `by fp32 multiply-adds in the order of AMX, the same bits at about fp32's rate: ${why}`;
+}
+
+function kernels(): { readonly paths: readonly string[]; readonly addon: string } {
   const { variant, path: file } = addonFile();
   const build = existsSync(file)
     ? `build ${variant} of ${statSync(file).mtime.toISOString()}, ${byteText(statSync(file).size)}, SHA-256 ${createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 16)}`
     : `build ${variant} is not there`;
   try {
-    const paths = cpuPaths().join(", ");
+    const paths = cpuPaths();
     // Opening checks that addon, op table and ABI belong together.
     void openDevice({ threads: 1 }).close();
     return { paths, addon: `${build}; loads, ABI ${abiVersion() ?? "unknown"}` };
   } catch (error) {
     return {
-      paths: "none: the addon does not load",
+      paths: [],
       addon: `${build}; ${withoutHome(describeFailure(error).text)}`,
     };
   }

@@ -73,7 +73,7 @@ export const command = defineCommand({
       const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");
       const started = new Date();
       const digest = await modelDigest(dir);
-      const samples = await withModel(dir, context, (opened) => {
+      const samples = await withModel(config, context, (opened) => {
         output.say(`${dir}: ${describeModel(opened)}`);
         return ask(opened, asked, prompts, grading, config, output);
       });
@@ -108,7 +108,7 @@ export const command = defineCommand({
           ...(num_samples > 1 && { num_samples }),
         };
         process.stdout.write(
-          `${settingsLine({ model: dir, generation, limit, shots })}\n${resultTable(summary, { version, filter: grading.filter, shots })}\n`,
+          `${settingsLine({ model: dir, dtype: config.dtype, generation, limit, shots })}\n${resultTable(summary, { version, filter: grading.filter, shots })}\n`,
         );
       }
       if (files) output.print(`\n${files.results}\n${files.samples}`);

@@ -14,11 +14,11 @@ import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { type PromptRow, readPrompts, singlePrompt, textSide } from "../rows.js";
 import { asUserError, resolveSampling, type Sampling, samplingOptions } from "../sampling.js";
-import { withModel } from "../with-model.js";
+import { modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
   options: z.strictObject({
-    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    ...modelOptions,
     prompt: z.string().optional().describe("one prompt; or give data"),
     data: z.string().optional().describe("prompts, JSONL: prompt, messages or input_ids"),
     output: z.string().optional().describe("new file for the samples; default: standard output"),
@@ -66,7 +66,7 @@ export const command = defineCommand({
     try {
       const output = createOutput(context, process.stderr);
       output.say(sampling.description);
-      const samples = await withModel(dir, context, (model) =>
+      const samples = await withModel(options, context, (model) =>
         sample(model, requests, tokenizer, options.seed, output),
       );
       for (const one of samples) {

@@ -79,6 +79,8 @@ interface Described {
     readonly activations_1024_tokens: number;
     readonly activations_1024_tokens_checkpointing: number;
   };
+  /** What sft --bf16 takes instead of weights in fp32. */
+  readonly training_bytes_bf16: { readonly weights: number; readonly masters: number };
   readonly tokenizer: {
     readonly tokens: number;
     readonly eos_token: string | null;
@@ -114,6 +116,7 @@ async function describe(dir: string): Promise<Described> {
       activations_1024_tokens: (await residentBytes(config, 1, 1024, false)).activations,
       activations_1024_tokens_checkpointing: (await residentBytes(config, 1, 1024, true)).activations,
     },
+    training_bytes_bf16: { weights: 2 * parameters, masters: 4 * parameters },
     tokenizer: tokenizer
       ? { tokens: tokenizer.size, eos_token: tokenizer.eosToken ?? null, sha256: tokenizer.digest }
       : null,
@@ -162,6 +165,7 @@ function modelLines(model: Described): readonly Line[] {
     [
       "training",
       `in fp32: weights ${byteText(training.weights)}, gradients ${byteText(training.gradients)}, moments ${byteText(training.moments)}, together ${byteText(training.weights + training.gradients + training.moments)}; ` +
+        `with bf16 the weights are masters of as much and ${byteText(model.training_bytes_bf16.weights)} beside them; ` +
         `activations of 1,024 tokens ${byteText(training.activations_1024_tokens)}, with gradient_checkpointing ${byteText(training.activations_1024_tokens_checkpointing)}`,
     ],
     [

@@ -51,7 +51,7 @@ export const command = defineCommand({
       const rate = reachedShare * peak;
       const seconds = (plan.work.run + plan.work.again) / rate;
       output.print("memory, at most");
-      output.table(memoryLines(plan));
+      output.table(memoryLines(plan, config.bf16));
       output.print("");
       output.table([
         [
@@ -91,11 +91,11 @@ export const command = defineCommand({
   },
 });
 
-function memoryLines({ memory, process: own, resident, available }: SftPlan): readonly Line[] {
+function memoryLines({ memory, process: own, resident, available }: SftPlan, bf16: boolean): readonly Line[] {
   const { weights, gradients, moments, held, working, evaluation, scratch, arena } = memory;
   const gaps = arena - weights - gradients - moments - Math.max(held + working, evaluation);
   return [
-    ["weights", byteText(weights)],
+    ["weights", `${byteText(weights)}${bf16 ? ": in bf16, and their fp32 masters" : ""}`],
     ["gradients", byteText(gradients)],
     ["moments", byteText(moments)],
     ["held", `${byteText(held)}: activations that the forward pass leaves for the backward pass`],

@@ -1,20 +1,27 @@
 // posttrain score: the forward pass as a tool. What a model thinks of every token of given rows.
 import { IGNORED_LABEL } from "@posttrain/data";
-import { forward, type Model, openModelFolder, packSequences, predict } from "@posttrain/model";
+import {
+  forward,
+  type Model,
+  openModelFolder,
+  packSequences,
+  predict,
+  readPredictions,
+} from "@posttrain/model";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { readScored, type ScoredRow, textSide } from "../rows.js";
-import { withModel } from "../with-model.js";
+import { modelOptions, withModel } from "../with-model.js";
 
 /** Rows are packed until they have this many tokens; one longer row goes alone. */
 const tokensPerBatch = 4096;
 
 export const command = defineCommand({
   options: z.strictObject({
-    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
+    ...modelOptions,
     data: z.string().describe("rows, JSONL: text, messages or input_ids"),
     output: z
       .string()
@@ -41,7 +48,8 @@ export const command = defineCommand({
     "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count. " +
     '--json prints the table in their place, {"rows", "loss_on", "every_token", "counted"}, the last two with "tokens", "loss", ' +
     '"perplexity", "entropy" and "accuracy" (of the top token); the rows go to --output alone.',
-  run: async ({ model_name_or_path: dir, data, output: file, loss_on: lossOn }, context) => {
+  run: async (options, context) => {
+    const { model_name_or_path: dir, data, output: file, loss_on: lossOn } = options;
     const { config } = await openModelFolder(dir);
     const rows = await readScored(data, lossOn, textSide(dir, config));
     const results = await openResultFile(file);
@@ -54,7 +62,7 @@ export const command = defineCommand({
     const total = rows.reduce((sum, { ids }) => sum + ids.length, 0);
     let done = 0;
     try {
-      await withModel(dir, context, async (model) => {
+      await withModel(options, context, async (model) => {
         for (const batch of batches(rows)) {
           for (const scored of await scoreBatch(model, batch)) {
             add(all, scored, () => true);
@@ -117,18 +125,14 @@ async function scoreBatch(model: Model, rows: readonly ScoredRow[]): Promise<rea
   return model.device.run(async (scope) => {
     const hidden = forward(scope, model, batch);
     const predicted = predict(scope, model, hidden, { rows: predicting, targets });
-    const [logProbs, entropy, argmax] = (await Promise.all([
-      predicted.logProb.read(),
-      predicted.entropy.read(),
-      predicted.argmax.read(),
-    ])) as [Float32Array, Float32Array, Int32Array];
+    const { logProbs, entropies, argmax } = await readPredictions(predicted);
     let start = 0;
     return rows.map((row) => {
       const end = start + row.ids.length - 1;
       const scored = {
         row,
         logProbs: logProbs.subarray(start, end),
-        entropy: entropy.subarray(start, end),
+        entropy: entropies.subarray(start, end),
         argmax: argmax.subarray(start, end),
       };
       start = end;

@@ -146,7 +146,7 @@ function stepText(metrics: SftMetrics, totalSteps: number, first: number, starte
 
 function resultLines(config: SftConfig, result: SftResult, seconds: number): readonly Line[] {
   const { checkpoint, steps, last, end } = result;
-  const model = `--model_name_or_path ${shellQuote(checkpoint)}`;
+  const model = `--model_name_or_path ${shellQuote(checkpoint)}${config.bf16 ? " --dtype bfloat16" : ""}`;
   const data = shellQuote(config.data);
   const run = shellQuote(config.output_dir);
   const ends = {

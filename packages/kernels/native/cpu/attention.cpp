@@ -9,6 +9,11 @@
 // Blocks join in order, from m = -inf, l = 0, o = 0, and always in full:
 //   m' = max(m, m_b), a = exp(m - m'), c = exp(m_b - m');  l = fma(l_b, c, l * a);  o = fma(o_b, c, o * a)
 // At the end y = o / l, lse = m + log(l) in double.
+//
+// bf16: the two products are summed in the order of AMX (attention.h), scores along D with zeros behind it to a multiple of 32, o_b along
+// the block's 64 keys; l_b sums what exp gave, p_j is rounded to bf16 for o_b, y at the end. Keys of the same block that a query does not
+// see have weight zero there: finite ones change nothing, an infinite or NaN value among them gives NaN.
+//
 // A score of minus infinity weighs nothing, alone or as a whole block: where a maximum is minus infinity, exp is taken relative to the
 // lowest finite number. A row all of whose scores are minus infinity has no softmax: y is NaN, lse minus infinity.
 //
@@ -28,9 +33,10 @@ PT_INLINE f32x16 finite(f32x16 maximum) { return max(maximum, splat(LOWEST)); }
 PT_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Where one key block of one key-value head lies.
+template <class T>
 struct KeyBlock {
-  const float* keys;  // a row each, `stride` apart; or across: (size, KEY_BLOCK)
-  const float* values;
+  const T* keys;  // a row each, `stride` apart; or across: (size, KEY_BLOCK)
+  const T* values;
   int64_t stride;
   bool across;
 };
@@ -42,9 +48,16 @@ struct Queries {
   int64_t first;  // position of the first query
 };
 
+// Along what scores are summed: heads of bf16 have zeros behind them.
+template <class T>
+PT_INLINE int64_t inner(int64_t size) {
+  return IS_BF16<T> ? round_up_pairs(size) : size;
+}
+template <class T>
 static int64_t attend_floats(int64_t rows, int64_t size) {
-  return round_up(rows * size) + rows * round_up(size) + 2 * round_up(rows + LANES) + round_up(KEY_BLOCK * size) +
-         KEY_BLOCK * round_up(size) + GROUP_ROWS * KEY_BLOCK;
+  const int64_t depth = inner<T>(size), padded = round_up(size);
+  return round_up(rows * depth) + rows * padded + 2 * round_up(rows + LANES) + KEY_BLOCK * depth + KEY_BLOCK * depth +
+         KEY_BLOCK * padded + GROUP_ROWS * KEY_BLOCK + GROUP_ROWS * padded;
 }
 
 // The tree of simd.h for each row of x (rows, 16), four rows at a time; rows up to the next multiple of four are read.
@@ -76,19 +89,23 @@ PT_INLINE f32x16 maxima(const float* s, int64_t visible, f32x16 scale) {
   return top;
 }
 
-// p_j = exp(s_j - m) in place; returns the lanes' sums.
+// p_j = exp(s_j - m) in place, in bf16 rounded and with zeros behind it; returns the lanes' sums, of what was not rounded.
+template <class T>
 PT_INLINE f32x16 soften(float* s, int64_t visible, f32x16 scale, f32x16 m) {
   f32x16 sum = splat(0.0f);
-  for (int64_t c = 0; c < visible; c += LANES) {
+  int64_t c = 0;
+  for (; c < visible; c += LANES) {
     const f32x16 p = exp(sub(scaled(s, c, visible, scale), m));
-    store(s + c, p);
+    store(s + c, IS_BF16<T> ? to_bf16_and_back(p) : p);
     sum = add(sum, p);
   }
+  if (IS_BF16<T>)
+    for (; c < KEY_BLOCK; c += LANES) store(s + c, splat(0.0f));
   return sum;
 }
 
 // The softmax of one block over a group of rows, in place in s (rows, KEY_BLOCK); block_max and block_sum get m_b and l_b.
-template <bool WHOLE>
+template <class T, bool WHOLE>
 static void soften_rows(float* s, int64_t rows, const int64_t* visible, float scale, float* block_max,
                         float* block_sum) {
   alignas(64) float lanes[(GROUP_ROWS + 3) / 4 * 4 * LANES];
@@ -97,26 +114,33 @@ static void soften_rows(float* s, int64_t rows, const int64_t* visible, float sc
     store(lanes + i * LANES, maxima(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
   reduce_rows(block_max, lanes, rows, [](quad a, quad b) { return a > b ? a : b; });
   for (int64_t i = 0; i < rows; i++)
-    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale), finite(splat(block_max[i]))));
+    store(lanes + i * LANES, soften<T>(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale),
+                                       finite(splat(block_max[i]))));
   reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
 // The forward of one piece of work. block(b) says where key block b lies; only keys up to the last query's are read.
-template <class Block>
-static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, const float* q, float scale,
-                   const Block& block, float* memory) {
-  const int64_t rows = w.count * w.heads, size = w.size, padded = round_up(size);
+template <class T, class Block>
+static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const T* q, float scale, const Block& block,
+                   float* memory) {
+  const int64_t rows = w.count * w.heads, size = w.size, padded = round_up(size), depth = inner<T>(size);
   Carver carver = {memory};
-  float* packed = carver.take(rows * size);
+  float* packed = carver.take(rows * depth);
   float* o = carver.take(rows * padded);
   float* m = carver.take(rows + LANES);
   float* l = carver.take(rows + LANES);
-  float* keys_across = carver.take(KEY_BLOCK * size);
+  float* keys_across = carver.take(KEY_BLOCK * depth);
+  float* keys_copy = carver.take(KEY_BLOCK * depth);
   float* values_copy = carver.take(KEY_BLOCK * padded);
   float* p = carver.take(GROUP_ROWS * KEY_BLOCK);
+  float* block_o = carver.take(GROUP_ROWS * padded);
 
-  for (int64_t i = 0; i < w.count; i++)
-    memcpy(packed + i * w.heads * size, q + i * w.stride, w.heads * size * sizeof(float));
+  for (int64_t i = 0; i < w.count; i++) {
+    if constexpr (IS_BF16<T>)
+      get_rows(packed + i * w.heads * depth, depth, q + i * w.stride, size, w.heads, size, w.heads);
+    else
+      memcpy(packed + i * w.heads * size, q + i * w.stride, w.heads * size * sizeof(float));
+  }
   memset(o, 0, rows * padded * sizeof(float));
   for (int64_t r = 0; r < rows + LANES; r++) m[r] = -__builtin_inff(), l[r] = 0.0f;
 
@@ -125,10 +149,24 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
   const int64_t all_keys = w.first + w.count;
   for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
     const int64_t keys = smaller(KEY_BLOCK, all_keys - start);
-    const KeyBlock at = block(b);
-    if (!at.across) transpose(keys_across, at.keys, at.stride, keys, size);
-    const float* across = at.across ? at.keys : keys_across;
-    const Right values = dense_rows(values_copy, at.values, at.stride, keys, size);
+    const KeyBlock<T> at = block(b);
+    const float* across = keys_across;
+    Right values = {values_copy, padded};
+    if constexpr (IS_BF16<T>) {
+      if (at.across) {
+        get_rows(keys_across, KEY_BLOCK, at.keys, KEY_BLOCK, size, KEY_BLOCK, depth);
+      } else {
+        get_rows(keys_copy, depth, at.keys, at.stride, keys, size, KEY_BLOCK);
+        transpose(keys_across, keys_copy, depth, keys, depth);
+      }
+      get_rows(values_copy, padded, at.values, at.stride, keys, size, KEY_BLOCK);
+    } else {
+      if (at.across)
+        across = at.keys;
+      else
+        transpose(keys_across, at.keys, at.stride, keys, size);
+      values = dense_rows(values_copy, at.values, at.stride, keys, size);
+    }
     const int64_t first_row = larger(0, start - w.first) * w.heads;
     for (int64_t r = first_row; r < rows; r += GROUP_ROWS) {
       const int64_t n = smaller(GROUP_ROWS, rows - r);
@@ -136,17 +174,23 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
       visible[0] = smaller(keys, w.first + r / w.heads + 1 - start);
       for (int64_t i = 1; i < n; i++)
         visible[i] = visible[0] == keys ? keys : smaller(keys, w.first + (r + i) / w.heads + 1 - start);
-      for (int64_t i = 0; i < n; i += TILE_ROWS) {
-        const int64_t height = smaller(TILE_ROWS, n - i);
-        product_to_ends(height, round_up(visible[i + height - 1]), Along(packed + (r + i) * size, size),
-                        {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + i * KEY_BLOCK, KEY_BLOCK});
+      if constexpr (IS_BF16<T>) {
+        const FlushSubnormals flush;
+        product_of_pairs(n, round_up(visible[n - 1]), Along(packed + r * depth, depth), {across, KEY_BLOCK}, depth, p,
+                         KEY_BLOCK, true);
+      } else {
+        for (int64_t i = 0; i < n; i += TILE_ROWS) {
+          const int64_t height = smaller(TILE_ROWS, n - i);
+          product_to_ends(height, round_up(visible[i + height - 1]), Along(packed + (r + i) * size, size),
+                          {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + i * KEY_BLOCK, KEY_BLOCK});
+        }
       }
 
       alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
       if (visible[0] == KEY_BLOCK)
-        soften_rows<true>(p, n, visible, scale, block_max, block_sum);
+        soften_rows<T, true>(p, n, visible, scale, block_max, block_sum);
       else
-        soften_rows<false>(p, n, visible, scale, block_max, block_sum);
+        soften_rows<T, false>(p, n, visible, scale, block_max, block_sum);
 
       alignas(64) float keeps[LANES], enters[LANES];
       const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
@@ -155,14 +199,25 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
       store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
       store(keeps, keep);
       store(enters, enter);
-      for (int64_t i = 0; i < n; i += TILE_ROWS)
-        product_to_ends(smaller(TILE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
-                        nullptr, 0, Join{o + (r + i) * padded, padded, keeps + i, enters + i});
+      if constexpr (IS_BF16<T>) {
+        {
+          const FlushSubnormals flush;
+          // Further keys weigh zero, and zeros at the end change no sum that began at +0.
+          product_of_pairs(n, padded, Along(p, KEY_BLOCK), values, round_up_pairs(visible[n - 1]), block_o, padded, true);
+        }
+        const Join join = {o + r * padded, padded, keeps, enters};
+        for (int64_t i = 0; i < n; i++)
+          for (int64_t d = 0; d < padded; d += LANES) join(i, d, load(block_o + i * padded + d));
+      } else {
+        for (int64_t i = 0; i < n; i += TILE_ROWS)
+          product_to_ends(smaller(TILE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
+                          nullptr, 0, Join{o + (r + i) * padded, padded, keeps + i, enters + i});
+      }
     }
   }
   for (int64_t r = 0; r < rows; r++) {
     const int64_t i = r / w.heads, h = r % w.heads;
-    float* to = y + i * w.stride + h * size;
+    T* to = y + i * w.stride + h * size;
     for (int64_t d = 0; d < size; d += LANES) {
       const f32x16 value = div(load(o + r * padded + d), splat(l[r]));
       if (d + LANES <= size)
@@ -178,14 +233,14 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
 PT_INLINE int64_t query_tile(int64_t heads) { return heads >= 192 ? 1 : smaller(KEY_BLOCK, 192 / heads); }
 
 // Both forwards: position(s) is that of a sequence's first query, block(s, g, b) says where its key block b lies.
-template <class Position, class Block>
+template <class T, class Position, class Block>
 static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, int64_t groups,
                      const int32_t* starts, int64_t sequences, double scale, const Position& position,
                      const Block& block) {
   const int64_t all_heads = q.dims[1], size = q.dims[2], heads = all_heads / groups, tile = query_tile(heads);
   const int64_t pieces = cut(nullptr, starts, sequences, tile);
   if (pieces == 0) return 0;
-  const int64_t floats = attend_floats(tile * heads, size);
+  const int64_t floats = attend_floats<T>(tile * heads, size);
   float* memory = static_cast<float*>(ctx->scratch(
       ctx, ctx->threads * floats * static_cast<int64_t>(sizeof(float)) + pieces * static_cast<int64_t>(sizeof(Piece))));
   if (!memory) return 1;
@@ -199,29 +254,49 @@ static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tenso
     const Queries w = {smaller(tile, starts[s + 1] - row), heads, size, all_heads * size, position(s) + piece.first};
     const int64_t head = row * all_heads + g * heads;
     attend(
-        w, f32(y) + head * size, f32(lse) + head, all_heads, f32(q) + head * size, static_cast<float>(scale),
+        w, static_cast<T*>(y.data) + head * size, f32(lse) + head, all_heads, static_cast<const T*>(q.data) + head * size,
+        static_cast<float>(scale),
         [&](int64_t b) { return block(s, g, b); }, memory + thread * floats);
   });
   return 0;
 }
 
-int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
-                      pt_tensor starts, double scale) {
-  if (refuse_bf16(ctx, "y", y, "q", q, "k", k, "v", v)) return 1;
+template <class T>
+static int packed_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
+                          pt_tensor starts, double scale) {
   const int64_t groups = k.dims[1], size = k.dims[2], sequences = starts.dims[0] - 1;
-  if (check_heads(ctx, q.dims[1], groups) || check_starts(ctx, i32(starts), sequences, q.dims[0])) return 1;
-  return attention(
+  return attention<T>(
       ctx, y, lse, q, groups, i32(starts), sequences, scale, [](int64_t) { return static_cast<int64_t>(0); },
       [=](int64_t s, int64_t g, int64_t b) {
         const int64_t at = ((i32(starts)[s] + b * KEY_BLOCK) * groups + g) * size;
-        return KeyBlock{f32(k) + at, f32(v) + at, groups * size, false};
+        return KeyBlock<T>{static_cast<const T*>(k.data) + at, static_cast<const T*>(v.data) + at, groups * size, false};
       });
+}
+template <class T>
+static int cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
+                          pt_tensor values, pt_tensor starts, pt_tensor lengths, pt_tensor pages, double scale) {
+  const int64_t groups = keys.dims[1], size = keys.dims[2], pages_each = pages.dims[1];
+  return attention<T>(
+      ctx, y, lse, q, groups, i32(starts), starts.dims[0] - 1, scale,
+      [=](int64_t s) { return static_cast<int64_t>(i32(lengths)[s] - (i32(starts)[s + 1] - i32(starts)[s])); },
+      [=](int64_t s, int64_t g, int64_t b) {
+        const int64_t at = (i32(pages)[s * pages_each + b] * groups + g) * KEY_BLOCK * size;
+        return KeyBlock<T>{static_cast<const T*>(keys.data) + at, static_cast<const T*>(values.data) + at, size, true};
+      });
+}
+
+int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
+                      pt_tensor starts, double scale) {
+  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
+  return (is_bf16(q) ? packed_forward<bf16> : packed_forward<float>)(ctx, y, lse, q, k, v, starts, scale);
 }
 
 int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
                              pt_tensor values, pt_tensor starts, pt_tensor lengths, pt_tensor pages, double scale) {
-  if (refuse_bf16(ctx, "y", y, "q", q, "keys", keys, "values", values)) return 1;
-  const int64_t groups = keys.dims[1], size = keys.dims[2], page_keys = keys.dims[3];
+  if (refuse_mixed(ctx, "q", q, "keys", keys) || refuse_mixed(ctx, "q", q, "values", values)) return 1;
+  if (refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  const int64_t groups = keys.dims[1], page_keys = keys.dims[3];
   const int64_t sequences = starts.dims[0] - 1, pages_each = pages.dims[1];
   if (check_heads(ctx, q.dims[1], groups) || check_starts(ctx, i32(starts), sequences, q.dims[0])) return 1;
   if (page_keys != KEY_BLOCK) {
@@ -247,13 +322,8 @@ int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, 
       }
     }
   }
-  return attention(
-      ctx, y, lse, q, groups, i32(starts), sequences, scale,
-      [=](int64_t s) { return static_cast<int64_t>(i32(lengths)[s] - (i32(starts)[s + 1] - i32(starts)[s])); },
-      [=](int64_t s, int64_t g, int64_t b) {
-        const int64_t at = (i32(pages)[s * pages_each + b] * groups + g) * KEY_BLOCK * size;
-        return KeyBlock{f32(keys) + at, f32(values) + at, size, true};
-      });
+  return (is_bf16(q) ? cached_forward<bf16> : cached_forward<float>)(ctx, y, lse, q, keys, values, starts, lengths, pages,
+                                                                     scale);
 }
 
 }  // namespace PT_NAMESPACE

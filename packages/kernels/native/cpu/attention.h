@@ -3,7 +3,7 @@
 // A product leaves out what a row does not see: a zero in its place would change a sum of -0, or of infinite or NaN values.
 #pragma once
 #pragma GCC diagnostic ignored "-Wuninitialized"  // gcc 12: the undefined operands in its own AVX-512 header
-#include "cpu.h"
+#include "bf16.h"
 
 namespace PT_NAMESPACE {
 
@@ -23,6 +23,9 @@ constexpr int TILE_ROWS = 6, TILE_VECTORS = 1;
 #endif
 
 PT_INLINE int64_t round_up(int64_t n) { return ceil_div(n, LANES) * LANES; }
+
+template <class T>
+constexpr bool IS_BF16 = sizeof(T) == sizeof(bf16);
 
 // A tile's accumulators are members of nested structs: gcc 12 spills arrays of vectors.
 template <int V>
@@ -76,6 +79,7 @@ struct Along {
 };
 struct Across {
   const float* p;
+  PT_MEMBER Across from(int64_t r) const { return {p + r}; }
   PT_MEMBER void next() { p += KEY_BLOCK; }
   template <int R>
   PT_MEMBER f32x16 at() const {
@@ -231,6 +235,98 @@ static inline void product_on(int64_t rows, int64_t columns, const Across& a, co
   });
 }
 
+// ---- bf16: the order of AMX's TDPBF16PS, of widened numbers ----
+//
+// c[r, n] = c[r, n] + (even + odd) for each block of 32 along k, even and odd being chains of 16 over its even and odd k, from +0.
+// What does not exist or is not seen is +0 on the left and takes part; subnormals count as zero. Callers hold a FlushSubnormals.
+
+constexpr int64_t SUM_PAIRS = 16;
+#if defined(PT_AVX512)
+constexpr int PAIR_ROWS = 6, PAIR_VECTORS = 2;
+#else
+constexpr int PAIR_ROWS = 3, PAIR_VECTORS = 1;
+#endif
+PT_INLINE int64_t round_up_pairs(int64_t n) { return ceil_div(n, 2 * SUM_PAIRS) * 2 * SUM_PAIRS; }
+
+template <int V>
+PT_INLINE void add_columns(const Columns<V>& even, const Columns<V>& odd, float* c, bool from_zero) {
+  if constexpr (V > 0) {
+    add_columns(even.before, odd.before, c, from_zero);
+    float* to = c + (V - 1) * LANES;
+    store(to, add(from_zero ? splat(0.0f) : load(to), add(even.last, odd.last)));
+  }
+}
+template <int R, int V>
+PT_INLINE void add_sums(const Sums<R, V>& even, const Sums<R, V>& odd, float* c, int64_t stride, bool from_zero) {
+  if constexpr (R > 0) {
+    add_sums(even.above, odd.above, c, stride, from_zero);
+    add_columns(even.last, odd.last, c + (R - 1) * stride, from_zero);
+  }
+}
+template <int R, int V, class Left>
+__attribute__((noinline)) static void run_pairs(Left a, Right b, int64_t depth, float* c, int64_t stride,
+                                                bool from_zero) {
+  for (int64_t k = 0; k < depth; k += 2 * SUM_PAIRS) {
+    Sums<R, V> even, odd;
+    start_sums(even, nullptr, 0);
+    start_sums(odd, nullptr, 0);
+    for (int64_t i = 0; i < SUM_PAIRS; i++) {
+      Columns<V> column;
+      load_columns(column, b.data);
+      step(even, a, column);
+      a.next();
+      load_columns(column, b.data + b.stride);
+      step(odd, a, column);
+      a.next();
+      b.data += 2 * b.stride;
+    }
+    add_sums(even, odd, c, stride, from_zero && k == 0);
+  }
+}
+template <int V, class Left, int R = PAIR_ROWS>
+PT_INLINE void run_rows_of_pairs(int64_t rows, const Left& a, const Right& b, int64_t depth, float* c, int64_t stride,
+                                 bool from_zero) {
+  if (R == 1 || rows == R)
+    run_pairs<R, V>(a, b, depth, c, stride, from_zero);
+  else if constexpr (R > 1)
+    run_rows_of_pairs<V, Left, R - 1>(rows, a, b, depth, c, stride, from_zero);
+}
+// Any number of rows; `columns` is a multiple of 16, `depth` of 32.
+template <class Left>
+static inline void product_of_pairs(int64_t rows, int64_t columns, const Left& a, const Right& b, int64_t depth,
+                                    float* c, int64_t stride, bool from_zero) {
+  for (int64_t r = 0; r < rows; r += PAIR_ROWS)
+    each_width<PAIR_VECTORS>(0, columns, [&](auto width, int64_t n) {
+      run_rows_of_pairs<decltype(width)::value>(smaller(PAIR_ROWS, rows - r), a.from(r), {b.data + n, b.stride}, depth,
+                                                c + r * stride + n, stride, from_zero);
+    });
+}
+
+template <class T, class Body>
+PT_INLINE void with_flushing(const Body& body) {
+  if constexpr (IS_BF16<T>) {
+    const FlushSubnormals flush;
+    body();
+  } else {
+    body();
+  }
+}
+
+// Rows of `size` numbers, widened, with zeros behind them to `padded`, and rows of zeros up to `all`.
+template <class T>
+static inline void get_rows(float* to, int64_t padded, const T* from, int64_t stride, int64_t rows, int64_t size,
+                            int64_t all) {
+  for (int64_t r = 0; r < rows; r++) {
+    const T* x = from + r * stride;
+    float* y = to + r * padded;
+    int64_t d = 0;
+    for (; d + LANES <= size; d += LANES) store(y + d, load(x + d));
+    if (d < size) store(y + d, load_first(x + d, size - d)), d += LANES;
+    for (; d < padded; d += LANES) store(y + d, splat(0.0f));
+  }
+  if (rows < all) memset(to + rows * padded, 0, (all - rows) * padded * sizeof(float));
+}
+
 typedef float quad __attribute__((vector_size(16)));
 PT_INLINE quad load_quad(const float* p) {
   quad x;
@@ -270,8 +366,11 @@ static inline void transpose(float* to, const float* from, int64_t stride, int64
     for (; c < columns; c++)
       for (int i = 0; i < 4; i++) to[c * KEY_BLOCK + r + i] = f[i * stride + c];
   }
-  for (; r < KEY_BLOCK; r++)
-    for (int64_t c = 0; c < columns; c++) to[c * KEY_BLOCK + r] = r < rows ? from[r * stride + c] : 0.0f;
+  if (r == KEY_BLOCK) return;
+  for (int64_t c = 0; c < columns; c++) {
+    float* line = to + c * KEY_BLOCK;
+    for (int64_t i = r; i < KEY_BLOCK; i++) line[i] = i < rows ? from[i * stride + c] : 0.0f;
+  }
 }
 
 // Rows as the right side of a product: where they lie if they are whole vectors, else copied, padded with zeros. Rows a multiple

@@ -3,6 +3,8 @@
 //   dq_i = chain(ds_ij * k_j, j ascending) * scale
 //   dk_j = chain(ds_ij * q_i, query heads ascending, in each i ascending from j) * scale
 //   dv_j = chain(p_ij * dy_i, in the same order)
+// bf16: dy, p and ds are rounded to bf16 for the products, which are summed in the order of AMX (attention.h): dq along whole key
+// blocks, dk and dv along whole query blocks from the key's own on, what is not seen being zero. Gradients stay fp32.
 // Memory is linear in the tokens: p and ds exist for one pair of blocks at a time. Dao et al. 2022 (arXiv 2205.14135).
 #include "attention.h"
 #include "attention_turns.h"
@@ -10,8 +12,11 @@
 namespace PT_NAMESPACE {
 
 // One query head of one sequence with its key-value head: where its first token lies.
+template <class T, class G>
 struct Head {
-  const float *q, *dy, *k, *v, *lse, *delta;
+  const T *q, *k, *v;
+  const G* dy;
+  const float *lse, *delta;
   float *dq, *dk, *dv;
   int64_t tokens, size, q_stride, k_stride, statistics_stride;
   bool first, last;  // among the heads of its group
@@ -21,6 +26,12 @@ struct Head {
 // Key blocks of a piece of work: the queries' rows stream past that many at once; what they need lies in the second-level cache.
 PT_INLINE int64_t span(int64_t size) { return size <= 64 ? 4 : 2; }
 
+// Rows have zeros behind them: to whole vectors, in bf16 to whole blocks of its sums.
+template <class T>
+PT_INLINE int64_t padded_size(int64_t size) {
+  return IS_BF16<T> ? round_up_pairs(size) : round_up(size);
+}
+
 struct KeyBuffers {
   float *keys_across, *values_across, *keys, *dk, *dv;
 };
@@ -28,45 +39,70 @@ struct KeyBuffers {
 struct QueryBuffers {
   float *q, *dy, *dq, *p, *ds;
 };
-static KeyBuffers take_keys(Carver& c, int64_t size) {
-  const int64_t across = KEY_BLOCK * size, rows = KEY_BLOCK * round_up(size);
-  return {c.take(across), c.take(across), c.take(rows), c.take(rows), c.take(rows)};
+static KeyBuffers take_keys(Carver& c, int64_t padded) {
+  const int64_t rows = KEY_BLOCK * padded;
+  return {c.take(rows), c.take(rows), c.take(rows), c.take(rows), c.take(rows)};
 }
-static QueryBuffers take_queries(Carver& c, int64_t size) {
-  const int64_t rows = KEY_BLOCK * round_up(size), square = KEY_BLOCK * KEY_BLOCK;
+static QueryBuffers take_queries(Carver& c, int64_t padded) {
+  const int64_t rows = KEY_BLOCK * padded, square = KEY_BLOCK * KEY_BLOCK;
   return {c.take(rows), c.take(rows), c.take(rows), c.take(square), c.take(square)};
 }
-static int64_t backward_floats(int64_t size) {
-  return span(size) * (2 * round_up(KEY_BLOCK * size) + 3 * KEY_BLOCK * round_up(size)) +
-         3 * KEY_BLOCK * round_up(size) + 2 * KEY_BLOCK * KEY_BLOCK;
+static int64_t backward_floats(int64_t size, int64_t padded) {
+  return (5 * span(size) + 3) * KEY_BLOCK * padded + 2 * KEY_BLOCK * KEY_BLOCK;
+}
+
+template <class T>
+PT_INLINE void prefetch_rows(const T* from, int64_t stride, int64_t rows, int64_t size) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t d = 0; d < size; d += static_cast<int64_t>(64 / sizeof(T)))
+      __builtin_prefetch(from + r * stride + d, 0, 2);
 }
 
 // p and ds for `rows` queries, of which `first` is the first, and `keys` keys, (KEY_BLOCK, KEY_BLOCK) each. Where a query does not
-// see a key they hold nothing of meaning: that is left out of the chains.
-static void pairs(const Head& h, int64_t first, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
+// see a key they hold nothing of meaning in fp32, where that is left out of the chains, and zero in bf16.
+template <class T, class G>
+static void pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
                   const QueryBuffers& m) {
-  const int64_t padded = round_up(h.size);
+  const int64_t padded = padded_size<T>(h.size);
   int64_t depth[TILE_ROWS];
   for (int64_t& end : depth) end = h.size;
   const auto scores = [&](const float* left, const float* across, float* to) {
     for (int64_t r = 0; r < rows; r += TILE_ROWS) {
       const int64_t n = smaller(TILE_ROWS, rows - r), columns = round_up(diagonal ? smaller(keys, r + n) : keys);
-      product_to_ends(n, columns, Along(left + r * padded, padded), {across, KEY_BLOCK}, depth, nullptr, 0,
-                      Store{to + r * KEY_BLOCK, KEY_BLOCK});
+      const Along a(left + r * padded, padded);
+      if constexpr (IS_BF16<T>)
+        product_of_pairs(n, columns, a, {across, KEY_BLOCK}, padded, to + r * KEY_BLOCK, KEY_BLOCK, true);
+      else
+        product_to_ends(n, columns, a, {across, KEY_BLOCK}, depth, nullptr, 0, Store{to + r * KEY_BLOCK, KEY_BLOCK});
     }
   };
-  scores(m.q, k.keys_across, m.p);
-  scores(m.dy, k.values_across, m.ds);
+  with_flushing<T>([&] {
+    scores(m.q, k.keys_across, m.p);
+    scores(m.dy, k.values_across, m.ds);
+  });
   const f32x16 scale = splat(h.scale);
   for (int64_t r = 0; r < rows; r++) {
-    const int64_t end = r * KEY_BLOCK + (diagonal ? smaller(keys, r + 1) : keys);
-    const int64_t statistics = (first + r) * h.statistics_stride;
+    const int64_t visible = diagonal ? smaller(keys, r + 1) : keys, statistics = (first + r) * h.statistics_stride;
+    float *s = m.p + r * KEY_BLOCK, *u = m.ds + r * KEY_BLOCK;
     const f32x16 top = splat(h.lse[statistics]), mean = splat(h.delta[statistics]);
-    for (int64_t c = r * KEY_BLOCK; c < end; c += LANES) {
-      const f32x16 weight = exp(sub(mul(load(m.p + c), scale), top));
-      store(m.p + c, weight);
-      store(m.ds + c, mul(weight, sub(load(m.ds + c), mean)));
+    int64_t c = 0;
+    for (; c < visible; c += LANES) {
+      f32x16 weight = exp(sub(mul(load(s + c), scale), top));
+      f32x16 slope = mul(weight, sub(load(u + c), mean));
+      if constexpr (IS_BF16<T>) {
+        weight = to_bf16_and_back(weight), slope = to_bf16_and_back(slope);
+        if (visible < c + LANES)
+          weight = keep_first(weight, visible - c, 0.0f), slope = keep_first(slope, visible - c, 0.0f);
+      }
+      store(s + c, weight);
+      store(u + c, slope);
     }
+    if constexpr (IS_BF16<T>)
+      for (; c < KEY_BLOCK; c += LANES) store(s + c, splat(0.0f)), store(u + c, splat(0.0f));
+  }
+  if constexpr (IS_BF16<T>) {
+    memset(m.p + rows * KEY_BLOCK, 0, (KEY_BLOCK - rows) * KEY_BLOCK * sizeof(float));
+    memset(m.ds + rows * KEY_BLOCK, 0, (KEY_BLOCK - rows) * KEY_BLOCK * sizeof(float));
   }
 }
 
@@ -93,87 +129,77 @@ static void add_queries(int64_t queries, int64_t keys, int64_t padded, bool diag
   }
 }
 
-// Rows of `size` floats with zeros behind them up to a whole vector; and back, times `scale`.
-static void get_rows(float* to, const float* from, int64_t stride, int64_t rows, int64_t size) {
-  const int64_t padded = round_up(size);
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t d = 0; d < size; d += LANES) {
-      const float* x = from + r * stride + d;
-      store(to + r * padded + d, d + LANES <= size ? load(x) : load_first(x, size - d));
-    }
-}
-static void put_rows(float* to, int64_t stride, const float* from, int64_t rows, int64_t size, float scale) {
-  const int64_t padded = round_up(size);
+static void put_rows(float* to, int64_t stride, const float* from, int64_t padded, int64_t rows, int64_t size,
+                     float scale) {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t d = 0; d < size; d += LANES)
       store_first(to + r * stride + d, mul(load(from + r * padded + d), splat(scale)), smaller(LANES, size - d));
 }
-PT_INLINE void prefetch_rows(const float* from, int64_t stride, int64_t rows, int64_t size) {
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t d = 0; d < size; d += LANES) __builtin_prefetch(from + r * stride + d, 0, 2);
-}
 
 // One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places.
-static void backward_blocks(const Head& h, int64_t block, float* memory) {
-  const int64_t size = h.size, padded = round_up(size);
+template <class T, class G>
+static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
+  const int64_t size = h.size, padded = padded_size<T>(size);
   Carver carver = {memory};
-  const QueryBuffers m = take_queries(carver, size);
+  const QueryBuffers m = take_queries(carver, padded);
   KeyBuffers buffers[4];
   const int64_t blocks = smaller(span(size), ceil_div(h.tokens, KEY_BLOCK) - block);
   const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
   for (int64_t i = 0; i < blocks; i++) {
-    const KeyBuffers& k = buffers[i] = take_keys(carver, size);
+    const KeyBuffers& k = buffers[i] = take_keys(carver, padded);
     const int64_t keys = keys_of(i), at = (block + i) * KEY_BLOCK * h.k_stride;
-    get_rows(k.keys, h.v + at, h.k_stride, keys, size);
-    transpose(k.values_across, k.keys, padded, keys, size);
-    get_rows(k.keys, h.k + at, h.k_stride, keys, size);
-    transpose(k.keys_across, k.keys, padded, keys, size);
-    if (h.first) {
-      memset(k.dk, 0, keys * padded * sizeof(float));
-      memset(k.dv, 0, keys * padded * sizeof(float));
-    } else {
-      get_rows(k.dk, h.dk + at, h.k_stride, keys, size);
-      get_rows(k.dv, h.dv + at, h.k_stride, keys, size);
-    }
+    get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
+    transpose(k.values_across, k.keys, padded, keys, padded);
+    get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
+    transpose(k.keys_across, k.keys, padded, keys, padded);
+    const int64_t before = h.first ? 0 : keys;
+    get_rows(k.dk, padded, h.dk + at, h.k_stride, before, size, KEY_BLOCK);
+    get_rows(k.dv, padded, h.dv + at, h.k_stride, before, size, KEY_BLOCK);
   }
   for (int64_t t = block; t * KEY_BLOCK < h.tokens; t++) {
     const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
-    get_rows(m.q, h.q + at, h.q_stride, count, size);
-    get_rows(m.dy, h.dy + at, h.q_stride, count, size);
-    if (block == 0)
-      memset(m.dq, 0, count * padded * sizeof(float));
-    else
-      get_rows(m.dq, h.dq + at, h.q_stride, count, size);
-    const int64_t next = at + KEY_BLOCK * h.q_stride, more = smaller(KEY_BLOCK, h.tokens - first - KEY_BLOCK);
-    prefetch_rows(h.q + next, h.q_stride, more, size);
-    prefetch_rows(h.dy + next, h.q_stride, more, size);
-    if (block > 0) prefetch_rows(h.dq + next, h.q_stride, more, size);
+    get_rows(m.q, padded, h.q + at, h.q_stride, count, size, KEY_BLOCK);
+    get_rows(m.dy, padded, h.dy + at, h.q_stride, count, size, KEY_BLOCK);
+    if constexpr (IS_BF16<T> && !IS_BF16<G>)
+      for (int64_t i = 0; i < count * padded; i += LANES) store(m.dy + i, to_bf16_and_back(load(m.dy + i)));
+    get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, count);
+    const int64_t next = at + KEY_BLOCK * h.q_stride, ahead = smaller(KEY_BLOCK, h.tokens - first - KEY_BLOCK);
+    prefetch_rows(h.q + next, h.q_stride, ahead, size);
+    prefetch_rows(h.dy + next, h.q_stride, ahead, size);
+    if (block > 0) prefetch_rows(h.dq + next, h.q_stride, ahead, size);
     for (int64_t i = 0; i < blocks && block + i <= t; i++) {
       const KeyBuffers& k = buffers[i];
       const int64_t keys = keys_of(i);
       const bool diagonal = block + i == t;
       pairs(h, first, count, keys, diagonal, k, m);
-      add_queries(count, keys, padded, diagonal, m.p, m.dy, k.dv);
-      add_queries(count, keys, padded, diagonal, m.ds, m.q, k.dk);
-      add_keys(count, keys, padded, diagonal, m.ds, k.keys, m.dq);
+      if constexpr (IS_BF16<T>) {
+        const FlushSubnormals flush;
+        const int64_t columns = round_up(size);
+        product_of_pairs(keys, columns, Across{m.p}, {m.dy, padded}, KEY_BLOCK, k.dv, padded, false);
+        product_of_pairs(keys, columns, Across{m.ds}, {m.q, padded}, KEY_BLOCK, k.dk, padded, false);
+        product_of_pairs(count, columns, Along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, m.dq, padded, false);
+      } else {
+        add_queries(count, keys, padded, diagonal, m.p, m.dy, k.dv);
+        add_queries(count, keys, padded, diagonal, m.ds, m.q, k.dk);
+        add_keys(count, keys, padded, diagonal, m.ds, k.keys, m.dq);
+      }
     }
-    put_rows(h.dq + at, h.q_stride, m.dq, count, size, t < block + blocks ? h.scale : 1.0f);
+    put_rows(h.dq + at, h.q_stride, m.dq, padded, count, size, t < block + blocks ? h.scale : 1.0f);
   }
   for (int64_t i = 0; i < blocks; i++) {
     const int64_t at = (block + i) * KEY_BLOCK * h.k_stride;
-    put_rows(h.dk + at, h.k_stride, buffers[i].dk, keys_of(i), size, h.last ? h.scale : 1.0f);
-    put_rows(h.dv + at, h.k_stride, buffers[i].dv, keys_of(i), size, 1.0f);
+    put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, h.last ? h.scale : 1.0f);
+    put_rows(h.dv + at, h.k_stride, buffers[i].dv, padded, keys_of(i), size, 1.0f);
   }
 }
 
-int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
-                       pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
-  if (refuse_bf16(ctx, "dy", dy, "y", y, "q", q, "k", k, "v", v)) return 1;
+template <class T, class G>
+static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
+                    pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
   const int64_t rows = q.dims[0], all_heads = q.dims[1], size = q.dims[2], groups = k.dims[1];
   const int64_t sequences = starts.dims[0] - 1;
-  if (check_heads(ctx, all_heads, groups) || check_starts(ctx, i32(starts), sequences, rows)) return 1;
   const int64_t heads = all_heads / groups;
-  const int64_t floats = backward_floats(size), delta_floats = round_up(rows * all_heads);
+  const int64_t floats = backward_floats(size, padded_size<T>(size)), delta_floats = round_up(rows * all_heads);
   const int64_t tokens = span(size) * KEY_BLOCK;
   int64_t pieces = 0;
   for (int64_t s = 0; s < sequences; s++) pieces += ceil_div(i32(starts)[s + 1] - i32(starts)[s], tokens) * all_heads;
@@ -189,7 +215,9 @@ int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_ten
       f32x16 sum = splat(0.0f);
       for (int64_t d = 0; d < size; d += LANES) {
         const int64_t n = smaller(LANES, size - d);
-        sum = fma(load_first(f32(dy) + r * size + d, n), load_first(f32(y) + r * size + d, n), sum);
+        f32x16 slope = load_first(static_cast<const G*>(dy.data) + r * size + d, n);
+        if constexpr (IS_BF16<T> && !IS_BF16<G>) slope = to_bf16_and_back(slope);
+        sum = fma(slope, load_first(static_cast<const T*>(y.data) + r * size + d, n), sum);
       }
       delta[r] = reduce_add(sum);
     }
@@ -199,27 +227,36 @@ int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_ten
     const int64_t s = turn.sequence, g = turn.group, row = i32(starts)[s], head = g * heads + turn.head;
     const int64_t at = (row * all_heads + head) * size, at_keys = (row * groups + g) * size;
     const int64_t statistics = row * all_heads + head;
-    backward_blocks({f32(q) + at,
-                    f32(dy) + at,
-                    f32(k) + at_keys,
-                    f32(v) + at_keys,
-                    f32(lse) + statistics,
-                    delta + statistics,
-                    f32(dq) + at,
-                    f32(dk) + at_keys,
-                    f32(dv) + at_keys,
-                    i32(starts)[s + 1] - row,
-                    size,
-                    all_heads * size,
-                    groups * size,
-                    all_heads,
-                    turn.head == 0,
-                    turn.head == heads - 1,
-                    static_cast<float>(scale)},
-                   turn.piece * span(size), buffers + thread * floats);
+    const Head<T, G> h = {static_cast<const T*>(q.data) + at,
+                          static_cast<const T*>(k.data) + at_keys,
+                          static_cast<const T*>(v.data) + at_keys,
+                          static_cast<const G*>(dy.data) + at,
+                          f32(lse) + statistics,
+                          delta + statistics,
+                          f32(dq) + at,
+                          f32(dk) + at_keys,
+                          f32(dv) + at_keys,
+                          i32(starts)[s + 1] - row,
+                          size,
+                          all_heads * size,
+                          groups * size,
+                          all_heads,
+                          turn.head == 0,
+                          turn.head == heads - 1,
+                          static_cast<float>(scale)};
+    backward_blocks(h, turn.piece * span(size), buffers + thread * floats);
     turns.done(turn);
   });
   return 0;
+}
+
+int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
+                       pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
+  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  if (!is_bf16(q) && is_bf16(dy)) return refuse_mixed(ctx, "q", q, "dy", dy);
+  if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
+  const auto run = !is_bf16(q) ? backward<float, float> : is_bf16(dy) ? backward<bf16, bf16> : backward<bf16, float>;
+  return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
 }
 
 }  // namespace PT_NAMESPACE

@@ -1,13 +1,16 @@
-// A panel of B (WIDTH columns) is copied into scratch with its inner dimension outermost; a register tile of up to TILE_ROWS rows
-// of A runs along it. The tile's accumulators are members of nested structs: gcc 12 spills arrays of vectors (0.75 of the
-// machine's peak instead of 0.93). Block sizes suit 48 KB of L1 and 2 MB of L2 a core.
+// B is packed into panels of WIDTH columns, its inner dimension outermost; a block of A, packed or where it lies, stays in L2 while slabs
+// of B (a panel, SUM_BLOCK deep) pass through L1 one after the other and meet all its register tiles, up to TILE_ROWS rows each. A
+// tile fetches ahead what is needed next: its C, and the next slab. The tile's accumulators are members of nested structs: gcc 12
+// spills arrays of vectors (0.75 of the machine's peak instead of 0.97). Block sizes suit 48 KB of L1 and 1 MB of L2 a core.
 #include "gemm_few_rows.h"
 #include "gemm_lanes.h"
 
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t DEPTH_BLOCK = 1024;           // of the inner dimension
+constexpr int64_t WHOLE_DEPTH =
+    1024;  // of the inner dimension: up to here one block; deeper ones are cut into blocks of
+constexpr int64_t DEPTH_BLOCK = 512;
 constexpr int64_t PANEL_FLOATS = 512 * 1024;    // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
 constexpr int64_t A_BLOCK_FLOATS = 112 * 1024;  // of packed A: stays in L2 while all panels pass
 constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;    // up to here one panel at a time, in L1, and A is read where it lies
@@ -16,7 +19,7 @@ static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
               "sums begin at multiples of SUM_BLOCK");
 constexpr int64_t MOST_TILES = 64;  // of A in a block
 constexpr int64_t TILE_GAP = 16;    // floats between packed tiles: a store of 16 may write what was too much
-static_assert(TILE_ROWS * DEPTH_BLOCK <= A_BLOCK_FLOATS, "a block of A has a tile");
+static_assert(TILE_ROWS * WHOLE_DEPTH <= A_BLOCK_FLOATS, "a block of A has a tile");
 static_assert((PANEL_FLOATS + A_BLOCK_FLOATS + MOST_TILES * TILE_GAP) * 4 <= PRODUCT_SCRATCH, "scratch");
 
 // ---- the register tile ----
@@ -226,9 +229,12 @@ void pack_b(float* panels, const Matrix& b, const Block& block) {
     pack_from_columns(panels, from, b.column, block.depth, block.columns);
 }
 
-// Whether A is read where it lies: its rows along the inner dimension, and their distance no multiple of 2 KB, or they would meet in few
-// sets of L1.
-PT_INLINE bool in_place(const Product& p) { return p.a.column == 1 && (p.a.row % 512 != 0 || p.rows <= FLAT_ROWS); }
+// Whether A is read where it lies: its rows along the inner dimension and close enough together, or used too few times to be worth a copy;
+// and their distance no multiple of 2 KB, or they would meet in few sets of L1.
+PT_INLINE bool in_place(const Product& p) {
+  if (p.a.column != 1) return false;
+  return p.rows <= FLAT_ROWS || (p.a.row % 512 != 0 && (p.a.row <= WHOLE_DEPTH || p.columns < 384));
+}
 
 void pack_a(float* to, const Product& p, int64_t begin, int64_t end, int64_t k, int64_t depth) {
   if (p.a.column == 1)
@@ -281,9 +287,8 @@ void run_tiles(const Product& p, const Block& block, int64_t begin, int64_t end,
 
 // How deep blocks are, how many columns they have, and how many tiles of A meet them at a time.
 static int64_t depth_of_blocks(const Product& p) {
-  if (p.depth == 0) return SUM_BLOCK;
-  const int64_t blocks = ceil_div(p.depth, p.rows <= FLAT_ROWS ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
-  return ceil_div(ceil_div(p.depth, blocks), SUM_BLOCK) * SUM_BLOCK;
+  if (p.rows <= FLAT_ROWS) return FLAT_DEPTH_BLOCK;
+  return p.depth <= WHOLE_DEPTH ? WHOLE_DEPTH : DEPTH_BLOCK;
 }
 
 static int64_t columns_of_blocks(int64_t depth) { return PANEL_FLOATS / depth / WIDTH * WIDTH; }

@@ -6,9 +6,11 @@
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t COLUMNS = 224;  // of C at a time: C^T stays in L2
+constexpr int64_t FEW_ROWS_FLOATS = 512 * 1024;  // of packed A
+constexpr int64_t GROUP_ROWS = 128;              // at a time
+constexpr int64_t COLUMNS = 224;                 // of C at a time: C^T stays in L2
 constexpr int64_t DEPTH_BLOCK = 1024;
-static_assert((FEW_ROWS_FLOATS + COLUMNS * FEW_ROWS) * 4 <= PRODUCT_SCRATCH, "scratch");
+static_assert((FEW_ROWS_FLOATS + COLUMNS * GROUP_ROWS) * 4 <= PRODUCT_SCRATCH, "scratch");
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0, "sums begin at multiples of SUM_BLOCK");
 
 template <int R, class Lanes>
@@ -153,7 +155,7 @@ void put(const Product& p, const float* transpose, int64_t padded, int64_t colum
 
 }  // namespace
 
-void multiply_few_rows(const Product& p, void* scratch) {
+static void multiply_group(const Product& p, void* scratch) {
   float* panels = static_cast<float*>(scratch);
   float* transpose = panels + FEW_ROWS_FLOATS;
   const int64_t padded = ceil_div(p.rows, LANES) * LANES;
@@ -184,6 +186,19 @@ void multiply_few_rows(const Product& p, void* scratch) {
         }
       }
     put(p, transpose, padded, column, columns);
+  }
+}
+
+void multiply_few_rows(const Product& p, void* scratch) {
+  const int64_t held = smaller(GROUP_ROWS, FEW_ROWS_FLOATS / p.depth / WIDTH * WIDTH);
+  const int64_t panels = ceil_div(p.rows, WIDTH), groups = ceil_div(p.rows, held);
+  for (int64_t group = 0; group < groups; group++) {
+    const int64_t row = group * panels / groups * WIDTH;
+    Product part = p;
+    part.c += row * p.c_row;
+    part.a.data += row * p.a.row;
+    part.rows = smaller(p.rows, (group + 1) * panels / groups * WIDTH) - row;
+    multiply_group(part, scratch);
   }
 }
 

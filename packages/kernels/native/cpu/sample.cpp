@@ -163,9 +163,9 @@ Choices pick(const Choices& c, int32_t* ids, const float* logits, float* of_lane
   return few;
 }
 
-// Weights, and z if there are filters, from the logits after the penalty.
+// Weights, and z if there are filters, from the logits after the penalty. largest: of z.
 void weigh(const Choices& c, const float* logits, float largest, const Filters& f) {
-  const f32x16 factor = splat(f.inverse_temperature), shift = splat(largest * f.inverse_temperature);
+  const f32x16 factor = splat(f.inverse_temperature), shift = splat(largest);
   const bool keep = f.any();
   for (int64_t i = 0; i < c.count; i += LANES) {
     const int64_t n = smaller(LANES, c.count - i);
@@ -228,11 +228,21 @@ struct Room {
 struct Draws {
   int64_t rows;
   const float* logits[TOGETHER];
+  const LogitStatistics* blocks[TOGETHER];  // of the vocabulary
   Filters filters[TOGETHER];
   float penalty[TOGETHER];
   const int32_t *seen[TOGETHER], *seen_end[TOGETHER];
   int64_t token[TOGETHER];
 };
+
+// The largest z of a row whose logits are as the statistics saw them: the blocks of which some words cannot be drawn are walked.
+float largest_z(const LogitStatistics* blocks, const float* logits, const Filters& f, float* of_lanes) {
+  const int64_t whole = f.drawable / VOCABULARY_BLOCK, rest = whole * VOCABULARY_BLOCK;
+  float largest = largest_of(logits + rest, f.drawable - rest, of_lanes).all * f.inverse_temperature;
+  for (int64_t b = 0; b < whole; b++)
+    if (blocks[b].maximum > largest) largest = blocks[b].maximum;
+  return largest;
+}
 
 void draw(Draws& d, const Room& room) {
   Choices open[TOGETHER];  // all words, for the rows that draw from them
@@ -241,14 +251,22 @@ void draw(Draws& d, const Room& room) {
     const Filters& f = d.filters[r];
     Choices c = {room.z(opened), room.weights(opened), nullptr, f.drawable};
     const float* logits = penalised(d.logits[r], c.z, c.count, d.penalty[r], d.seen[r], d.seen_end[r]);
-    const Largest largest = largest_of(logits, c.count, room.of_lanes());
-    d.token[r] = first_product(logits, c.count, 1.0f, largest.all);
-    if (f.inverse_temperature == 0.0f) continue;
-    Choices few = {nullptr, nullptr, nullptr, 0};
-    if (f.by_rank() && largest.finite) few = pick(c, room.ids(), logits, room.of_lanes(), f, room.bins());
-    const bool all = few.count == 0;
-    if (!all) c = few, logits = few.z;
-    weigh(c, logits, largest.all, f);
+    d.token[r] = -1;
+    bool all = true;
+    float largest;
+    if (f.inverse_temperature == 0.0f || f.by_rank() || logits != d.logits[r]) {
+      const Largest found = largest_of(logits, c.count, room.of_lanes());
+      d.token[r] = first_product(logits, c.count, 1.0f, found.all);
+      if (f.inverse_temperature == 0.0f) continue;
+      largest = found.all * f.inverse_temperature;
+      if (f.by_rank() && found.finite) {
+        const Choices few = pick(c, room.ids(), logits, room.of_lanes(), f, room.bins());
+        if (few.count > 0) all = false, c = few, logits = few.z;
+      }
+    } else {
+      largest = largest_z(d.blocks[r], logits, f, room.of_lanes());
+    }
+    weigh(c, logits, largest, f);
     if (f.any()) filter(c, f, room.bins());
     if (all) {
       open[opened] = c;
@@ -270,8 +288,11 @@ void draw(Draws& d, const Room& room) {
   }
   add_up(weights, marks, open[0].count);
   for (int64_t i = 0; i < opened; i++) {
-    const int64_t token = invert(open[i], marks[i], d.filters[row_of[i]].uniform);
-    if (token >= 0) d.token[row_of[i]] = token;
+    const int64_t r = row_of[i], token = invert(open[i], marks[i], d.filters[r].uniform);
+    if (token >= 0) d.token[r] = token;
+    if (d.token[r] < 0)  // nothing has weight: the first of the largest
+      d.token[r] =
+          first_product(d.logits[r], open[i].count, 1.0f, largest_of(d.logits[r], open[i].count, room.of_lanes()).all);
   }
 }
 
@@ -333,6 +354,7 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
       for (int64_t r = 0; r < draws.rows; r++) {
         const int64_t row = begin + r, m = group + row;
         draws.logits[r] = products + row * stride;
+        draws.blocks[r] = statistics + row * blocks;
         draws.filters[r] = {factors[row], i32(top_k)[m], f32(top_p)[m], f32(min_p)[m], f64(uniforms)[m], drawable};
         draws.penalty[r] = f32(penalties)[m];
         draws.seen[r] = i32(seen) + i32(seen_starts)[m];

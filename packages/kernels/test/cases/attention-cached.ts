@@ -10,7 +10,7 @@ import {
   type Tensor,
 } from "@posttrain/kernels";
 import { attentionReference } from "./attention.js";
-import { epsilon, type OpCase, type Reference } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase, type Reference } from "./case.js";
 
 /** Sequences of these many keys; the last `asked` tokens of each are queries. */
 const lengths = [1, 64, 130, 65];
@@ -31,7 +31,7 @@ function cumulated(counts: readonly number[]): Int32Array {
 const pageOf = (s: number, b: number) => (5 * (s * pagesOfSequence + b) + 3) % (pages - 1);
 
 function cachedAttention(scope: Scope, q: Tensor, k: Tensor, v: Tensor, D: number): Tensor {
-  const cache = kvPages(scope, pages, k.shape[1] as number, D);
+  const cache = kvPages(scope, pages, k.shape[1] as number, D, k.dtype === "bf16" ? "bf16" : "f32");
   const slots = new Int32Array(keys);
   for (const [s, length] of lengths.entries()) {
     for (let i = 0; i < length; i++) {
@@ -101,4 +101,20 @@ export const attentionCachedCase: OpCase = {
     y: { bound: (20 + 2 * Math.sqrt(D)) * epsilon, reason: "as packed attention over up to 130 keys" },
   }),
   cost: ({ H = 0, D = 0 }) => ({ flops: 4 * keys * asked * H * D, bytes: 8 * keys * H * D }),
+};
+
+export const attentionCachedBf16Case: OpCase = {
+  ...attentionCachedCase,
+  variant: "bf16",
+  inputs: ({ H = 0, G = 0, D = 0 }, random) => ({
+    q: random.normalBf16([starts[lengths.length] as number, H, D]),
+    k: random.normalBf16([keys, G, D]),
+    v: random.normalBf16([keys, G, D]),
+  }),
+  tolerance: ({ D = 0 }) => ({
+    y: {
+      bound: (20 + 2 * Math.sqrt(D)) * epsilon + 2 * bf16Rounding.bound,
+      reason: "as packed attention in bf16 over up to 130 keys: p and y are rounded",
+    },
+  }),
 };

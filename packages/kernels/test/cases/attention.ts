@@ -1,5 +1,5 @@
 import { attention, type Tensor } from "@posttrain/kernels";
-import { epsilon, type OpCase, type Reference } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase, type Reference } from "./case.js";
 
 /** Lengths of the packed sequences: one token, a block of keys and one beside it, the rest. */
 function startsOf(M: number): Int32Array {
@@ -105,5 +105,36 @@ export const attentionCase: OpCase = {
       pairs += (length * (length + 1)) / 2;
     }
     return { flops: 4 * pairs * H * D, bytes: 8 * M * H * D };
+  },
+};
+
+export const attentionBf16Case: OpCase = {
+  ...attentionCase,
+  variant: "bf16",
+  inputs: ({ M = 0, H = 0, G = 0, D = 0 }, random) => ({
+    q: random.normalBf16([M, H, D]),
+    k: random.normalBf16([M, G, D]),
+    v: random.normalBf16([M, G, D]),
+    starts: { data: startsOf(M), shape: [startsOf(M).length], dtype: "i32" },
+  }),
+  tolerance: ({ M = 0, D = 0 }) => ({
+    y: {
+      bound: (8 + 2 * Math.sqrt(D) + Math.sqrt(M)) * epsilon + 2 * bf16Rounding.bound,
+      reason: `as in fp32; p is rounded to bf16, a mean of values weighted by p moves by as much at most; y: ${bf16Rounding.reason}`,
+    },
+  }),
+  gradients: {
+    outputs: ["y"],
+    activations: ["q", "k", "v"],
+    parameters: [],
+    tolerance: () => ({
+      bound: 4 * bf16Rounding.bound,
+      reason:
+        "dy, p, ds and, in delta, y are rounded to bf16, each element by at most 2^-8 of itself: four such factors; sums in fp32",
+    }),
+  },
+  cost: (dims) => {
+    const { flops, bytes } = attentionCase.cost(dims);
+    return { flops, bytes: bytes / 2 };
   },
 };

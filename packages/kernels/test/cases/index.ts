@@ -1,8 +1,8 @@
 // All case files; ops.test.ts fails when an op of the table has none.
 import { adamwBf16Case, adamwCase } from "./adamw.js";
 import { addCase } from "./add.js";
-import { attentionCase } from "./attention.js";
-import { attentionCachedCase } from "./attention-cached.js";
+import { attentionBf16Case, attentionCase } from "./attention.js";
+import { attentionCachedBf16Case, attentionCachedCase } from "./attention-cached.js";
 import type { OpCase } from "./case.js";
 import { convertCase } from "./convert.js";
 import { embeddingBf16Case, embeddingCase } from "./embedding.js";
@@ -24,7 +24,9 @@ export const cases: readonly OpCase[] = [
   adamwBf16Case,
   addCase,
   attentionCase,
+  attentionBf16Case,
   attentionCachedCase,
+  attentionCachedBf16Case,
   convertCase,
   embeddingCase,
   embeddingBf16Case,
