@@ -1,7 +1,8 @@
 // bf16 products, cut into blocks: chunks of rows of A, packed once, against blocks of columns of B that fit L2, packed once a chunk. The inner
-// dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h)
-// packs and computes a block.
+// dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h,
+// gemm_bf16_tiles.h) packs and computes a block.
 #include "gemm_bf16_lanes.h"
+#include "gemm_bf16_tiles.h"
 
 namespace PT_NAMESPACE {
 namespace {
@@ -9,7 +10,6 @@ namespace {
 constexpr int64_t A_BYTES = 4 << 20;
 constexpr int64_t B_BYTES = 512 << 10;  // half of L2, or a quarter
 constexpr int64_t FLAT_B_BYTES = 32 << 10;
-constexpr int64_t DEPTH_BLOCK = 1024;
 constexpr int64_t ROUNDED_DEPTH = 4096;  // the deepest block, where C is bf16: it cannot hold totals
 static_assert(A_BYTES + B_BYTES <= PRODUCT_BF16_SCRATCH, "scratch");
 
@@ -17,16 +17,18 @@ static_assert(A_BYTES + B_BYTES <= PRODUCT_BF16_SCRATCH, "scratch");
 struct Cut {
   int64_t depth, rows, columns;
   int64_t a_depth;  // of packed rows: `depth`, or everything, and then a panel is finished before the next one
-  bool whole() const { return a_depth > depth; }
 };
 template <class Kernel>
 Cut cut_of(const ProductBf16& p) {
   Cut cut;
   const bool flat = p.rows <= Kernel::FLAT_ROWS && p.c_wide;
-  const int64_t deepest = flat ? FLAT_B_BYTES / Kernel::b_bytes(1, 32) * 32 : p.c_wide ? DEPTH_BLOCK : ROUNDED_DEPTH;
+  const int64_t deepest = flat       ? FLAT_B_BYTES / Kernel::b_bytes(1, 32) * 32
+                          : p.c_wide ? Kernel::DEPTH_BLOCK
+                                     : ROUNDED_DEPTH;
   cut.depth = 32;
   if (p.depth > 0) cut.depth = ceil_div(ceil_div(p.depth, ceil_div(p.depth, deepest)), 32) * 32;
-  cut.a_depth = flat && cut.depth < p.depth && Kernel::a_bytes(p.rows, p.depth) <= A_BYTES ? p.depth : cut.depth;
+  const bool whole = (flat || Kernel::WHOLE) && Kernel::a_bytes(p.rows, p.depth) <= A_BYTES;
+  cut.a_depth = whole && cut.depth < p.depth ? p.depth : cut.depth;
   cut.columns = (flat ? 1 : B_BYTES / Kernel::b_bytes(1, cut.depth)) * Kernel::PANEL_WIDTH;
   cut.rows = smaller(p.rows, A_BYTES / Kernel::a_bytes(32, cut.depth) * 32);
   return cut;
@@ -130,8 +132,19 @@ pt_tensor as_bf16(const pt_context* ctx, pt_tensor x) {
   return x;
 }
 
-void multiply(const pt_context*, const ProductBf16& p, void* scratch) {
-  multiply_with<LaneKernel>(p, static_cast<char*>(scratch));
+// body(kernel) with the kernel that the context's path has.
+template <class Body>
+static void with_kernel(const pt_context* ctx, const Body& body) {
+#if defined(PT_AVX512)
+  if (ctx->tiles == PT_AMX_TILES) return body(TileKernel<AmxTiles>());
+  if (ctx->tiles == PT_SOFTWARE_TILES) return body(TileKernel<SoftwareTiles>());
+#endif
+  (void)ctx;
+  body(LaneKernel());
+}
+
+void multiply(const pt_context* ctx, const ProductBf16& p, void* scratch) {
+  with_kernel(ctx, [&](auto kernel) { multiply_with<decltype(kernel)>(p, static_cast<char*>(scratch)); });
 }
 
 void* parallel_scratch_bf16(const pt_context* ctx) { return ctx->scratch(ctx, A_BYTES + ctx->threads * B_BYTES); }
@@ -140,14 +153,14 @@ int multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch
   if (p.rows == 0 || p.columns == 0) return 0;
   ProductBf16 q = p;
   // Few rows, or many inputs: totals are held in f32, then rounded.
-  const bool held = !p.c_wide && (p.rows <= LaneKernel::FLAT_ROWS || p.depth > ROUNDED_DEPTH);
+  const bool held = !p.c_wide && (p.rows <= 32 || p.depth > ROUNDED_DEPTH);
   if (held) {
     q.c = ctx->scratch(ctx, p.rows * p.columns * static_cast<int64_t>(sizeof(float)));
     q.c_wide = true;
     q.c_row = p.columns;
     if (!q.c) return 1;
   }
-  multiply_parallel_with<LaneKernel>(ctx, q, static_cast<char*>(scratch));
+  with_kernel(ctx, [&](auto kernel) { multiply_parallel_with<decltype(kernel)>(ctx, q, static_cast<char*>(scratch)); });
   if (held)
     parallel(ctx, p.rows, [&](int64_t i, int32_t) {
       const float* from = static_cast<float*>(q.c) + i * p.columns;

@@ -132,7 +132,8 @@ PT_INLINE void turn_pairs(float* even, float* odd, int64_t to_row, const bf16* f
     __m512 r[4];  // lane l of r[j] holds line 4 l + j
     for (int j = 0; j < 4; j++) {
       const auto piece = [&](int line) {
-        return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + (j + line) * from_row + 2 * q)));
+        return _mm_castsi128_ps(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + (j + line) * from_row + 2 * q)));
       };
       r[j] = _mm512_castps128_ps512(piece(0));
       r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(4));
@@ -265,7 +266,9 @@ void panels_from_rows(float* to, const bf16* from, int64_t stride, int64_t colum
 struct LaneKernel {
   static constexpr int64_t PANEL_WIDTH = WIDTH;
   static constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time, in L1
-  static constexpr int64_t ROW_GAP = 16;               // floats between lines of A, which fall into different sets of L1 then
+  static constexpr int64_t DEPTH_BLOCK = 1024;
+  static constexpr bool WHOLE = false;
+  static constexpr int64_t ROW_GAP = 16;  // floats between lines of A, which fall into different sets of L1 then
 
   static int64_t line(int64_t depth) { return ceil_div(depth, 32) * 32 + ROW_GAP; }
   static int64_t a_bytes(int64_t rows, int64_t depth) { return ceil_div(rows, 32) * 32 * line(depth) * 4; }

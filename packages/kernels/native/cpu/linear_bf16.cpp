@@ -48,8 +48,8 @@ int linear_backward_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight,
   if (!dweight.data) return 0;
   x = as_bf16(ctx, x);
   if (!x.data) return 1;
-  return multiply_parallel(ctx,
-                           {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr}, scratch);
+  return multiply_parallel(ctx, {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr},
+                           scratch);
 }
 
 }  // namespace PT_NAMESPACE

@@ -41,7 +41,8 @@ void add_dx(const pt_context* ctx, float* dx, const float* dz, int64_t stride, i
   const int64_t C = weight.dims[1];
   if (is_bf16(weight))
     multiply_parallel(
-        ctx, {dx, true, C, narrow_rows(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr}, scratch);
+        ctx, {dx, true, C, narrow_rows(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr},
+        scratch);
   else
     multiply_parallel(ctx,
                       {dx, C, row_major(dz, stride), row_major(f32(weight) + first * C, C), rows, C, columns,
