@@ -99,15 +99,15 @@ const faults = [
   {
     name: "products: few rows in shorter blocks than many",
     file: "cpu/gemm.cpp",
-    from: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;",
-    to: "const int64_t chain = tile.from_c ? block.depth : p.rows <= 4 ? SUM_BLOCK / 2 : SUM_BLOCK;",
+    from: "const int64_t chain = SUM_BLOCK;",
+    to: "const int64_t chain = p.rows <= 4 && !tile.from_c ? SUM_BLOCK / 2 : SUM_BLOCK;",
     tests: [ops("linear"), sampler],
   },
   {
     name: "products: two accumulators along K, added at the end",
     file: "cpu/gemm.cpp",
-    from: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;",
-    to: "const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK / 2;",
+    from: "const int64_t chain = SUM_BLOCK;",
+    to: "const int64_t chain = SUM_BLOCK / 2;",
     tests: [order],
   },
   {
@@ -218,8 +218,8 @@ const faults = [
   {
     name: "token_log_probs: dx restarted at each chunk of the vocabulary",
     file: "cpu/token_log_probs.cpp",
-    from: "const Sum sum = first > 0 ? Sum::more_blocks : Sum::blocks;",
-    to: "const Sum sum = Sum::blocks;",
+    from: "first > 0 ? Sum::more_blocks : Sum::blocks, nullptr},",
+    to: "Sum::blocks, nullptr},",
     tests: [ops("token_log_probs")],
   },
   {
@@ -260,8 +260,8 @@ const faults = [
   {
     name: "sample: another temperature's rounding than token_log_probs",
     file: "cpu/sample.cpp",
-    from: "for (int64_t i = 0; i < count; i++) z[i] = z[i] * f.inverse_temperature;",
-    to: "for (int64_t i = 0; i < count; i++) z[i] = z[i] / f.inverse_temperature;",
+    from: "mul(n == LANES ? load(logits + i) : load_first(logits + i, n), factor);",
+    to: "div(n == LANES ? load(logits + i) : load_first(logits + i, n), factor);",
     tests: [ops("sample")],
   },
   {

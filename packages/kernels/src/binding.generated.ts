@@ -11,6 +11,7 @@ export const opNames: readonly string[] = [
   "embedding_backward",
   "gather_rows_forward",
   "gather_rows_backward",
+  "gather_ids_forward",
   "scatter_add_forward",
   "linear_forward",
   "linear_backward",
@@ -31,7 +32,8 @@ export const opNames: readonly string[] = [
   "sample_forward",
   "sum_squares_forward",
   "adamw_forward",
-  "probe_fma_forward"
+  "probe_fma_forward",
+  "probe_memory_forward"
 ];
 
 export function fillForward(
@@ -88,12 +90,20 @@ export function gatherRowsBackward(
   enqueue(6, handleOf(dx), handleOf(dy), handleOf(rows));
 }
 
+export function gatherIdsForward(
+  y: Tensor, // OUT I32 [R]
+  x: Tensor, // IN I32 [M]
+  rows: Tensor, // IN I32 [R]
+): void {
+  enqueue(7, handleOf(y), handleOf(x), handleOf(rows));
+}
+
 export function scatterAddForward(
   y: Tensor, // ACC F32 [V C]
   x: Tensor, // IN F32 [R C]
   rows: Tensor, // IN I32 [R]
 ): void {
-  enqueue(7, handleOf(y), handleOf(x), handleOf(rows));
+  enqueue(8, handleOf(y), handleOf(x), handleOf(rows));
 }
 
 export function linearForward(
@@ -102,7 +112,7 @@ export function linearForward(
   weight: Tensor, // IN FLOAT [N K]
   bias: Tensor | null, // OPT_IN FLOAT [N]
 ): void {
-  enqueue(8, handleOf(y), handleOf(x), handleOf(weight), handleOf(bias));
+  enqueue(9, handleOf(y), handleOf(x), handleOf(weight), handleOf(bias));
 }
 
 export function linearBackward(
@@ -113,7 +123,7 @@ export function linearBackward(
   x: Tensor, // IN FLOAT [M K]
   weight: Tensor, // IN FLOAT [N K]
 ): void {
-  enqueue(9, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
+  enqueue(10, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
 }
 
 export function rmsNormForward(
@@ -125,7 +135,7 @@ export function rmsNormForward(
   weight: Tensor, // IN FLOAT [C]
   eps: number, // REAL
 ): void {
-  enqueue(10, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
+  enqueue(11, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
 }
 
 export function rmsNormBackward(
@@ -137,7 +147,7 @@ export function rmsNormBackward(
   weight: Tensor, // IN FLOAT [C]
   rstd: Tensor, // IN F32 [M]
 ): void {
-  enqueue(11, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
+  enqueue(12, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
 }
 
 export function ropeTableForward(
@@ -147,7 +157,7 @@ export function ropeTableForward(
   frequencies: Tensor, // IN F64 [P]
   scale: number, // REAL
 ): void {
-  enqueue(12, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
+  enqueue(13, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
 }
 
 export function ropeForward(
@@ -156,7 +166,7 @@ export function ropeForward(
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(13, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
+  enqueue(14, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
 }
 
 export function ropeBackward(
@@ -165,7 +175,7 @@ export function ropeBackward(
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(14, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
+  enqueue(15, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
 }
 
 export function attentionForward(
@@ -177,7 +187,7 @@ export function attentionForward(
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(15, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(16, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionBackward(
@@ -193,7 +203,7 @@ export function attentionBackward(
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(16, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(17, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionCachedForward(
@@ -207,7 +217,7 @@ export function attentionCachedForward(
   pages: Tensor, // IN I32 [S L]
   scale: number, // REAL
 ): void {
-  enqueue(17, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
+  enqueue(18, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
 }
 
 export function kvCacheWriteForward(
@@ -217,7 +227,7 @@ export function kvCacheWriteForward(
   v: Tensor, // IN FLOAT [M G D]
   slots: Tensor, // IN I32 [M]
 ): void {
-  enqueue(18, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
+  enqueue(19, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
 }
 
 export function kvCacheCopyForward(
@@ -226,7 +236,7 @@ export function kvCacheCopyForward(
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]
 ): void {
-  enqueue(19, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
+  enqueue(20, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
 }
 
 export function swigluForward(
@@ -234,7 +244,7 @@ export function swigluForward(
   gate: Tensor, // IN FLOAT [*N]
   up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(20, handleOf(y), handleOf(gate), handleOf(up));
+  enqueue(21, handleOf(y), handleOf(gate), handleOf(up));
 }
 
 export function swigluBackward(
@@ -244,7 +254,7 @@ export function swigluBackward(
   gate: Tensor, // IN FLOAT [*N]
   up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(21, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
+  enqueue(22, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
 }
 
 export function tokenLogProbsForward(
@@ -258,7 +268,7 @@ export function tokenLogProbsForward(
   targets: Tensor, // IN I32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(22, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
+  enqueue(23, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
 }
 
 export function tokenLogProbsBackward(
@@ -271,7 +281,7 @@ export function tokenLogProbsBackward(
   logSumExp: Tensor, // IN F32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(23, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
+  enqueue(24, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
 }
 
 export function sampleForward(
@@ -290,14 +300,14 @@ export function sampleForward(
   uniforms: Tensor, // IN F64 [M]
   drawable: number, // INT
 ): void {
-  enqueue(24, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
+  enqueue(25, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
 }
 
 export function sumSquaresForward(
   total: Tensor, // OUT F64 [1]
   x: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(25, handleOf(total), handleOf(x));
+  enqueue(26, handleOf(total), handleOf(x));
 }
 
 export function adamwForward(
@@ -305,7 +315,7 @@ export function adamwForward(
   m: Tensor, // ACC F32 [*N]
   v: Tensor, // ACC F32 [*N]
   rounded: Tensor | null, // OPT_OUT BF16 [*N]
-  gradient: Tensor, // IN F32 [*N]
+  gradient: Tensor, // ACC F32 [*N]
   learningRate: number, // REAL
   beta1: number, // REAL
   beta2: number, // REAL
@@ -314,13 +324,22 @@ export function adamwForward(
   biasCorrection1: number, // REAL
   biasCorrection2: number, // REAL
   gradientScale: number, // REAL
+  clearGradient: number, // INT
 ): void {
-  enqueue(26, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale);
+  enqueue(27, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
 }
 
 export function probeFmaForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(27, handleOf(y), iterations);
+  enqueue(28, handleOf(y), iterations);
+}
+
+export function probeMemoryForward(
+  y: Tensor, // ACC F32 [*N]
+  x: Tensor, // IN F32 [*N]
+  kind: number, // INT
+): void {
+  enqueue(29, handleOf(y), handleOf(x), kind);
 }

@@ -26,7 +26,7 @@ export class Tensor {
     this.device = device;
     this.handle = handle;
     this.dtype = dtype;
-    this.shape = Object.freeze([...shape]);
+    this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
   }
 
   get size(): number {
@@ -99,9 +99,10 @@ export function dtypeCode(op: string, dtype: unknown): number {
   throw new KernelError("kernel_argument", `${op}: dtype is ${given}, expected one of ${dtypes.join(", ")}`);
 }
 
-/** A shape that nobody changes between the addon's look at it and ours; what is no array passes on, for the addon to refuse. */
+/** A shape that nobody changes after the addon's look at it; what is no array passes on, for the addon to refuse. */
 export function ownCopy(shape: readonly number[]): readonly number[] {
-  return Array.isArray(shape) && shape.length <= 16
-    ? Array.from({ length: shape.length }, (_, i) => shape[i] as number)
-    : shape;
+  if (!Array.isArray(shape) || shape.length > 16) return shape;
+  const copy: number[] = []; // several times faster than Array.from, and every op makes a tensor
+  for (let i = 0; i < shape.length; i++) copy.push(shape[i] as number);
+  return Object.freeze(copy);
 }

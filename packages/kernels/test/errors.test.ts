@@ -113,7 +113,7 @@ describe("a call that cannot be right", () => {
           step: 1,
           gradientScale: 1,
         }),
-      "adamw: v is f32 [5], expected 4 elements (N is 4 in gradient)",
+      "adamw: v is f32 [5], expected 4 elements (N is 4 in parameter)",
     ],
     [
       "dtype",
@@ -186,7 +186,7 @@ describe("a call that cannot be right", () => {
     [
       "ids",
       () => embedding(scope, ones([4, 3]), [1, 2] as never),
-      "embedding: ids is an array, expected an Int32Array",
+      "embedding: ids is an array, expected an Int32Array or a tensor",
     ],
     [
       "a scalar",

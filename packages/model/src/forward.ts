@@ -24,9 +24,9 @@ import {
 import { head, type Model, parameter } from "./model.js";
 
 /** Sequences one after the other: M tokens, S sequences. */
-export interface PackedBatch {
-  /** Token ids (M). */
-  readonly ids: Int32Array;
+export interface PackedBatch<Ids extends Int32Array | Tensor = Int32Array> {
+  /** Token ids (M); a tensor (i32) where the device alone knows them yet. */
+  readonly ids: Ids;
   /** Place of each token in its sequence (M). */
   readonly positions: Int32Array;
   /** First row of each sequence, and M at the end (S+1). */
@@ -69,7 +69,7 @@ export interface ForwardOptions {
 export function forward(
   scope: Scope,
   model: Model,
-  batch: PackedBatch,
+  batch: PackedBatch<Int32Array | Tensor>,
   options: ForwardOptions = {},
 ): Tensor {
   const { config } = model;

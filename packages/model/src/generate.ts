@@ -5,7 +5,17 @@
 // What a sequence gets depends on (weights, prompt, settings, seed, row, visit, sample) alone: the ops keep rows apart, and the
 // random number of a draw is a function of (seed, stream; row, visit, sample, position). Log-probabilities are those of the tempered
 // distribution before penalty and filters (greedy: of temperature 1), equal bit for bit to a training forward of the same tokens.
-import { gatherRows, keysPerPage, type RandomStream, type Scope, sample, uniform } from "@posttrain/kernels";
+import {
+  gatherIds,
+  gatherRows,
+  keysPerPage,
+  type RandomStream,
+  type Scope,
+  sample,
+  type Tensor,
+  type TensorData,
+  uniform,
+} from "@posttrain/kernels";
 import { type CacheStep, forward, type PackedBatch } from "./forward.js";
 import {
   cacheBytes,
@@ -86,61 +96,132 @@ interface Running {
   readonly row: number;
   readonly visit: number;
   readonly promptIds: Int32Array;
+  /** Tokens that have arrived. */
   readonly ids: number[];
   readonly logProbs: number[];
   readonly pages: number[];
   readonly seen: Set<number>;
+  /** Tokens drawn: one more than have arrived while a step is on its way. */
+  drawn: number;
+  /** Which draw of the last step was this sequence's. */
+  draw: number;
+  finish: "stop" | "length" | undefined;
+}
+
+/** A step that was enqueued: its tokens are on the device already for whoever comes next, and arrive here later. */
+interface Step {
+  readonly scope: Scope;
+  readonly tokens: Tensor;
+  readonly draws: readonly Running[];
+  readonly results: Promise<readonly [TensorData, TensorData]>;
+  arrived: boolean;
 }
 
 const defaults = { maxSequences: 128, cacheBytes: 2 ** 31, prefillTokens: 4096 };
 
-/** Generates for all requests; results in the order (request, sample). RangeError when a request cannot be served at all. */
+/**
+ * Generates for all requests; results in the order (request, sample). RangeError when a request cannot be served at all.
+ *
+ * The next step is enqueued before the last one's tokens have arrived: it takes them from the device, so nothing waits for this side.
+ * What stopped is known a step late; its one superfluous token is dropped. A repetition penalty needs the tokens here: then it waits.
+ */
 export async function generate(
   model: Model,
   requests: readonly GenerationRequest[],
   options: GenerationOptions,
 ): Promise<readonly GeneratedSequence[]> {
-  const maxSequences = options.maxSequences ?? defaults.maxSequences;
-  const prefillTokens = options.prefillTokens ?? defaults.prefillTokens;
   for (const [i, request] of requests.entries()) checkRequest(model, request, i);
   const needs = requests.map(pagesOf);
   return model.device.run(async (scope) => {
     const cache = createKvCache(scope, model, pagesToHold(model, requests, needs, options));
     const finished: GeneratedSequence[] = [];
     let running: Running[] = [];
-    for (let next = 0; next < requests.length || running.length > 0; ) {
-      const entering: Running[][] = [];
-      let sequences = running.length;
-      for (let prompt = 0; next < requests.length; next++) {
-        const request = requests[next] as GenerationRequest;
-        prompt += request.promptIds.length;
-        const full = sequences > 0 && sequences + request.samples > maxSequences;
-        const long = entering.length > 0 && prompt > prefillTokens;
-        if (full || long || (needs[next] as number) > cache.free.length) break;
-        sequences += request.samples;
-        entering.push(enter(cache, request, next));
-      }
-      await step(scope, model, cache, running, entering, options);
-      const stillRunning: Running[] = [];
-      for (const sequence of [...running, ...entering.flat()]) {
-        const finish = finishOf(sequence);
-        if (finish === undefined) {
-          stillRunning.push(sequence);
-          continue;
+    let before: Step | undefined;
+    try {
+      for (let next = 0; next < requests.length || running.length > 0; ) {
+        if (before !== undefined && running.some(({ settings }) => settings.repetitionPenalty !== 1)) {
+          finished.push(...(await arrive(before, cache, options)));
+          running = running.filter(({ finish }) => finish === undefined);
         }
-        finished.push({
-          request: sequence.request,
-          sample: sequence.sample,
-          ids: Int32Array.from(sequence.ids),
-          logProbs: Float32Array.from(sequence.logProbs),
-          finish,
-        });
-        releasePages(cache, sequence.pages);
+        const entering = admit(cache, requests.slice(next), needs, next, running.length, options);
+        next += entering.length;
+        const now =
+          running.length + entering.length > 0
+            ? enqueueStep(scope, model, cache, running, entering, before?.tokens, options)
+            : undefined;
+        if (before !== undefined) {
+          finished.push(...(await arrive(before, cache, options)));
+          before.scope.end();
+        }
+        before = now;
+        running = (now?.draws ?? []).filter(
+          ({ finish, drawn, settings }) => finish === undefined && drawn < settings.maxNewTokens,
+        );
       }
-      running = stillRunning;
+      if (before !== undefined) finished.push(...(await arrive(before, cache, options)));
+    } finally {
+      before?.scope.end();
     }
     return finished.sort((a, b) => a.request - b.request || a.sample - b.sample);
   });
+}
+
+/** The requests that enter now, in their order: as many as sequences, prompt tokens and pages allow, one at least if nothing runs. */
+function admit(
+  cache: KvCache,
+  waiting: readonly GenerationRequest[],
+  needs: readonly number[],
+  first: number,
+  running: number,
+  options: GenerationOptions,
+): Running[][] {
+  const maxSequences = options.maxSequences ?? defaults.maxSequences;
+  const prefillTokens = options.prefillTokens ?? defaults.prefillTokens;
+  const entering: Running[][] = [];
+  let sequences = running;
+  let prompt = 0;
+  for (const [i, request] of waiting.entries()) {
+    prompt += request.promptIds.length;
+    const full = sequences > 0 && sequences + request.samples > maxSequences;
+    const long = entering.length > 0 && prompt > prefillTokens;
+    if (full || long || (needs[first + i] as number) > cache.free.length) break;
+    sequences += request.samples;
+    entering.push(enter(cache, request, first + i));
+  }
+  return entering;
+}
+
+/** Takes in what a step drew, once; returns the sequences that ended with it and gives their pages back. */
+async function arrive(
+  step: Step,
+  cache: KvCache,
+  { onToken }: GenerationOptions,
+): Promise<readonly GeneratedSequence[]> {
+  if (step.arrived) return [];
+  const [tokens, logProbs] = await step.results;
+  step.arrived = true;
+  const finished: GeneratedSequence[] = [];
+  for (const [i, sequence] of step.draws.entries()) {
+    const { ids, settings, request, sample: sampleIndex } = sequence;
+    if (sequence.finish !== undefined) continue;
+    const id = tokens[i] as number;
+    ids.push(id);
+    sequence.logProbs.push(logProbs[i] as number);
+    if (settings.repetitionPenalty !== 1) sequence.seen.add(id);
+    onToken?.(request, sampleIndex, id);
+    if (settings.stopIds.includes(id)) sequence.finish = "stop";
+    else if (ids.length >= settings.maxNewTokens) sequence.finish = "length";
+    if (sequence.finish === undefined) continue;
+    releasePages(cache, sequence.pages);
+    finished.push({
+      request,
+      sample: sampleIndex,
+      ids: Int32Array.from(ids),
+      logProbs: Float32Array.from(sequence.logProbs),
+      finish: sequence.finish,
+    });
+  }
+  return finished;
 }
 
 function checkRequest(
@@ -210,18 +291,25 @@ function enter(cache: KvCache, request: GenerationRequest, index: number): Runni
       ...Array.from({ length: own }, () => takePage(cache)),
     ],
     seen: new Set(settings.repetitionPenalty === 1 ? [] : promptIds),
+    drawn: 0,
+    draw: 0,
+    finish: undefined,
   }));
 }
 
-/** One packed forward pass: the last token of each running sequence, the prompts of entering groups; then a draw for every sequence. */
-async function step(
+/**
+ * Enqueues one packed forward pass and a draw for every sequence. Its rows: the last token of each running sequence, from `drawn`, the
+ * tokens of the step before; then the prompts of entering groups.
+ */
+function enqueueStep(
   scope: Scope,
   model: Model,
   cache: KvCache,
   running: readonly Running[],
   entering: readonly (readonly Running[])[],
+  drawn: Tensor | undefined,
   options: GenerationOptions,
-): Promise<void> {
+): Step {
   const inputs = [
     ...running.map((sequence) => ({ sequence, from: lengthOf(sequence) - 1, members: [sequence] })),
     ...entering.map((members) => ({ sequence: members[0] as Running, from: 0, members })),
@@ -229,10 +317,11 @@ async function step(
   const draws = inputs.flatMap(({ members }, input) => members.map((sequence) => ({ sequence, input })));
   const inner = model.device.scope();
   try {
-    const batch = batchOf(inputs);
-    const hidden = forward(inner, model, batch, { cache: cacheStep(inner, cache, batch, inputs) });
-    const last = Int32Array.from(draws, ({ input }) => (batch.starts[input + 1] as number) - 1);
-    const drawn = sample(
+    const rows = rowsOf(inputs);
+    const ids = idsOf(inner, running, entering, drawn);
+    const hidden = forward(inner, model, { ...rows, ids }, { cache: cacheStep(inner, cache, rows, inputs) });
+    const last = Int32Array.from(draws, ({ input }) => (rows.starts[input + 1] as number) - 1);
+    const { tokens, logProb } = sample(
       inner,
       gatherRows(inner, hidden, inner.from(last)),
       head(model),
@@ -249,16 +338,16 @@ async function step(
       options.drawable,
     );
     shareLastPage(scope, cache, entering);
-    const [tokens, logProbs] = await Promise.all([drawn.tokens.read(), drawn.logProb.read()]);
+    const results = Promise.all([tokens.read(), logProb.read()]);
+    results.catch(() => undefined); // whoever waits for them hears of it; perhaps nobody does, after an earlier error
     for (const [i, { sequence }] of draws.entries()) {
-      const id = tokens[i] as number;
-      sequence.ids.push(id);
-      sequence.logProbs.push(logProbs[i] as number);
-      if (sequence.settings.repetitionPenalty !== 1) sequence.seen.add(id);
-      options.onToken?.(sequence.request, sequence.sample, id);
+      sequence.drawn++;
+      sequence.draw = i;
     }
-  } finally {
+    return { scope: inner, tokens, draws: draws.map(({ sequence }) => sequence), results, arrived: false };
+  } catch (error) {
     inner.end();
+    throw error;
   }
 }
 
@@ -268,39 +357,55 @@ interface StepInput {
   readonly from: number;
 }
 
-function batchOf(inputs: readonly StepInput[]): PackedBatch {
+/** Where the rows of a step stand. */
+function rowsOf(inputs: readonly StepInput[]): Omit<PackedBatch, "ids"> {
   const starts = new Int32Array(inputs.length + 1);
   for (const [s, { sequence, from }] of inputs.entries()) {
     starts[s + 1] = (starts[s] as number) + lengthOf(sequence) - from;
   }
-  const total = starts[inputs.length] as number;
-  const ids = new Int32Array(total);
-  const positions = new Int32Array(total);
-  for (const [s, { sequence, from }] of inputs.entries()) {
-    for (let position = from; position < lengthOf(sequence); position++) {
-      const row = (starts[s] as number) + position - from;
-      ids[row] = tokenAt(sequence, position);
-      positions[row] = position;
-    }
+  const positions = new Int32Array(starts[inputs.length] as number);
+  for (const [s, { from }] of inputs.entries()) {
+    const start = starts[s] as number;
+    const end = starts[s + 1] as number;
+    for (let row = start; row < end; row++) positions[row] = from + row - start;
   }
-  return { ids, positions, starts };
+  return { positions, starts };
+}
+
+/** The tokens of a step's rows, on the device. */
+function idsOf(
+  scope: Scope,
+  running: readonly Running[],
+  entering: readonly (readonly Running[])[],
+  drawn: Tensor | undefined,
+): Tensor {
+  const prompts = entering.flatMap((members) => [...(members[0] as Running).promptIds]);
+  const ids = scope.empty([running.length + prompts.length], "i32");
+  if (running.length > 0 && drawn !== undefined) {
+    const places = scope.from(Int32Array.from(running, ({ draw }) => draw));
+    gatherIds(scope.view(ids, 0, [running.length]), drawn, places);
+  }
+  if (prompts.length > 0) {
+    scope.view(ids, running.length, [prompts.length]).write(Int32Array.from(prompts));
+  }
+  return ids;
 }
 
 function cacheStep(
   scope: Scope,
   cache: KvCache,
-  batch: PackedBatch,
+  rows: Omit<PackedBatch, "ids">,
   inputs: readonly StepInput[],
 ): CacheStep {
   const lengths = Int32Array.from(inputs, ({ sequence }) => lengthOf(sequence));
   const columns = pagesFor(lengths.reduce((a, b) => Math.max(a, b), 0));
   const pages = new Int32Array(inputs.length * columns).fill(-1);
-  const slots = new Int32Array(batch.ids.length);
+  const slots = new Int32Array(rows.positions.length);
   for (const [s, { sequence }] of inputs.entries()) {
     for (let i = 0; i < pagesFor(lengths[s] as number); i++)
       pages[s * columns + i] = sequence.pages[i] as number;
-    for (let row = batch.starts[s] as number; row < (batch.starts[s + 1] as number); row++) {
-      slots[row] = slotOf(sequence.pages, batch.positions[row] as number);
+    for (let row = rows.starts[s] as number; row < (rows.starts[s + 1] as number); row++) {
+      slots[row] = slotOf(sequence.pages, rows.positions[row] as number);
     }
   }
   return {
@@ -326,15 +431,7 @@ function shareLastPage(scope: Scope, cache: KvCache, entering: readonly (readonl
   copyPages(scope, cache, sources, targets);
 }
 
-function lengthOf({ promptIds, ids }: Running): number {
-  return promptIds.length + ids.length;
-}
-
-function tokenAt({ promptIds, ids }: Running, position: number): number {
-  return (position < promptIds.length ? promptIds[position] : ids[position - promptIds.length]) as number;
-}
-
-function finishOf({ ids, settings }: Running): "stop" | "length" | undefined {
-  if (settings.stopIds.includes(ids[ids.length - 1] as number)) return "stop";
-  return ids.length >= settings.maxNewTokens ? "length" : undefined;
+/** Tokens of a sequence, those on their way included. */
+function lengthOf({ promptIds, drawn }: Running): number {
+  return promptIds.length + drawn;
 }

@@ -1,13 +1,16 @@
 // y = a + b, element by element; y may be a or b.
-#include "cpu.h"
+#include "elementwise.h"
 
 namespace PT_NAMESPACE {
 
 int add_forward(const pt_context* ctx, pt_tensor y, pt_tensor a, pt_tensor b) {
-  float* to = f32(y);
-  const float *left = f32(a), *right = f32(b);
-  parallel_ranges(ctx, elements(y), 1 << 15, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) to[i] = left[i] + right[i];
+  float* const to = f32(y);
+  const float *const left = f32(a), *const right = f32(b);
+  with_flag(is_cold(y) && to != left && to != right, [&](auto cold) {
+    parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
+      each_group(begin, end,
+                 [&](int64_t i, int64_t n) { put(cold, to + i, add(get(left + i, n), get(right + i, n)), n); });
+    });
   });
   return 0;
 }

@@ -1,7 +1,7 @@
 // y = x in y's dtype: any dtype to f32, f32 to any but i32; always rounded to nearest, ties to even. A NaN stays a NaN, made quiet
 // when it is narrowed; what is too large becomes infinite, what is small subnormal. bf16 is the upper half of an f32; f16 is
 // IEEE 754 binary16.
-#include "cpu.h"
+#include "elementwise.h"
 
 namespace PT_NAMESPACE {
 
@@ -20,12 +20,9 @@ struct f16 {
   uint16_t bits;
 };
 
-PT_INLINE void convert_one(float* y, float x) { *y = x; }
 PT_INLINE void convert_one(float* y, double x) { *y = static_cast<float>(x); }
 PT_INLINE void convert_one(float* y, int32_t x) { *y = static_cast<float>(x); }
 PT_INLINE void convert_one(double* y, float x) { *y = x; }
-PT_INLINE void convert_one(float* y, bf16 x) { *y = widen_bf16(x); }
-PT_INLINE void convert_one(bf16* y, float x) { *y = round_bf16(x); }
 PT_INLINE void convert_one(float* y, f16 x) {
   const uint32_t sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
   if (rest < 0x0400u)
@@ -51,11 +48,24 @@ PT_INLINE void convert_one(f16* y, float x) {
   y->bits = static_cast<uint16_t>(sign | r);
 }
 
+// Between f32 and bf16 by lanes.
+template <class To, class From>
+static int convert_lanes(const pt_context* ctx, pt_tensor y, pt_tensor x) {
+  To* const to = static_cast<To*>(y.data);
+  const From* const from = static_cast<const From*>(x.data);
+  with_flag(is_cold(y), [&](auto cold) {
+    parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
+      each_group(begin, end, [&](int64_t i, int64_t n) { put(cold, to + i, get(from + i, n), n); });
+    });
+  });
+  return 0;
+}
+
 template <class To, class From>
 static int convert(const pt_context* ctx, pt_tensor y, pt_tensor x) {
   To* to = static_cast<To*>(y.data);
   const From* from = static_cast<const From*>(x.data);
-  parallel_ranges(ctx, elements(y), 1 << 15, [=](int64_t begin, int64_t end) {
+  parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) convert_one(to + i, from[i]);
   });
   return 0;
@@ -63,14 +73,14 @@ static int convert(const pt_context* ctx, pt_tensor y, pt_tensor x) {
 
 int convert_forward(const pt_context* ctx, pt_tensor y, pt_tensor x) {
   if (y.dtype == PT_F32) {
-    if (x.dtype == PT_F32) return convert<float, float>(ctx, y, x);
+    if (x.dtype == PT_F32) return convert_lanes<float, float>(ctx, y, x);
     if (x.dtype == PT_F64) return convert<float, double>(ctx, y, x);
-    if (x.dtype == PT_BF16) return convert<float, bf16>(ctx, y, x);
+    if (x.dtype == PT_BF16) return convert_lanes<float, bf16>(ctx, y, x);
     if (x.dtype == PT_F16) return convert<float, f16>(ctx, y, x);
     if (x.dtype == PT_I32) return convert<float, int32_t>(ctx, y, x);
   } else if (x.dtype == PT_F32) {
     if (y.dtype == PT_F64) return convert<double, float>(ctx, y, x);
-    if (y.dtype == PT_BF16) return convert<bf16, float>(ctx, y, x);
+    if (y.dtype == PT_BF16) return convert_lanes<bf16, float>(ctx, y, x);
     if (y.dtype == PT_F16) return convert<f16, float>(ctx, y, x);
   }
   static const char* const names[PT_DTYPE_COUNT] = {"f32", "f64", "bf16", "f16", "i32"};

@@ -42,6 +42,13 @@ static inline int refuse_bf16(const pt_context* ctx, const char* name, pt_tensor
   ctx->fail(ctx, "%s is bf16: bf16 is not computed here yet", name);
   return 1;
 }
+// Fails an op whose two tensors of f32 or bf16 must be of one dtype.
+static inline int refuse_mixed(const pt_context* ctx, const char* first, pt_tensor a, const char* second, pt_tensor b) {
+  if (a.dtype == b.dtype) return 0;
+  ctx->fail(ctx, "%s is %s and %s is %s, expected one dtype", first, is_bf16(a) ? "bf16" : "f32", second,
+            is_bf16(b) ? "bf16" : "f32");
+  return 1;
+}
 
 // Fails an op that reads an f32 weight and was given bf16 beside it.
 static inline int refuse_bf16_beside(const pt_context*, const char*) { return 0; }

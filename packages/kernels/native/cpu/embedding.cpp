@@ -1,13 +1,24 @@
-// y[m] = table[ids[m]]. Backward adds into the rows that occurred, not into the table: drows[slots[m]] += dy[m], where slots[m]
-// says which of the R distinct rows token m used. Per element one chain of adds in token order from the stored value.
+// y[m] = table[ids[m]], in fp32. Backward adds into the rows that occurred, not into the table: drows[slots[m]] += dy[m], where
+// slots[m] says which of the R distinct rows token m used. Per element one chain of adds in token order from the stored value.
+#include "elementwise.h"
 #include "rows.h"
 
 namespace PT_NAMESPACE {
 
 int embedding_forward(const pt_context* ctx, pt_tensor y, pt_tensor table, pt_tensor ids) {
-  if (refuse_bf16(ctx, "table", table)) return 1;
   if (check_rows(ctx, ids, table.dims[0], "ids", "the table")) return 1;
-  copy_rows(ctx, f32(y), f32(table), i32(ids), y.dims[0], y.dims[1]);
+  const int64_t columns = y.dims[1];
+  float* const to = f32(y);
+  const int32_t* const picked = i32(ids);
+  with_float(table, [&](auto from) {
+    with_flag(is_cold(y, columns), [&](auto cold) {
+      parallel_rows(ctx, y.dims[0], columns, [=](int64_t m) {
+        each_group(0, columns, [&](int64_t c, int64_t n) {
+          put(cold, to + m * columns + c, get(from + picked[m] * columns + c, n), n);
+        });
+      });
+    });
+  });
   return 0;
 }
 

@@ -1,21 +1,54 @@
-// y[r] = x[rows[r]]. Backward: dx is zero, then dx[rows[r]] += dy[r] in the order of r (a row may be picked twice).
+// y[r] = x[rows[r]], in one dtype. Backward: dx is zero, then dx[rows[r]] += dy[r] in the order of r (a row may be picked twice).
+#include "elementwise.h"
 #include "rows.h"
 
 namespace PT_NAMESPACE {
 
 int gather_rows_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor rows) {
-  if (refuse_bf16(ctx, "y", y, "x", x)) return 1;
+  if (refuse_mixed(ctx, "y", y, "x", x)) return 1;
   if (check_rows(ctx, rows, x.dims[0], "rows", "x")) return 1;
-  copy_rows(ctx, f32(y), f32(x), i32(rows), y.dims[0], y.dims[1]);
+  const int64_t columns = y.dims[1];
+  const int32_t* const picked = i32(rows);
+  with_float(x, [&](auto from) {
+    const auto to = static_cast<decltype(from)>(y.data);
+    with_flag(is_cold(y, columns), [&](auto cold) {
+      parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
+        const auto row = from + picked[r] * columns;
+        if (!cold.value) {
+          memcpy(to + r * columns, row, columns * sizeof *to);
+          return;
+        }
+        each_group(0, columns, [&](int64_t c, int64_t n) { put(cold, to + r * columns + c, get(row + c, n), n); });
+      });
+    });
+  });
   return 0;
 }
 
 int gather_rows_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dy, pt_tensor rows) {
   if (check_rows(ctx, rows, dx.dims[0], "rows", "dx")) return 1;
-  float* to = f32(dx);
-  parallel_ranges(ctx, elements(dx), 1 << 16,
-                  [=](int64_t begin, int64_t end) { memset(to + begin, 0, (end - begin) * sizeof(float)); });
-  add_rows(ctx, to, f32(dy), i32(rows), dy.dims[0], dy.dims[1]);
+  // For each row of dx the list of those r that picked it, in ascending order: first[m], then next[r], ended by -1.
+  const int64_t count = dy.dims[0], total = dx.dims[0], columns = dx.dims[1];
+  int32_t* const first =
+      static_cast<int32_t*>(ctx->scratch(ctx, (total + count + 1) * static_cast<int64_t>(sizeof(int32_t))));
+  if (!first) return 1;
+  int32_t* const next = first + total;
+  for (int64_t m = 0; m < total; m++) first[m] = -1;
+  for (int64_t r = count - 1; r >= 0; r--) {
+    next[r] = first[i32(rows)[r]];
+    first[i32(rows)[r]] = static_cast<int32_t>(r);
+  }
+  float* const to = f32(dx);
+  const float* const from = f32(dy);
+  with_flag(is_cold(dx, columns), [&](auto cold) {
+    parallel_rows(ctx, total, columns, [=](int64_t m) {
+      each_group(0, columns, [&](int64_t c, int64_t n) {
+        f32x16 sum = splat(0.0f);
+        for (int32_t r = first[m]; r >= 0; r = next[r]) sum = add(sum, get(from + r * columns + c, n));
+        put(cold, to + m * columns + c, sum, n);
+      });
+    });
+  });
   return 0;
 }
 

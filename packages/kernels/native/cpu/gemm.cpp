@@ -45,19 +45,17 @@ PT_INLINE Wide splat_wide(float x) { return splat(x); }
 PT_INLINE Wide fma(float x, Wide y, Wide z) { return fma(splat(x), y, z); }
 #endif
 
-constexpr int64_t DEPTH_BLOCK = 1024;         // of the inner dimension, for tall products
-constexpr int64_t PANEL_FLOATS = 256 * 1024;  // of packed B: half of L2
-constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time, in L1
+constexpr int64_t DEPTH_BLOCK = 1024;           // of the inner dimension
+constexpr int64_t PANEL_FLOATS = 512 * 1024;    // of packed B: streams from L3, a slab (SUM_BLOCK, WIDTH) at a time
+constexpr int64_t A_BLOCK_FLOATS = 112 * 1024;  // of packed A: stays in L2 while all panels pass
+constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;    // up to here one panel at a time, in L1, and A is read where it lies
 constexpr int64_t FLAT_DEPTH_BLOCK = 8192 / WIDTH;
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0 && FLAT_DEPTH_BLOCK % SUM_BLOCK == 0,
               "sums begin at multiples of SUM_BLOCK");
-constexpr int64_t WIDEST_BLOCK = 512;  // columns
-constexpr int64_t MANY_ROWS = 1024;
-constexpr int64_t ROW_GAP = 16;      // between copied rows of A, so that they fall into different sets of L1
-constexpr int64_t PACKED_TILES = 4;  // of A at a time: whole cache lines of each of its rows, and a page of it once
-constexpr int64_t A_FLOATS = TILE_ROWS * DEPTH_BLOCK + 16;
-static_assert((PANEL_FLOATS + PACKED_TILES * A_FLOATS) * 4 <= PRODUCT_SCRATCH, "scratch");
-static_assert(TILE_ROWS * (DEPTH_BLOCK + ROW_GAP) <= PACKED_TILES * A_FLOATS, "scratch");
+constexpr int64_t MOST_TILES = 64;  // of A in a block
+constexpr int64_t TILE_GAP = 16;    // floats between packed tiles: a store of 16 may write what was too much
+static_assert(TILE_ROWS * DEPTH_BLOCK <= A_BLOCK_FLOATS, "a block of A has a tile");
+static_assert((PANEL_FLOATS + A_BLOCK_FLOATS + MOST_TILES * TILE_GAP) * 4 <= PRODUCT_SCRATCH, "scratch");
 
 // ---- the register tile ----
 
@@ -125,33 +123,44 @@ struct Tile {
   int64_t a_row;
   const float* b;  // (depth, WIDTH)
   int64_t depth;
-  bool from_c;        // the chain starts from the stored C, not from +0
-  bool add_c;         // the finished chain is added to the stored C
-  const float* bias;  // in the last block of the inner dimension, or null
+  bool from_c;           // the chain starts from the stored C, not from +0
+  bool add_c;            // the finished chain is added to the stored C
+  const float* bias;     // in the last block of the inner dimension, or null
+  const float* c_ahead;  // C of a tile that needs it soon
+  const float* ahead;    // packed B that is needed soon: AHEAD floats for every 8 steps of the inner dimension
 };
+constexpr int64_t AHEAD = 64;
 
 template <int R, bool PACKED>
 __attribute__((noinline)) void run_tile(const Tile& t) {
+  for (int64_t r = 0; r < R; r++)
+    for (int64_t j = 0; j < WIDTH + 15; j += 16)
+      __builtin_prefetch(t.c_ahead + r * t.c_row + (j < WIDTH ? j : WIDTH - 1), 1, 3);
   Rows<R> rows;
   start_rows<R>(rows, t.c, t.c_row, t.columns, t.from_c);
-  const float* b = t.b;
-  if constexpr (PACKED) {
-    const float* a = t.a;
-    for (int64_t k = 0; k < t.depth; k++) {
+  const float *b = t.b, *a = t.a, *ahead = t.ahead;
+  const int64_t stride = t.a_row;
+  RowPointers p = {};
+  if (!PACKED)
+    p = {a, R > 3 ? a + 3 * stride : nullptr, R > 6 ? a + 6 * stride : nullptr, R > 9 ? a + 9 * stride : nullptr,
+         R > 12 ? a + 12 * stride : nullptr};
+  const auto step = [&] {
+    if constexpr (PACKED) {
       step_packed<R>(rows, a, load_wide(b));
       a += R;
-      b += WIDTH;
-    }
-  } else {
-    const int64_t stride = t.a_row;
-    RowPointers p = {t.a, R > 3 ? t.a + 3 * stride : nullptr, R > 6 ? t.a + 6 * stride : nullptr,
-                     R > 9 ? t.a + 9 * stride : nullptr, R > 12 ? t.a + 12 * stride : nullptr};
-    for (int64_t k = 0; k < t.depth; k++) {
+    } else {
       step_rows<R>(rows, p, stride, load_wide(b));
       p.p0++, p.p3++, p.p6++, p.p9++, p.p12++;
-      b += WIDTH;
     }
+    b += WIDTH;
+  };
+  int64_t k = 0;
+  for (; k + 8 <= t.depth; k += 8) {
+    for (int64_t line = 0; line < AHEAD; line += 16) __builtin_prefetch(ahead + line, 0, 2);
+    ahead += AHEAD;
+    for (int64_t i = 0; i < 8; i++) step();
   }
+  for (; k < t.depth; k++) step();
   finish_rows<R>(rows, t.c, t.c_row, t.columns, t.add_c, t.bias);
 }
 
@@ -165,8 +174,9 @@ PT_INLINE void run_tile_of(int64_t rows, const Tile& t) {
 
 // ---- packing ----
 
-// to[i * WIDTH + j] = from[j * from_row + i] for i, j in [0, 16): four floats of every row at a time, 4 x 4 inside 128-bit lanes.
-PT_INLINE void transpose16(float* to, const float* from, int64_t from_row) {
+// to[i * to_row + j] = from[j * from_row + i] for i in [0, 16) and j in [0, to_row), or a few more of j, which the next i overwrites:
+// four floats of every row at a time, 4 x 4 inside 128-bit lanes.
+PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t from_row) {
 #if defined(PT_AVX512)
   for (int q = 0; q < 16; q += 4) {
     __m512 r[4];  // lane l of r[j] holds row 4 l + j
@@ -181,13 +191,13 @@ PT_INLINE void transpose16(float* to, const float* from, int64_t from_row) {
                   b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
     const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
                   d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    _mm512_storeu_pd(to + q * WIDTH, _mm512_unpacklo_pd(a, c));
-    _mm512_storeu_pd(to + (q + 1) * WIDTH, _mm512_unpackhi_pd(a, c));
-    _mm512_storeu_pd(to + (q + 2) * WIDTH, _mm512_unpacklo_pd(b, d));
-    _mm512_storeu_pd(to + (q + 3) * WIDTH, _mm512_unpackhi_pd(b, d));
+    _mm512_storeu_pd(to + q * to_row, _mm512_unpacklo_pd(a, c));
+    _mm512_storeu_pd(to + (q + 1) * to_row, _mm512_unpackhi_pd(a, c));
+    _mm512_storeu_pd(to + (q + 2) * to_row, _mm512_unpacklo_pd(b, d));
+    _mm512_storeu_pd(to + (q + 3) * to_row, _mm512_unpackhi_pd(b, d));
   }
 #elif defined(PT_AVX2)
-  for (int half = 0; half < 16; half += 8) {
+  for (int half = 0; half < 16 && half < to_row; half += 8) {
     for (int q = 0; q < 16; q += 4) {
       __m256 r[4];  // lane l of r[j] holds row half + 4 l + j
       for (int j = 0; j < 4; j++) {
@@ -198,15 +208,15 @@ PT_INLINE void transpose16(float* to, const float* from, int64_t from_row) {
                     b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
       const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
                     d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-      _mm256_storeu_ps(to + q * WIDTH + half, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 1) * WIDTH + half, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 2) * WIDTH + half, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
-      _mm256_storeu_ps(to + (q + 3) * WIDTH + half, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
+      _mm256_storeu_ps(to + q * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
+      _mm256_storeu_ps(to + (q + 1) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
+      _mm256_storeu_ps(to + (q + 2) * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
+      _mm256_storeu_ps(to + (q + 3) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
     }
   }
 #else
   for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 16; j++) to[i * WIDTH + j] = from[j * from_row + i];
+    for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * from_row + i];
 #endif
 }
 
@@ -220,7 +230,7 @@ void pack_from_columns(float* to, const float* b, int64_t stride, int64_t depth,
     if (n == 16)
       for (; k + 16 <= depth; k += 16) {
         for (int64_t i = 16; i < 32; i++) __builtin_prefetch(from + k + i * stride, 0, 2);  // of the next group
-        transpose16(group + k * WIDTH, from + k, stride);
+        transpose16(group + k * WIDTH, WIDTH, from + k, stride);
       }
     for (; k < depth; k++)
       for (int64_t i = 0; i < 16; i++) group[k * WIDTH + i] = i < n ? from[k + i * stride] : 0.0f;
@@ -244,17 +254,44 @@ PT_INLINE int64_t first_row(const Product& p, int64_t tile) {
   return tile * (p.rows / tiles) + smaller(tile, p.rows % tiles);
 }
 
-// Tiles of an A whose columns lie along the inner dimension (element (i, k) at a[i + k * stride]), each as (depth, rows). A store
-// writes 16 floats, the next one overwrites what was too much.
-void pack_tiles(float* to, const Product& p, int64_t begin, int64_t end, int64_t first, int64_t depth) {
-  int64_t row[PACKED_TILES + 1];
-  for (int64_t i = begin; i <= end; i++) row[i - begin] = first_row(p, i);
-  for (int64_t k = 0; k < depth; k++) {
-    const float* line = p.a.data + (first + k) * p.a.column;
-    for (int64_t i = 0; i < end - begin; i++) {
-      const int64_t rows = row[i + 1] - row[i];
-      store(to + i * A_FLOATS + k * rows, load_first(line + row[i], rows));
+// Where tile i of a block of A begins, whose first tile is `first`.
+PT_INLINE float* packed_tile(float* to, const Product& p, int64_t first, int64_t i, int64_t depth) {
+  return to + (first_row(p, i) - first_row(p, first)) * depth + (i - first) * TILE_GAP;
+}
+
+// Tiles [begin, end) of an A whose columns lie along the inner dimension (element (i, k) at a[i + k * stride]), each as (depth, rows).
+// A store writes 16 floats, the next one overwrites what was too much.
+void pack_tiles_from_columns(float* to, const Product& p, int64_t begin, int64_t end, int64_t k, int64_t depth) {
+  const int64_t first = first_row(p, begin), last = first_row(p, end);
+  const float* line = p.a.data + k * p.a.column;
+  for (int64_t d = 0; d < depth; d++, line += p.a.column) {
+    for (int64_t i = first; i < last; i += 16) __builtin_prefetch(line + 8 * p.a.column + i, 0, 3);
+    float* tile = to;
+    int64_t row = first;
+    for (int64_t i = begin; i < end; i++) {
+      const int64_t next = first_row(p, i + 1), rows = next - row;
+      store(tile + d * rows, row + 16 <= last ? load(line + row) : load_first(line + row, rows));
+      tile += rows * depth + TILE_GAP;
+      row = next;
     }
+  }
+}
+
+// The same of an A whose rows lie along it (element (i, k) at a[i * stride + k]).
+void pack_tiles_from_rows(float* to, const Product& p, int64_t begin, int64_t end, int64_t k, int64_t depth) {
+  const int64_t stride = p.a.row;
+  for (int64_t i = begin; i < end; i++) {
+    const int64_t row = first_row(p, i), rows = first_row(p, i + 1) - row;
+    const float* from = p.a.data + row * stride + k;
+    int64_t d = 0;
+    if (row + 16 <= p.rows)
+      for (; d + 16 <= depth; d += 16) {
+        for (int64_t r = 16; r < 16 + rows; r++) __builtin_prefetch(from + r * stride + d, 0, 2);  // of the next tile
+        transpose16(to + d * rows, rows, from + d, stride);
+      }
+    for (; d < depth; d++)
+      for (int64_t r = 0; r < rows; r++) to[d * rows + r] = from[r * stride + d];
+    to += rows * depth + TILE_GAP;
   }
 }
 
@@ -273,48 +310,51 @@ void pack_b(float* panels, const Matrix& b, const Block& block) {
     pack_from_columns(panels, from, b.column, block.depth, block.columns);
 }
 
-// Whether the rows of A are copied: those that do not lie along the inner dimension, and those whose distance is a multiple of
-// 2 KB, which meet in few sets of L1.
-PT_INLINE bool packs_a(const Product& p) { return p.a.column != 1; }
-PT_INLINE bool copies_a(const Product& p) { return !packs_a(p) && p.a.row % 512 == 0 && p.rows > FLAT_ROWS; }
+// Whether A is read where it lies: its rows along the inner dimension, and their distance no multiple of 2 KB, or they would meet in few
+// sets of L1.
+PT_INLINE bool in_place(const Product& p) { return p.a.column == 1 && (p.a.row % 512 != 0 || p.rows <= FLAT_ROWS); }
 
-// All rows of A against the packed panels of a block. a_copy: room for PACKED_TILES tiles.
-void run_tiles(const Product& p, const Block& block, const float* panels, float* a_copy) {
-  const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
-  const bool packed = packs_a(p), copied = copies_a(p);
+void pack_a(float* to, const Product& p, int64_t begin, int64_t end, int64_t k, int64_t depth) {
+  if (p.a.column == 1)
+    pack_tiles_from_rows(to, p, begin, end, k, depth);
+  else
+    pack_tiles_from_columns(to, p, begin, end, k, depth);
+}
+
+// Tiles [begin, end) of A, packed in `tiles` or (null) where they lie, against the packed panels of a block. Each slab of B (a chain deep) comes to
+// L1 once and meets all tiles.
+void run_tiles(const Product& p, const Block& block, int64_t begin, int64_t end, float* tiles, const float* panels) {
   Tile tile;
   tile.c_row = p.c_row;
+  tile.a_row = p.a.row;
   tile.from_c = p.sum == Sum::chain;
-  const int64_t chain = tile.from_c ? block.depth : SUM_BLOCK;
-  for (int64_t i = 0; i < tiles; i++) {
-    const int64_t row = first_row(p, i), rows = first_row(p, i + 1) - row;
-    const float* a = p.a.data + row * p.a.row + block.k * p.a.column;
-    tile.a_row = p.a.row;
-    if (packed) {
-      const int64_t at = i % PACKED_TILES;
-      if (at == 0) pack_tiles(a_copy, p, i, smaller(i + PACKED_TILES, tiles), block.k, block.depth);
-      a = a_copy + at * A_FLOATS;
-    } else if (copied) {
-      tile.a_row = DEPTH_BLOCK + ROW_GAP;
-      for (int64_t r = 0; r < rows; r++) memcpy(a_copy + r * tile.a_row, a + r * p.a.row, block.depth * sizeof(float));
-      a = a_copy;
-    }
+  const int64_t chain = SUM_BLOCK;
+  for (int64_t j = 0; j < block.columns; j += WIDTH) {
+    const int64_t column = block.column + j;
+    tile.columns = smaller(WIDTH, block.columns - j);
     int64_t k = 0;
     do {
-      tile.a = a + k * (packed ? rows : 1);
       tile.depth = smaller(chain, block.depth - k);
       tile.add_c = p.sum == Sum::more_blocks || (p.sum == Sum::blocks && block.k + k > 0);
       const bool last = block.k + k + tile.depth == p.depth;
-      for (int64_t j = 0; j < block.columns; j += WIDTH) {
-        const int64_t column = block.column + j;
+      tile.bias = p.bias && last ? p.bias + column : nullptr;
+      tile.b = panels + j * block.depth + k * WIDTH;
+      // The slab after this one follows it in memory, except from one panel to the next when sums are short.
+      const float* ahead = tile.b + tile.depth * WIDTH;
+      const float* ahead_end = ahead + tile.depth * WIDTH;
+      for (int64_t i = begin; i < end; i++) {
+        const int64_t row = first_row(p, i), rows = first_row(p, i + 1) - row;
         tile.c = p.c + row * p.c_row + column;
-        tile.columns = smaller(WIDTH, block.columns - j);
-        tile.b = panels + j * block.depth + k * WIDTH;
-        tile.bias = p.bias && last ? p.bias + column : nullptr;
-        if (packed)
+        tile.c_ahead = tile.from_c ? tile.c + rows * p.c_row : tile.c;
+        tile.ahead = ahead < ahead_end ? ahead : tile.b;
+        ahead += tile.depth * (AHEAD / 8);
+        if (tiles) {
+          tile.a = packed_tile(tiles, p, begin, i, block.depth) + k * rows;
           run_tile_of<true>(rows, tile);
-        else
+        } else {
+          tile.a = p.a.data + row * p.a.row + block.k + k;
           run_tile_of<false>(rows, tile);
+        }
       }
       k += tile.depth;
     } while (k < block.depth);
@@ -323,56 +363,85 @@ void run_tiles(const Product& p, const Block& block, const float* panels, float*
 
 }  // namespace
 
-// How deep blocks are and how many columns they have.
+// How deep blocks are, how many columns they have, and how many tiles of A meet them at a time.
 static int64_t depth_of_blocks(const Product& p) {
-  const int64_t multiple = p.sum == Sum::chain ? 16 : SUM_BLOCK;
-  if (p.depth == 0) return multiple;
+  if (p.depth == 0) return SUM_BLOCK;
   const int64_t blocks = ceil_div(p.depth, p.rows <= FLAT_ROWS ? FLAT_DEPTH_BLOCK : DEPTH_BLOCK);
-  return ceil_div(ceil_div(p.depth, blocks), multiple) * multiple;
-}
-static int64_t columns_of_blocks(const Product& p) {
-  return p.rows <= FLAT_ROWS ? WIDTH : smaller(WIDEST_BLOCK, PANEL_FLOATS / depth_of_blocks(p) / WIDTH * WIDTH);
+  return ceil_div(ceil_div(p.depth, blocks), SUM_BLOCK) * SUM_BLOCK;
 }
 
+static int64_t columns_of_blocks(int64_t depth) { return PANEL_FLOATS / depth / WIDTH * WIDTH; }
+
 void multiply(const Product& p, void* scratch) {
-  const int64_t depth = depth_of_blocks(p), columns = columns_of_blocks(p);
+  const bool flat = p.rows <= FLAT_ROWS;
+  const int64_t depth = depth_of_blocks(p), held = smaller(depth, p.depth > 0 ? p.depth : 1);
+  const int64_t columns = flat ? WIDTH : columns_of_blocks(held);
+  const int64_t tiles = ceil_div(p.rows, TILE_ROWS);
+  const int64_t block_tiles = smaller(MOST_TILES, A_BLOCK_FLOATS / (TILE_ROWS * held));
+  const int64_t tile_blocks = ceil_div(tiles, block_tiles);
   float* panels = static_cast<float*>(scratch);
+  float* packed = panels + PANEL_FLOATS;
   for (int64_t column = 0; column < p.columns; column += columns) {
     int64_t k = 0;
     do {
       const Block block = {column, smaller(columns, p.columns - column), k, smaller(depth, p.depth - k)};
       pack_b(panels, p.b, block);
-      run_tiles(p, block, panels, panels + PANEL_FLOATS);
+      for (int64_t i = 0; i < tile_blocks; i++) {
+        const int64_t begin = i * tiles / tile_blocks, end = (i + 1) * tiles / tile_blocks;
+        if (!in_place(p)) pack_a(packed, p, begin, end, k, block.depth);
+        run_tiles(p, block, begin, end, in_place(p) ? nullptr : packed, panels);
+      }
       k += depth;
     } while (k < p.depth);
   }
 }
 
+// Into how many parts rows and columns are cut. Parts that share columns pack the same of B, parts that share rows pack the same of A
+// (if they do): of the cuts that give every thread as many parts, those of least time by a model; more parts where they cost little,
+// because a thread may be held up.
+struct Cut {
+  int64_t rows, columns;
+};
+static Cut cut(const Product& p, int64_t threads) {
+  const int64_t panels = ceil_div(p.columns, WIDTH), tiles = ceil_div(p.rows, TILE_ROWS);
+  if (p.rows <= FLAT_ROWS) {
+    const int64_t wanted = 4 * threads;
+    return {1, smaller(panels, ceil_div(ceil_div(panels, 8), wanted) * wanted)};
+  }
+  const int64_t depth = smaller(depth_of_blocks(p), p.depth > 0 ? p.depth : 1),
+                block = columns_of_blocks(depth) / WIDTH;
+  const int64_t a_cost = in_place(p) ? 2 : 16, b_cost = 12;  // 1/32 cycles an element
+  Cut best = {1, 1};
+  int64_t least = 0;
+  for (int64_t each = 1; each <= 4; each++)
+    for (int64_t rows = 1; rows <= each * threads; rows++) {
+      const int64_t columns = each * threads / rows;
+      if (rows * columns != each * threads || rows > tiles || columns > panels) continue;
+      const int64_t m = ceil_div(tiles, rows) * TILE_ROWS, n = ceil_div(panels, columns);
+      const int64_t time =
+          each * (m * n * WIDTH + a_cost * m * ceil_div(n, block) + b_cost * n * WIDTH + 262144 / depth);
+      if (least == 0 || time < least || (each > 1 && time - time / 128 < least)) {
+        if (least == 0 || time < least) least = time;
+        best = {rows, columns};
+      }
+    }
+  return best;
+}
+
 void multiply_parallel(const pt_context* ctx, const Product& p, void* scratch) {
   if (p.rows == 0 || p.columns == 0) return;
-  // Some four parts a thread. Parts that share columns pack the same of B, parts that share rows read, and some pack, the same of
-  // A: columns are split where A is small and read in place, rows where there are many or A has to be packed.
-  const int64_t wanted = 4 * ctx->threads;
   const int64_t panels = ceil_div(p.columns, WIDTH);
-  const int64_t most_rows = p.rows <= FLAT_ROWS ? 1 : ceil_div(p.rows, 16 * TILE_ROWS);
-  const bool by_rows = most_rows > 1 && (p.rows >= MANY_ROWS || packs_a(p) || copies_a(p));
-  const int64_t blocks = ceil_div(p.columns, p.rows <= FLAT_ROWS ? 8 * WIDTH : columns_of_blocks(p));
-  int64_t column_parts = by_rows ? blocks : smaller(panels, ceil_div(blocks, wanted) * wanted);
-  const int64_t row_parts =
-      column_parts >= wanted
-          ? 1
-          : smaller(most_rows, ceil_div(ceil_div(wanted, column_parts), ctx->threads) * ctx->threads);
-  if (column_parts * row_parts < wanted) column_parts = smaller(panels, ceil_div(wanted, row_parts));
-  parallel(ctx, column_parts * row_parts, [&](int64_t i, int32_t thread) {
-    const int64_t column_part = i / row_parts, row_part = i % row_parts;
-    const int64_t column = column_part * panels / column_parts * WIDTH;
-    const int64_t row = row_part * p.rows / row_parts;
+  const Cut parts = cut(p, ctx->threads);
+  parallel(ctx, parts.rows * parts.columns, [&](int64_t i, int32_t thread) {
+    const int64_t column_part = i / parts.rows, row_part = i % parts.rows;
+    const int64_t column = column_part * panels / parts.columns * WIDTH;
+    const int64_t row = row_part * p.rows / parts.rows;
     Product part = p;
     part.c += row * p.c_row + column;
     part.a.data += row * p.a.row;
     part.b.data += column * p.b.column;
-    part.rows = (row_part + 1) * p.rows / row_parts - row;
-    part.columns = smaller(p.columns, (column_part + 1) * panels / column_parts * WIDTH) - column;
+    part.rows = (row_part + 1) * p.rows / parts.rows - row;
+    part.columns = smaller(p.columns, (column_part + 1) * panels / parts.columns * WIDTH) - column;
     if (p.bias) part.bias += column;
     multiply(part, static_cast<char*>(scratch) + thread * PRODUCT_SCRATCH);
   });

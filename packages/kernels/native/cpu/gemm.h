@@ -34,7 +34,7 @@ struct Product {
   const float* bias;  // (columns), added once to each finished sum; or null
 };
 
-constexpr int64_t PRODUCT_SCRATCH = 1280 * 1024;  // bytes that multiply() needs, 64-byte aligned, its own per thread
+constexpr int64_t PRODUCT_SCRATCH = 2560 * 1024;  // bytes that multiply() needs, 64-byte aligned, its own per thread
 
 void multiply(const Product& product, void* scratch);
 

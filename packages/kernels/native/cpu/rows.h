@@ -1,4 +1,4 @@
-// Rows picked by index, as embedding, gather_rows and scatter_add share them: the check that an index is a row, and
+// Rows picked by index, as embedding, gather_rows, scatter_add and kv_cache share them: the check that an index is a row, and
 // y[rows[r]] += x[r] as one chain per element in the order of r. Threads own columns, never ranges of r.
 #pragma once
 #include "cpu.h"
@@ -30,13 +30,6 @@ static inline void add_rows(const pt_context* ctx, float* y, const float* x, con
       const float* from = x + r * columns;
       for (int64_t c = begin; c < end; c++) to[c] += from[c];
     }
-  });
-}
-
-static inline void copy_rows(const pt_context* ctx, float* y, const float* x, const int32_t* rows, int64_t count,
-                             int64_t columns) {
-  parallel_ranges(ctx, count, 16, [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) memcpy(y + r * columns, x + rows[r] * columns, columns * sizeof(float));
   });
 }
 

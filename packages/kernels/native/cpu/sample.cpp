@@ -13,7 +13,8 @@
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t LOGITS_BYTES = 16 << 20;  // of logits held at a time, but for at least ROWS rows
+// Of logits held at a time, but for at least ROWS rows. Each time all weights are read and packed.
+constexpr int64_t LOGITS_BYTES = 64 << 20;
 constexpr int64_t ROWS = 16;
 
 // Ascending with x; -0 as +0, NaN above or below everything.
@@ -39,19 +40,29 @@ struct Histogram {
   int32_t count[BINS];
 };
 
+// What is drawn from: logits after the penalty and the temperature, their weights exp(z - largest), 0 once a filter dropped them.
+// Ids ascend; null: 0, 1, 2, ...
+struct Choices {
+  float* z;
+  float* weights;
+  const int32_t* ids;
+  int64_t count;
+  int64_t id(int64_t i) const { return ids ? ids[i] : i; }
+};
+
 // The cut at which the weight of what lies above it, taken in descending order of the logits, reaches `target`; `from` where it
-// never does. 11, 11 and 10 bits of the key at a time: V is walked four times and nothing is sorted.
+// never does. 11, 11 and 10 bits of the key at a time: the choices are walked four times and nothing is sorted.
 template <class Weight>
-Cut cut_at(const float* z, int64_t count, const Cut& from, double target, Histogram& bins, const Weight& weight) {
+Cut cut_at(const Choices& c, const Cut& from, double target, Histogram& bins, const Weight& weight) {
   double above = 0.0;
   uint32_t prefix = 0;
   const int shifts[] = {32, 21, 10, 0};
   for (int level = 1; level <= 3; level++) {
     const int shift = shifts[level];
     memset(&bins, 0, sizeof bins);
-    for (int64_t i = 0; i < count; i++) {
-      const uint32_t key = order_key(z[i]);
-      if (static_cast<uint64_t>(key) >> shifts[level - 1] != prefix || !keeps(from, key, i)) continue;
+    for (int64_t i = 0; i < c.count; i++) {
+      const uint32_t key = order_key(c.z[i]);
+      if (static_cast<uint64_t>(key) >> shifts[level - 1] != prefix || !keeps(from, key, c.id(i))) continue;
       const uint32_t bin = (key >> shift) & ((1u << (shifts[level - 1] - shift)) - 1u);
       bins.weight[bin] += weight(i);
       bins.count[bin]++;
@@ -61,10 +72,10 @@ Cut cut_at(const float* z, int64_t count, const Cut& from, double target, Histog
     if (bin < 0) return from;
     prefix = prefix << (shifts[level - 1] - shift) | static_cast<uint32_t>(bin);
   }
-  for (int64_t i = 0; i < count; i++) {
-    if (order_key(z[i]) != prefix || !keeps(from, prefix, i)) continue;
+  for (int64_t i = 0; i < c.count; i++) {
+    if (order_key(c.z[i]) != prefix || !keeps(from, prefix, c.id(i))) continue;
     above += weight(i);
-    if (above >= target) return {prefix, i};
+    if (above >= target) return {prefix, c.id(i)};
   }
   return from;
 }
@@ -74,48 +85,194 @@ struct Filters {
   int32_t top_k;
   float top_p, min_p;
   double uniform;
+  int64_t drawable;
+  bool by_rank() const { return top_k > 0 && top_k < drawable; }
+  bool any() const { return by_rank() || top_p < 1.0f || min_p > 0.0f; }
 };
+PT_INLINE double one(int64_t) { return 1.0; }
 
-// z: logits after the penalty, before the temperature; overwritten. weights: room for as many floats.
-int64_t draw(float* z, float* weights, int64_t count, const Filters& f, Histogram& bins) {
-  int64_t best = 0;
-  for (int64_t i = 1; i < count; i++)
-    if (z[i] > z[best] || (z[best] != z[best] && z[i] == z[i])) best = i;
-  if (f.inverse_temperature == 0.0f) return best;
-
-  for (int64_t i = 0; i < count; i++) z[i] = z[i] * f.inverse_temperature;
-  const f32x16 shift = splat(z[best]);
-  for (int64_t i = 0; i < count; i += LANES) {
-    const int64_t n = count - i;
-    store_first(weights + i, exp(sub(load_first(z + i, smaller(n, LANES)), shift)), smaller(n, LANES));
-  }
-
-  Cut cut = {0, count};
-  if (f.top_k > 0 && f.top_k < count) {
-    cut = cut_at(z, count, cut, f.top_k, bins, [](int64_t) { return 1.0; });
-    cut.last = count;
-  }
+// Drops what the filters do not keep.
+void filter(const Choices& c, const Filters& f, Histogram& bins) {
+  Cut cut = {0, f.drawable};
+  if (f.by_rank()) cut = {cut_at(c, cut, f.top_k, bins, one).key, f.drawable};
   if (f.top_p < 1.0f) {
     double total = 0.0;
-    for (int64_t i = 0; i < count; i++)
-      if (keeps(cut, order_key(z[i]), i)) total += weights[i];
-    cut = cut_at(z, count, cut, f.top_p * total, bins, [=](int64_t i) { return static_cast<double>(weights[i]); });
+    for (int64_t i = 0; i < c.count; i++)
+      if (keeps(cut, order_key(c.z[i]), c.id(i))) total += c.weights[i];
+    cut = cut_at(c, cut, f.top_p * total, bins, [&](int64_t i) { return static_cast<double>(c.weights[i]); });
   }
-  double total = 0.0;
-  for (int64_t i = 0; i < count; i++) {
-    if (!keeps(cut, order_key(z[i]), i) || weights[i] < f.min_p) weights[i] = 0.0f;
-    total += weights[i];
+  for (int64_t i = 0; i < c.count; i++)
+    if (!keeps(cut, order_key(c.z[i]), c.id(i)) || c.weights[i] < f.min_p) c.weights[i] = 0.0f;
+}
+
+// The logits after the repetition penalty: in `room`, or where they are.
+const float* penalised(const float* logits, float* room, int64_t count, float penalty, const int32_t* seen,
+                       const int32_t* seen_end) {
+  if (seen == seen_end || penalty == 1.0f) return logits;
+  memcpy(room, logits, count * sizeof(float));
+  for (; seen < seen_end; seen++)
+    if (*seen < count) room[*seen] = logits[*seen] > 0.0f ? logits[*seen] / penalty : logits[*seen] * penalty;
+  return room;
+}
+
+constexpr int64_t SPAN = 1024;  // words
+
+// The largest logit (minus infinity if all are NaN), and of each lane in each span; whether all logits are finite.
+struct Largest {
+  float all;
+  bool finite;
+};
+Largest largest_of(const float* logits, int64_t count, float* of_lanes) {
+  const f32x16 none = splat(-__builtin_inff());
+  f32x16 all = none, zero = splat(0.0f);  // NaN once there was an infinity or NaN
+  for (int64_t start = 0; start < count; start += SPAN) {
+    f32x16 largest = none;
+    for (int64_t i = start; i < smaller(count, start + SPAN); i += LANES) {
+      const int64_t n = count - i;
+      const f32x16 x = n >= LANES ? load(logits + i) : load_first(logits + i, n);
+      zero = fma(x, splat(0.0f), zero);
+      largest = max(n >= LANES ? x : keep_first(x, n, -__builtin_inff()), largest);
+    }
+    store(of_lanes + start / SPAN * LANES, largest);
+    all = max(largest, all);
   }
-  const double threshold = f.uniform * total;
-  double cumulative = 0.0;
-  int64_t token = best;
-  for (int64_t i = 0; i < count; i++) {
-    if (!(weights[i] > 0.0f)) continue;
-    token = i;
-    cumulative += weights[i];
-    if (cumulative > threshold) break;
+  return {reduce_max(all), reduce_add(zero) == 0.0f};
+}
+
+// The choices that top-k may keep, from the logits after the penalty: those that reach the k-th largest of the largest of lanes,
+// which is no larger than the k-th largest of all. None where that would leave out little. Logits are finite.
+Choices pick(const Choices& c, int32_t* ids, const float* logits, float* of_lanes, const Filters& f, Histogram& bins) {
+  Choices few = {c.z, c.weights, ids, 0};
+  const int64_t lanes = ceil_div(c.count, SPAN) * LANES;
+  if (f.top_k > lanes / 2) return few;
+  for (int64_t i = 0; i < lanes; i++) of_lanes[i] = of_lanes[i] * f.inverse_temperature;
+  const uint32_t key = cut_at({of_lanes, nullptr, nullptr, lanes}, {0, lanes}, f.top_k, bins, one).key;
+  const uint32_t bits = key >> 31 ? key & 0x7fffffffu : ~key;
+  float bound;
+  memcpy(&bound, &bits, sizeof bound);
+  for (int64_t i = 0; i < c.count; i += LANES) {
+    const int64_t n = smaller(LANES, c.count - i);
+    const f32x16 z = mul(n == LANES ? load(logits + i) : load_first(logits + i, n), splat(f.inverse_temperature));
+    if (first_equal(max(z, splat(bound)), z) == LANES) continue;
+    for (int64_t j = i; j < i + n; j++) {
+      if (logits[j] * f.inverse_temperature < bound) continue;
+      ids[few.count] = static_cast<int32_t>(j);
+      few.z[few.count++] = logits[j];  // which may be the same memory, further up
+    }
   }
-  return token;
+  return few;
+}
+
+// Weights, and z if there are filters, from the logits after the penalty.
+void weigh(const Choices& c, const float* logits, float largest, const Filters& f) {
+  const f32x16 factor = splat(f.inverse_temperature), shift = splat(largest * f.inverse_temperature);
+  const bool keep = f.any();
+  for (int64_t i = 0; i < c.count; i += LANES) {
+    const int64_t n = smaller(LANES, c.count - i);
+    const f32x16 z = mul(n == LANES ? load(logits + i) : load_first(logits + i, n), factor);
+    if (keep) store_first(c.z + i, z, n);
+    store_first(c.weights + i, exp(sub(z, shift)), n);
+  }
+}
+
+constexpr int TOGETHER =
+    4;  // rows whose sums run side by side: each is one chain of additions, which take several cycles
+
+// marks[r][s]: the sum of the first s * SPAN weights of row r in ascending order, the last one that of all.
+void add_up(const float* const* weights, double* const* marks, int64_t count) {
+  double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
+  const float *wa = weights[0], *wb = weights[1], *wc = weights[2], *wd = weights[3];
+  for (int64_t start = 0, mark = 0;; start += SPAN, mark++) {
+    marks[0][mark] = a, marks[1][mark] = b, marks[2][mark] = c, marks[3][mark] = d;
+    if (start >= count) return;
+    const int64_t end = smaller(count, start + SPAN);
+    for (int64_t i = start; i < end; i++) a += wa[i], b += wb[i], c += wc[i], d += wd[i];
+  }
+}
+
+// The first choice at which the cumulative weight exceeds uniform * total; the last that has weight if none does, -1 if none has.
+int64_t invert(const Choices& c, const double* marks, double uniform) {
+  const int64_t spans = ceil_div(c.count, SPAN);
+  const double total = marks[spans], threshold = uniform * total;
+  int64_t span = 0;
+  if (total == total)  // the marks before a NaN say nothing
+    while (span + 1 < spans && !(marks[span + 1] > threshold)) span++;
+  double cumulative = marks[span];
+  for (int64_t i = span * SPAN; i < c.count; i++) {
+    if (!(c.weights[i] > 0.0f)) continue;
+    cumulative += c.weights[i];
+    if (cumulative > threshold) return c.id(i);
+  }
+  for (int64_t i = c.count - 1; i >= 0; i--)
+    if (c.weights[i] > 0.0f) return c.id(i);
+  return -1;
+}
+
+// A thread's memory for TOGETHER rows.
+struct Room {
+  char* memory;
+  int64_t stride, spans;
+  int64_t bytes() const {
+    return ((2 * TOGETHER + 1) * stride + spans * LANES) * sizeof(float) + TOGETHER * (spans + 1) * sizeof(double) +
+           sizeof(Histogram);
+  }
+  float* z(int64_t row) const { return reinterpret_cast<float*>(memory) + row * 2 * stride; }
+  float* weights(int64_t row) const { return z(row) + stride; }
+  int32_t* ids() const { return reinterpret_cast<int32_t*>(z(TOGETHER)); }  // of one row
+  float* of_lanes() const { return z(TOGETHER) + stride; }
+  double* marks(int64_t row) const { return reinterpret_cast<double*>(of_lanes() + spans * LANES) + row * (spans + 1); }
+  Histogram& bins() const { return *reinterpret_cast<Histogram*>(marks(TOGETHER)); }
+};
+
+// Rows whose logits are there, in and out.
+struct Draws {
+  int64_t rows;
+  const float* logits[TOGETHER];
+  Filters filters[TOGETHER];
+  float penalty[TOGETHER];
+  const int32_t *seen[TOGETHER], *seen_end[TOGETHER];
+  int64_t token[TOGETHER];
+};
+
+void draw(Draws& d, const Room& room) {
+  Choices open[TOGETHER];  // all words, for the rows that draw from them
+  int64_t row_of[TOGETHER], opened = 0;
+  for (int64_t r = 0; r < d.rows; r++) {
+    const Filters& f = d.filters[r];
+    Choices c = {room.z(opened), room.weights(opened), nullptr, f.drawable};
+    const float* logits = penalised(d.logits[r], c.z, c.count, d.penalty[r], d.seen[r], d.seen_end[r]);
+    const Largest largest = largest_of(logits, c.count, room.of_lanes());
+    d.token[r] = first_product(logits, c.count, 1.0f, largest.all);
+    if (f.inverse_temperature == 0.0f) continue;
+    Choices few = {nullptr, nullptr, nullptr, 0};
+    if (f.by_rank() && largest.finite) few = pick(c, room.ids(), logits, room.of_lanes(), f, room.bins());
+    const bool all = few.count == 0;
+    if (!all) c = few, logits = few.z;
+    weigh(c, logits, largest.all, f);
+    if (f.any()) filter(c, f, room.bins());
+    if (all) {
+      open[opened] = c;
+      row_of[opened++] = r;
+      continue;
+    }
+    const float* weights[] = {c.weights, c.weights, c.weights, c.weights};
+    double* marks[] = {room.marks(0), room.marks(0), room.marks(0), room.marks(0)};
+    add_up(weights, marks, c.count);
+    const int64_t token = invert(c, marks[0], f.uniform);
+    if (token >= 0) d.token[r] = token;
+  }
+  if (opened == 0) return;
+  const float* weights[TOGETHER];
+  double* marks[TOGETHER];
+  for (int64_t i = 0; i < TOGETHER; i++) {
+    weights[i] = open[i < opened ? i : 0].weights;
+    marks[i] = room.marks(i);
+  }
+  add_up(weights, marks, open[0].count);
+  for (int64_t i = 0; i < opened; i++) {
+    const int64_t token = invert(open[i], marks[i], d.filters[row_of[i]].uniform);
+    if (token >= 0) d.token[row_of[i]] = token;
+  }
 }
 
 int check_seen(const pt_context* ctx, pt_tensor seen, pt_tensor starts, int64_t rows, int64_t vocabulary) {
@@ -147,9 +304,10 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
   const int64_t blocks = ceil_div(V, VOCABULARY_BLOCK);
   const int64_t stride = ceil_div(V, LANES) * LANES + LANES;
   const int64_t held = LOGITS_BYTES / static_cast<int64_t>(stride * sizeof(float));
-  const int64_t group_rows = smaller(M, held > ROWS ? held : ROWS);
-  // While logits are made, a thread's scratch holds packed panels; while tokens are drawn, a row's logits and weights.
-  const int64_t drawing = (2 * stride * sizeof(float) + sizeof(Histogram) + 63) / 64 * 64;
+  const int64_t group_rows = ceil_div(M, ceil_div(M, held > ROWS ? held : ROWS));
+  // While logits are made, a thread's scratch holds packed panels; while tokens are drawn, logits and weights of rows.
+  const Room size = {nullptr, stride, ceil_div(V, SPAN)};
+  const int64_t drawing = (size.bytes() + 63) / 64 * 64;
   const int64_t product_bytes = product_scratch(weight);
   const int64_t thread_bytes = drawing > product_bytes ? drawing : product_bytes;
   char* scratch = static_cast<char*>(ctx->scratch(ctx, ctx->threads * thread_bytes));
@@ -167,22 +325,27 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
         statistics[row * blocks + block] = block_statistics(products + row * stride + first, columns, first,
                                                             factors[row] == 0.0f ? 1.0f : factors[row]);
     });
-    parallel(ctx, rows, [&](int64_t row, int32_t thread) {
-      const int64_t m = group + row;
-      const float* logits = products + row * stride;
-      float* z = reinterpret_cast<float*>(scratch + thread * thread_bytes);
-      memcpy(z, logits, drawable * sizeof(float));
-      const float penalty = f32(penalties)[m];
-      for (int32_t i = i32(seen_starts)[m]; i < i32(seen_starts)[m + 1]; i++) {
-        const int32_t id = i32(seen)[i];
-        z[id] = logits[id] > 0.0f ? logits[id] / penalty : logits[id] * penalty;
+    const int64_t together = smaller(TOGETHER, ceil_div(rows, ctx->threads));
+    parallel(ctx, ceil_div(rows, together), [&](int64_t part, int32_t thread) {
+      const int64_t begin = part * together, end = smaller(rows, begin + together);
+      Draws draws;
+      draws.rows = end - begin;
+      for (int64_t r = 0; r < draws.rows; r++) {
+        const int64_t row = begin + r, m = group + row;
+        draws.logits[r] = products + row * stride;
+        draws.filters[r] = {factors[row], i32(top_k)[m], f32(top_p)[m], f32(min_p)[m], f64(uniforms)[m], drawable};
+        draws.penalty[r] = f32(penalties)[m];
+        draws.seen[r] = i32(seen) + i32(seen_starts)[m];
+        draws.seen_end[r] = i32(seen) + i32(seen_starts)[m + 1];
       }
-      const Filters filters = {factors[row], i32(top_k)[m], f32(top_p)[m], f32(min_p)[m], f64(uniforms)[m]};
-      const int64_t token = draw(z, z + stride, drawable, filters, *reinterpret_cast<Histogram*>(z + 2 * stride));
-      const LogitStatistics s = merge_blocks(statistics + row * blocks, blocks);
-      i32(tokens)[m] = static_cast<int32_t>(token);
-      f32(log_prob)[m] = log_probability(s, logits[token] * (factors[row] == 0.0f ? 1.0f : factors[row]));
-      f32(entropy)[m] = entropy_of(s);
+      draw(draws, {scratch + thread * thread_bytes, stride, size.spans});
+      for (int64_t r = 0; r < draws.rows; r++) {
+        const int64_t row = begin + r, m = group + row, token = draws.token[r];
+        const LogitStatistics s = merge_blocks(statistics + row * blocks, blocks);
+        i32(tokens)[m] = static_cast<int32_t>(token);
+        f32(log_prob)[m] = log_probability(s, draws.logits[r][token] * (factors[row] == 0.0f ? 1.0f : factors[row]));
+        f32(entropy)[m] = entropy_of(s);
+      }
     });
   }
   return 0;

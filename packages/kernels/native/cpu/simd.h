@@ -69,6 +69,10 @@ PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
 PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
   return {_mm512_mask_blend_ps(first_lanes(n), _mm512_set1_ps(fill), a.v)};
 }
+// The lowest lane in which they are equal, or LANES.
+PT_INLINE int first_equal(f32x16 a, f32x16 b) {
+  return __builtin_ctz(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ) | 1u << LANES);
+}
 // 2^n for lanes that hold whole numbers in [-126, 127].
 PT_INLINE f32x16 power_of_two(f32x16 n) {
   const __m512i e = _mm512_add_epi32(_mm512_cvttps_epi32(n.v), _mm512_set1_epi32(127));
@@ -84,6 +88,10 @@ PT_INLINE __m256i round_bf16(f32x16 x) {
   const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
   return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, nan, high, _mm512_set1_epi32(0x40)));
 }
+// Stores past the caches: p aligned to the 16 elements; stream_end() before another thread may read them.
+PT_INLINE void stream(float* p, f32x16 a) { _mm512_stream_ps(p, a.v); }
+PT_INLINE void stream(bf16* p, f32x16 a) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), round_bf16(a)); }
+PT_INLINE void stream_end() { _mm_sfence(); }
 PT_INLINE f32x16 load_bf16(const bf16* p) {
   return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -131,6 +139,11 @@ PT_INLINE f32x16 keep_first(f32x16 x, int64_t n, float fill) {
   return {_mm256_blendv_ps(f, x.a, _mm256_castsi256_ps(first_lanes(n))),
           _mm256_blendv_ps(f, x.b, _mm256_castsi256_ps(first_lanes(n - 8)))};
 }
+PT_INLINE int first_equal(f32x16 x, f32x16 y) {
+  const int low = _mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ));
+  const int high = _mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ));
+  return __builtin_ctz(low | high << 8 | 1u << LANES);
+}
 PT_INLINE __m256 power_of_two_half(__m256 n) {
   const __m256i e = _mm256_add_epi32(_mm256_cvttps_epi32(n), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
@@ -149,11 +162,18 @@ PT_INLINE f32x16 load_bf16(const bf16* p) {
   const __m128i* from = reinterpret_cast<const __m128i*>(p);
   return {widen_bf16(_mm_loadu_si128(from)), widen_bf16(_mm_loadu_si128(from + 1))};
 }
-PT_INLINE void store_bf16(bf16* p, f32x16 x) {
+PT_INLINE __m256i round_bf16(f32x16 x) {
   // The pack works on each half of a register: quarters 0, 2 are x.a's, 1, 3 x.b's.
-  const __m256i packed = _mm256_packus_epi32(round_bf16(x.a), round_bf16(x.b));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(round_bf16(x.a), round_bf16(x.b)), 0xd8);
 }
+PT_INLINE void store_bf16(bf16* p, f32x16 x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_bf16(x)); }
+// Stores past the caches: p aligned to the 16 elements; stream_end() before another thread may read them.
+PT_INLINE void stream(float* p, f32x16 x) {
+  _mm256_stream_ps(p, x.a);
+  _mm256_stream_ps(p + 8, x.b);
+}
+PT_INLINE void stream(bf16* p, f32x16 x) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), round_bf16(x)); }
+PT_INLINE void stream_end() { _mm_sfence(); }
 
 #else
 
@@ -192,6 +212,9 @@ PT_INLINE void store_bf16(bf16* p, f32x16 a) {
   const bf16_lanes x = __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), bf16_lanes);
   memcpy(p, &x, sizeof x);
 }
+PT_INLINE void stream(float* p, f32x16 a) { store(p, a); }
+PT_INLINE void stream(bf16* p, f32x16 a) { store_bf16(p, a); }
+PT_INLINE void stream_end() {}
 PT_INLINE f32x16 splat(float x) { return {float_lanes{} + x}; }
 PT_INLINE f32x16 add(f32x16 a, f32x16 b) { return {a.v + b.v}; }
 PT_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {a.v - b.v}; }
@@ -255,6 +278,11 @@ PT_INLINE f32x16 min(f32x16 a, f32x16 b) { return {a.v < b.v ? a.v : b.v}; }
 PT_INLINE f32x16 keep_first(f32x16 a, int64_t n, float fill) {
   for (int64_t i = n < 0 ? 0 : n; i < LANES; i++) a.v[i] = fill;
   return a;
+}
+PT_INLINE int first_equal(f32x16 a, f32x16 b) {
+  int i = 0;
+  while (i < LANES && a.v[i] != b.v[i]) i++;
+  return i;
 }
 PT_INLINE f32x16 power_of_two(f32x16 n) {
   const int_lanes e = (__builtin_convertvector(n.v, int_lanes) + 127) << 23;

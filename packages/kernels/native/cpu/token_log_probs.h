@@ -48,6 +48,17 @@ struct LogitStatistics {
   double total;     // of z
 };
 
+// The lowest of `columns` products that times the factor is `value`; 0 if none is (all NaN).
+static inline int64_t first_product(const float* products, int64_t columns, float factor, float value) {
+  for (int64_t j = 0; j < columns; j += LANES) {
+    const int64_t n = columns - j;
+    const int lane =
+        first_equal(mul(n >= LANES ? load(products + j) : load_first(products + j, n), splat(factor)), splat(value));
+    if (lane < smaller(n, LANES)) return j + lane;
+  }
+  return 0;
+}
+
 // Of one block: `columns` products x . w, the first of them for the token `first`.
 static inline LogitStatistics block_statistics(const float* products, int64_t columns, int64_t first,
                                                float inverse_temperature) {
@@ -73,9 +84,7 @@ static inline LogitStatistics block_statistics(const float* products, int64_t co
     weighted = add(weighted, n >= LANES ? term : keep_first(term, n, 0.0f));
     total = add(total, n >= LANES ? z : keep_first(z, n, 0.0f));
   }
-  int64_t argmax = 0;
-  while (argmax < columns && products[argmax] * inverse_temperature != maximum) argmax++;
-  if (argmax == columns) argmax = 0;  // all NaN
+  const int64_t argmax = first_product(products, columns, inverse_temperature, maximum);
   return {maximum, first + argmax, reduce_add(sum), reduce_add(weighted), reduce_add(total)};
 }
 

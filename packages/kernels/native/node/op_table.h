@@ -16,11 +16,40 @@ enum class Kind { kOut, kOptOut, kIn, kOptIn, kAcc, kOptAcc, kReal, kInt };
 constexpr int kAnyDtype = -1;
 constexpr int kFloatDtype = -2;  // f32 or bf16
 
+// One axis of a shape in ops.def: factor * symbol + plus; without a symbol the number `factor`.
+struct Axis {
+  int64_t factor = 1;
+  char symbol = '\0';
+  int64_t plus = 0;
+};
+inline std::vector<Axis> parse_shape(const char* s) {
+  std::vector<Axis> axes;
+  if (*s == '*') s++;
+  while (*s != '\0') {
+    Axis axis;
+    if (*s >= '0' && *s <= '9') {
+      axis.factor = *s++ - '0';
+      if (*s == '*') s++;
+    }
+    if (*s >= 'A' && *s <= 'Z') axis.symbol = *s++;
+    if (*s == '+') {
+      axis.plus = s[1] - '0';
+      s += 2;
+    }
+    while (*s == ' ') s++;
+    axes.push_back(axis);
+  }
+  return axes;
+}
+
 struct Param {
   Kind kind;
   const char* name;
   int dtype;
-  const char* shape;
+  std::vector<Axis> axes;  // read once: calls are many
+  bool flat;               // "*N": any shape with N elements
+  Param(Kind kind, const char* name, int dtype, const char* shape)
+      : kind(kind), name(name), dtype(dtype), axes(parse_shape(shape)), flat(shape[0] == '*') {}
   bool is_tensor() const { return kind != Kind::kReal && kind != Kind::kInt; }
   bool optional() const { return kind == Kind::kOptOut || kind == Kind::kOptIn || kind == Kind::kOptAcc; }
   bool is_input() const { return kind == Kind::kIn || kind == Kind::kOptIn; }
@@ -164,32 +193,6 @@ inline std::string describe(const Op& op, const Argument* args) {
   return s + ")";
 }
 
-// One axis of a shape in ops.def: factor * symbol + plus; without a symbol the number `factor`.
-struct Axis {
-  int64_t factor = 1;
-  char symbol = '\0';
-  int64_t plus = 0;
-};
-inline std::vector<Axis> parse_shape(const char* s) {
-  std::vector<Axis> axes;
-  if (*s == '*') s++;
-  while (*s != '\0') {
-    Axis axis;
-    if (*s >= '0' && *s <= '9') {
-      axis.factor = *s++ - '0';
-      if (*s == '*') s++;
-    }
-    if (*s >= 'A' && *s <= 'Z') axis.symbol = *s++;
-    if (*s == '+') {
-      axis.plus = s[1] - '0';
-      s += 2;
-    }
-    while (*s == ' ') s++;
-    axes.push_back(axis);
-  }
-  return axes;
-}
-
 // Binds the shape symbols of a call. Returns an empty string, or what is wrong and where the expectation comes from.
 // Inputs are bound before outputs, so that a wrong output is the one named.
 inline std::string check_shapes(const Op& op, const Argument* args) {
@@ -222,8 +225,8 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
       if (!p.is_tensor() || p.is_input() != (pass == 0)) continue;
       const pt_tensor& t = args[i].tensor;
       if (t.data == nullptr) continue;
-      const bool flat = p.shape[0] == '*';
-      const std::vector<Axis> axes = parse_shape(p.shape);
+      const bool flat = p.flat;
+      const std::vector<Axis>& axes = p.axes;
       const auto wrong = [&](const std::string& expected) {
         return caller_name(op.name) + ": " + caller_name(p.name) + " is " + shape_text(t) + ", expected " + expected;
       };

@@ -14,6 +14,8 @@ export interface AdamwStep {
   readonly gradientScale: number;
   /** A bf16 tensor that gets the new parameter rounded: what the forward pass of a model in bf16 reads. */
   readonly rounded?: Tensor;
+  /** Sets the gradient to zero in the same pass, for the next step to accumulate into. */
+  readonly clearGradient?: boolean;
 }
 
 /** One step of AdamW (Loshchilov & Hutter 2019, as torch.optim.AdamW) on f32 tensors of one shape; parameter and moments change in place. */
@@ -22,7 +24,7 @@ export function adamw(
   m: Tensor,
   v: Tensor,
   gradient: Tensor,
-  { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale, rounded }: AdamwStep,
+  { learningRate, beta1, beta2, eps, weightDecay, step, gradientScale, rounded, clearGradient }: AdamwStep,
 ): void {
   if (!Number.isInteger(step) || step < 1) {
     throw new KernelError(
@@ -44,5 +46,6 @@ export function adamw(
     1 - beta1 ** step,
     1 - beta2 ** step,
     gradientScale,
+    clearGradient === true ? 1 : 0,
   );
 }

@@ -4,7 +4,7 @@
 import { embeddingBackward, embeddingForward, scatterAddForward } from "../binding.generated.js";
 import { KernelError } from "../errors.js";
 import type { Scope } from "../scope.js";
-import { kindOf, shapeOf, type Tensor } from "../tensor.js";
+import { kindOf, shapeOf, Tensor } from "../tensor.js";
 import { convert } from "./convert.js";
 import { fill } from "./fill.js";
 
@@ -70,20 +70,34 @@ export class RowGradient {
 
 /**
  * y (M, C), f32 = rows `ids` of table (V, C). An id outside the table fails the stream with an error that names row and id.
- * `gradient` gets the looked-up rows' gradients when the scope records.
+ * `gradient` gets the looked-up rows' gradients when the scope records; it needs ids that are known here, not only on the device.
  */
-export function embedding(scope: Scope, table: Tensor, ids: Int32Array, gradient?: RowGradient): Tensor {
+export function embedding(
+  scope: Scope,
+  table: Tensor,
+  ids: Int32Array | Tensor,
+  gradient?: RowGradient,
+): Tensor {
   const [, channels = 0] = shapeOf("embedding", "table", table, 2);
-  if (!(ids instanceof Int32Array)) {
-    throw new KernelError("kernel_argument", `embedding: ids is ${kindOf(ids)}, expected an Int32Array`);
+  if (!(ids instanceof Int32Array || ids instanceof Tensor)) {
+    throw new KernelError(
+      "kernel_argument",
+      `embedding: ids is ${kindOf(ids)}, expected an Int32Array or a tensor`,
+    );
   }
-  const y = scope.empty([ids.length, channels], "f32", "embedding");
+  const y = scope.empty([ids instanceof Tensor ? ids.size : ids.length, channels], "f32", "embedding");
   scope.child((inner) => {
-    embeddingForward(y, table, inner.from(ids));
+    embeddingForward(y, table, ids instanceof Tensor ? ids : inner.from(ids));
     return undefined;
   });
-  if (gradient !== undefined) {
-    scope.tape?.record({
+  if (gradient !== undefined && scope.tape !== undefined) {
+    if (ids instanceof Tensor) {
+      throw new KernelError(
+        "kernel_argument",
+        "embedding: ids is a tensor, expected an Int32Array where the looked-up rows get a gradient",
+      );
+    }
+    scope.tape.record({
       outputs: [y],
       inputs: [],
       saved: [],

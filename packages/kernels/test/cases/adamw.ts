@@ -1,5 +1,5 @@
 import { adamw, type Tensor } from "@posttrain/kernels";
-import { epsilon, type OpCase } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase, type Reference } from "./case.js";
 
 const settings = {
   learningRate: 0.01,
@@ -64,4 +64,33 @@ export const adamwCase: OpCase = {
   }),
   rows: { dim: "N", inputs: ["parameter", "m", "v", "gradient"], outputs: ["parameter", "m", "v"] },
   cost: ({ N = 0 }) => ({ flops: 14 * N, bytes: 28 * N }),
+};
+
+// The masters of a model in bf16: the parameter's rounding is written beside it, and the gradient cleared.
+export const adamwBf16Case: OpCase = {
+  ...adamwCase,
+  variant: "bf16",
+  run: (scope, inputs, { N = 0 }) => {
+    const { parameter, m, v, gradient } = inputs as Record<"parameter" | "m" | "v" | "gradient", Tensor>;
+    const rounded = scope.empty([N], "bf16");
+    adamw(parameter, m, v, gradient, { ...settings, rounded, clearGradient: true });
+    return { parameter, m, v, gradient, rounded };
+  },
+  reference: (inputs, dims) => {
+    const made = adamwCase.reference(inputs, dims);
+    const parameter = made["parameter"] as Reference;
+    const gradient = { data: new Float64Array(parameter.data.length), shape: parameter.shape };
+    return { ...made, rounded: parameter, gradient };
+  },
+  tolerance: (dims) => ({
+    ...adamwCase.tolerance(dims),
+    rounded: { bound: 4 * epsilon + bf16Rounding.bound, reason: `the parameter; ${bf16Rounding.reason}` },
+    gradient: { bound: 0, reason: "cleared" },
+  }),
+  rows: {
+    dim: "N",
+    inputs: ["parameter", "m", "v", "gradient"],
+    outputs: ["parameter", "m", "v", "gradient", "rounded"],
+  },
+  cost: ({ N = 0 }) => ({ flops: 14 * N, bytes: 34 * N }),
 };

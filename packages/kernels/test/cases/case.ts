@@ -70,6 +70,12 @@ export interface OpCase {
 /** Half a unit in the last place of fp32, relative. */
 export const epsilon = 2 ** -24;
 
+/** What rounding an output to bf16 adds. */
+export const bf16Rounding: Tolerance = {
+  bound: 2 ** -8,
+  reason: "rounded to bf16, whose 8 bits are at most half a unit, 2^-8, off",
+};
+
 /** Seeded numbers for tests and benchmarks: mulberry32 (public domain, T. Ettinger), quick rather than good. */
 export class Random {
   #state: number;

@@ -51,3 +51,13 @@ export const embeddingCase: OpCase = {
   rows: { dim: "M", inputs: ["ids"], outputs: ["y"] },
   cost: ({ M = 0, C = 0 }) => ({ flops: 0, bytes: 8 * M * C }),
 };
+
+export const embeddingBf16Case: OpCase = {
+  ...embeddingCase,
+  variant: "bf16",
+  inputs: ({ M = 0, V = 0, C = 0 }, random) => ({
+    table: random.normalBf16([V, C]),
+    ids: random.integers([M], V),
+  }),
+  cost: ({ M = 0, C = 0 }) => ({ flops: 0, bytes: 6 * M * C }),
+};

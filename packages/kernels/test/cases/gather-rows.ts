@@ -34,3 +34,13 @@ export const gatherRowsCase: OpCase = {
   rows: { dim: "R", inputs: ["rows"], outputs: ["y"] },
   cost: ({ R = 0, C = 0 }) => ({ flops: 0, bytes: 8 * R * C }),
 };
+
+export const gatherRowsBf16Case: OpCase = {
+  ...gatherRowsCase,
+  variant: "bf16",
+  inputs: ({ M = 0, R = 0, C = 0 }, random) => ({
+    x: random.normalBf16([M, C]),
+    rows: random.integers([R], M),
+  }),
+  cost: ({ R = 0, C = 0 }) => ({ flops: 0, bytes: 4 * R * C }),
+};

@@ -1,5 +1,5 @@
 import { rmsNorm } from "@posttrain/kernels";
-import { epsilon, type OpCase } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase, type Tolerance } from "./case.js";
 
 const eps = 1e-6;
 
@@ -56,4 +56,20 @@ export const rmsNormCase: OpCase = {
   },
   rows: { dim: "M", inputs: ["x", "residual"], outputs: ["y", "sum"] },
   cost: ({ M = 0, C = 0 }) => ({ flops: 6 * M * C, bytes: 16 * M * C }),
+};
+
+// Weight and y are bf16, x and the residual f32, as in a model in bf16.
+export const rmsNormBf16Case: OpCase = {
+  ...rmsNormCase,
+  variant: "bf16",
+  inputs: ({ M = 0, C = 0 }, random) => ({
+    x: random.normal([M, C]),
+    residual: random.normal([M, C]),
+    weight: random.normalBf16([C]),
+  }),
+  tolerance: (dims) => {
+    const { y, sum } = rmsNormCase.tolerance(dims) as Readonly<Record<"y" | "sum", Tolerance>>;
+    return { y: { bound: y.bound + bf16Rounding.bound, reason: `${y.reason}; ${bf16Rounding.reason}` }, sum };
+  },
+  cost: ({ M = 0, C = 0 }) => ({ flops: 6 * M * C, bytes: 14 * M * C }),
 };

@@ -1,5 +1,5 @@
 import { rope, type Tensor } from "@posttrain/kernels";
-import { epsilon, type OpCase } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase } from "./case.js";
 
 export const ropeCase: OpCase = {
   stem: "rope",
@@ -47,4 +47,17 @@ export const ropeCase: OpCase = {
   },
   rows: { dim: "M", inputs: ["x", "cosines", "sines"], outputs: ["y"] },
   cost: ({ M = 0, H = 0, P = 0 }) => ({ flops: 6 * M * H * P, bytes: 16 * M * H * P }),
+};
+
+export const ropeBf16Case: OpCase = {
+  ...ropeCase,
+  variant: "bf16",
+  inputs: (dims, random) => {
+    const { M = 0, H = 0, P = 0 } = dims;
+    return { ...ropeCase.inputs(dims, random), x: random.normalBf16([M, H, 2 * P]) };
+  },
+  tolerance: () => ({
+    y: { bound: 3 * epsilon + bf16Rounding.bound, reason: `one product, one sum; ${bf16Rounding.reason}` },
+  }),
+  cost: ({ M = 0, H = 0, P = 0 }) => ({ flops: 6 * M * H * P, bytes: 8 * M * H * P }),
 };

@@ -72,7 +72,7 @@ export async function runCase(
       const found = backward(scope, tape, seeds, wanted);
       for (const [i, name] of spec.activations.entries()) {
         const gradient = found[i];
-        if (gradient !== undefined) gradients[name] = await gradient.read();
+        if (gradient !== undefined) gradients[name] = numbers(await gradient.read(), gradient.dtype);
       }
       for (const name of spec.parameters)
         gradients[name] = await ((tensors[name] as Tensor).gradient as Tensor).read();

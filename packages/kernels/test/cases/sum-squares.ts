@@ -27,3 +27,10 @@ export const sumSquaresCase: OpCase = {
   }),
   cost: ({ N = 0 }) => ({ flops: 2 * N, bytes: 4 * N }),
 };
+
+export const sumSquaresBf16Case: OpCase = {
+  ...sumSquaresCase,
+  variant: "bf16",
+  inputs: ({ N = 0 }, random) => ({ x: random.normalBf16([N]) }),
+  cost: ({ N = 0 }) => ({ flops: 2 * N, bytes: 2 * N }),
+};

@@ -1,5 +1,5 @@
 import { swiglu, type Tensor } from "@posttrain/kernels";
-import { epsilon, type OpCase } from "./case.js";
+import { bf16Rounding, epsilon, type OpCase } from "./case.js";
 
 export const swigluCase: OpCase = {
   stem: "swiglu",
@@ -30,4 +30,20 @@ export const swigluCase: OpCase = {
   },
   rows: { dim: "N", inputs: ["gate", "up"], outputs: ["y"] },
   cost: ({ N = 0 }) => ({ flops: 5 * N, bytes: 12 * N }),
+};
+
+export const swigluBf16Case: OpCase = {
+  ...swigluCase,
+  variant: "bf16",
+  inputs: ({ N = 0 }, random) => ({ gate: random.normalBf16([N], 3), up: random.normalBf16([N]) }),
+  tolerance: () => ({
+    y: { bound: 8 * epsilon + bf16Rounding.bound, reason: `as in fp32; ${bf16Rounding.reason}` },
+  }),
+  gradients: {
+    outputs: ["y"],
+    activations: ["gate", "up"],
+    parameters: [],
+    tolerance: () => ({ bound: bf16Rounding.bound, reason: `dgate and dup: ${bf16Rounding.reason}` }),
+  },
+  cost: ({ N = 0 }) => ({ flops: 5 * N, bytes: 6 * N }),
 };

@@ -85,6 +85,7 @@ const step = options([
   "step",
   "gradientScale",
   "rounded",
+  "clearGradient",
 ]);
 const dtype = (): unknown =>
   dice.chance(70) ? { dtype: dice.pick(["f32", "bf16", undefined, "i32"]) } : dice.pick([undefined, value()]);
@@ -142,6 +143,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   ],
   RowGradient: () => [scopeLike(), value()],
   fill: () => [value(), value()],
+  gatherIds: () => [value(), value(), value()],
   gatherRows: () => [scopeLike(), value(), value()],
   kvCacheCopy: () => [value(), value(), value()],
   kvCacheWrite: () => [value(), value(), value(), value()],
@@ -151,6 +153,10 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   probeFmaPeak: () => [
     dice.chance(50) ? device : value(),
     dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
+  ],
+  probeMemory: () => [
+    dice.chance(50) ? device : value(),
+    dice.pick([Number.NaN, -1, 0, 1.5, 1e12, Number.POSITIVE_INFINITY, "x"]),
   ],
   reshape: () => [scopeLike(), value(), value()],
   rmsNorm: () => [scopeLike(), value(), value(), options(["eps", "residual", "dtype"])()],
