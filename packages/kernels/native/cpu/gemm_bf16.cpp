@@ -8,28 +8,28 @@ namespace PT_NAMESPACE {
 namespace {
 
 constexpr int64_t A_BYTES = 4 << 20;
-constexpr int64_t B_BYTES = 512 << 10;  // half of L2, or a quarter
-constexpr int64_t FLAT_B_BYTES = 32 << 10;
+constexpr int64_t B_BYTES = 512 << 10;   // half of L2, or a quarter
 constexpr int64_t ROUNDED_DEPTH = 4096;  // the deepest block, where C is bf16: it cannot hold totals
 static_assert(A_BYTES + B_BYTES <= PRODUCT_BF16_SCRATCH, "scratch");
 
 // How a product is cut: depth of its blocks, rows of its chunks, columns of its blocks.
 struct Cut {
   int64_t depth, rows, columns;
-  int64_t a_depth;  // of packed rows: `depth`, or everything, and then a panel is finished before the next one
+  int64_t
+      a_depth;    // of packed rows: `depth`, or everything, and then a block of columns is finished before the next one
+  bool streamed;  // B is not packed ahead
 };
 template <class Kernel>
 Cut cut_of(const ProductBf16& p) {
   Cut cut;
-  const bool flat = p.rows <= Kernel::FLAT_ROWS && p.c_wide;
-  const int64_t deepest = flat       ? FLAT_B_BYTES / Kernel::b_bytes(1, 32) * 32
-                          : p.c_wide ? Kernel::DEPTH_BLOCK
-                                     : ROUNDED_DEPTH;
+  const bool fits = Kernel::a_bytes(p.rows, p.depth) <= A_BYTES;
+  const int64_t deepest = p.c_wide ? Kernel::DEPTH_BLOCK : ROUNDED_DEPTH;
+  cut.streamed = p.rows <= Kernel::FLAT_ROWS && fits && p.c_wide;
   cut.depth = 32;
   if (p.depth > 0) cut.depth = ceil_div(ceil_div(p.depth, ceil_div(p.depth, deepest)), 32) * 32;
-  const bool whole = (flat || Kernel::WHOLE) && Kernel::a_bytes(p.rows, p.depth) <= A_BYTES;
+  const bool whole = cut.streamed || (Kernel::WHOLE && fits);
   cut.a_depth = whole && cut.depth < p.depth ? p.depth : cut.depth;
-  cut.columns = (flat ? 1 : B_BYTES / Kernel::b_bytes(1, cut.depth)) * Kernel::PANEL_WIDTH;
+  cut.columns = B_BYTES / Kernel::b_bytes(1, cut.depth) * Kernel::PANEL_WIDTH;
   cut.rows = smaller(p.rows, A_BYTES / Kernel::a_bytes(32, cut.depth) * 32);
   return cut;
 }
@@ -45,6 +45,10 @@ void run_blocks(const ProductBf16& p, const Cut& cut, int64_t row, int64_t rows,
                 int64_t k, const char* packed_a, int64_t a_row, char* packed_b) {
   const FlushSubnormals flush;
   const int64_t packed = smaller(cut.a_depth, p.depth - k);
+  if (cut.streamed)
+    return Kernel::run_streamed({rows, columns, p.depth, static_cast<float*>(p.c) + row * p.c_row + column, nullptr,
+                                 p.c_row, p.from_c, p.bias ? p.bias + column : nullptr},
+                                packed_a, p.b.from(0, column));
   for (int64_t j = column; j < column + columns; j += cut.columns) {
     const int64_t at = row * p.c_row + j;
     int64_t first = 0;
@@ -86,11 +90,13 @@ void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* s
   const Cut cut = cut_of<Kernel>(p);
   const int64_t wanted = 4 * ctx->threads;
   const int64_t panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
-  const int64_t column_parts = smaller(panels, ceil_div(ceil_div(p.columns, cut.columns), wanted) * wanted);
+  const int64_t blocks = cut.streamed ? 1 : ceil_div(p.columns, cut.columns);
+  const int64_t column_parts = smaller(panels, ceil_div(blocks, wanted) * wanted);
   for (int64_t row = 0; row < p.rows; row += cut.rows) {
     const int64_t rows = smaller(cut.rows, p.rows - row);
     const int64_t row_groups = ceil_div(rows, ROWS);
-    const int64_t row_parts = column_parts >= wanted ? 1 : smaller(row_groups, ceil_div(wanted, column_parts));
+    const int64_t row_parts =
+        cut.streamed || column_parts >= wanted ? 1 : smaller(row_groups, ceil_div(wanted, column_parts));
     int64_t k = 0;
     do {
       const int64_t a_depth = smaller(cut.a_depth, p.depth - k);
@@ -153,7 +159,7 @@ int multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch
   if (p.rows == 0 || p.columns == 0) return 0;
   ProductBf16 q = p;
   // Few rows, or many inputs: totals are held in f32, then rounded.
-  const bool held = !p.c_wide && (p.rows <= 32 || p.depth > ROUNDED_DEPTH);
+  const bool held = !p.c_wide && (p.rows <= LaneKernel::FLAT_ROWS || p.depth > ROUNDED_DEPTH);
   if (held) {
     q.c = ctx->scratch(ctx, p.rows * p.columns * static_cast<int64_t>(sizeof(float)));
     q.c_wide = true;

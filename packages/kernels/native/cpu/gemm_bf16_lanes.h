@@ -233,7 +233,7 @@ void panels_from_columns(float* to, const bf16* from, int64_t stride, int64_t co
     const int64_t n = smaller(16, columns - j);
     for (int64_t k = 0; k < depth; k += 32) {
       float *even = group + k * WIDTH, *odd = even + 16 * WIDTH;
-      for (int64_t i = 16; i < 32; i++) __builtin_prefetch(lines + k + i * stride, 0, 2);  // of the next group
+      for (int64_t i = 0; i < 16; i++) __builtin_prefetch(lines + k + (WIDTH + i) * stride, 0, 2);  // of the next panel
       if (n == 16 && depth - k >= 32)
         turn_pairs(even, odd, WIDTH, lines + k, stride);
       else
@@ -265,7 +265,7 @@ void panels_from_rows(float* to, const bf16* from, int64_t stride, int64_t colum
 
 struct LaneKernel {
   static constexpr int64_t PANEL_WIDTH = WIDTH;
-  static constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time, in L1
+  static constexpr int64_t FLAT_ROWS = 64;  // up to here B is streamed, never packed as a whole
   static constexpr int64_t DEPTH_BLOCK = 1024;
   static constexpr bool WHOLE = false;
   static constexpr int64_t ROW_GAP = 16;  // floats between lines of A, which fall into different sets of L1 then
@@ -306,6 +306,27 @@ struct LaneKernel {
         run_tile_of(rows, total, lines + at * stride, stride, panels + j * depth, depth);
         finish_totals(block, at, rows, j, columns, total, WIDTH);
       }
+    }
+  }
+
+  // The same for at most FLAT_ROWS rows and all of the inner dimension: 32 x WIDTH of B at a time, straight from memory, so that
+  // what is read next comes while there is something to compute.
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+    const int64_t stride = line(block.depth);
+    const float* lines = reinterpret_cast<const float*>(a);
+    const int64_t tiles = ceil_div(block.rows, TILE_ROWS);
+    alignas(64) float panel[32 * WIDTH], total[FLAT_ROWS * WIDTH];
+    for (int64_t j = 0; j < block.columns; j += WIDTH) {
+      const int64_t columns = smaller(WIDTH, block.columns - j);
+      start_totals(block, 0, block.rows, j, columns, total, WIDTH);
+      for (int64_t k = 0; k < block.depth; k += 32) {
+        pack_b(reinterpret_cast<char*>(panel), b.from(k, j), columns, smaller(32, block.depth - k));
+        for (int64_t i = 0; i < tiles; i++) {
+          const int64_t at = i * block.rows / tiles, rows = (i + 1) * block.rows / tiles - at;
+          run_tile_of(rows, total + at * WIDTH, lines + at * stride + k, stride, panel, 32);
+        }
+      }
+      finish_totals(block, 0, block.rows, j, columns, total, WIDTH);
     }
   }
 };

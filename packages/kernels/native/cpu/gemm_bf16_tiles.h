@@ -74,7 +74,7 @@ void tile_from_pairs(uint32_t* to, const bf16* from, int64_t stride, int64_t lin
 template <class Tiles>
 struct TileKernel {
   static constexpr int64_t PANEL_WIDTH = 32;
-  static constexpr int64_t FLAT_ROWS = 32;  // up to here one panel at a time, in L1
+  static constexpr int64_t FLAT_ROWS = 64;  // up to here B is streamed, never packed as a whole
   static constexpr int64_t DEPTH_BLOCK = 640;
   static constexpr bool WHOLE = true;
   static constexpr int64_t STEP_BYTES = 2 * TILE_BYTES;  // of A, and of B, for 32 of the inner dimension
@@ -91,6 +91,9 @@ struct TileKernel {
       const int64_t n = lines - i < 0 ? 0 : smaller(16, lines - i);
       for (int64_t k = 0; k < depth; k += 32) {
         auto* tile = reinterpret_cast<uint32_t*>(tiles + k / 32 * STEP_BYTES);
+        if (TURNED && along)
+          for (int64_t line = 0; line < 16; line++)  // of the next panel
+            __builtin_prefetch(data + (i + 32 + line) * across + k, 0, 2);
         if (n == 0)
           memset(tile, 0, TILE_BYTES);
         else if (along)
@@ -158,6 +161,33 @@ struct TileKernel {
           run_tile<false>(tiles, at, stride, !block.from_c, a, panel, count);
         if (!direct) finish_totals(block, i, rows, j, columns, total, 32);
       }
+  }
+
+  // The same for at most FLAT_ROWS rows and all of the inner dimension: STREAM_DEPTH x 32 of B at a time, straight from memory. A piece is
+  // packed while tiles of the one before are at work: they could not be loaded from stores that have not left the core.
+  static constexpr int64_t STREAM_DEPTH = 128;
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+    Tiles tiles;
+    const int64_t a_row = steps(block.depth) * STEP_BYTES;
+    alignas(64) char piece[2][STREAM_DEPTH / 32 * STEP_BYTES];
+    alignas(64) float total[FLAT_ROWS * 32];
+    for (int64_t j = 0; j < block.columns; j += 32) {
+      const int64_t columns = smaller(32, block.columns - j);
+      start_totals(block, 0, block.rows, j, columns, total, 32);
+      for (int64_t k = 0; k < block.depth + STREAM_DEPTH; k += STREAM_DEPTH) {
+        if (k < block.depth)
+          pack_b(piece[k / STREAM_DEPTH % 2], b.from(k, j), columns, smaller(STREAM_DEPTH, block.depth - k));
+        if (k == 0) continue;
+        const int64_t before = k - STREAM_DEPTH, count = steps(smaller(STREAM_DEPTH, block.depth - before));
+        const char* from = a + before / 32 * STEP_BYTES;
+        for (int64_t i = 0; i < block.rows; i += 32, from += a_row)
+          if (block.rows - i > 16)
+            run_tile<true>(tiles, total + 32 * i, 128, false, from, piece[before / STREAM_DEPTH % 2], count);
+          else
+            run_tile<false>(tiles, total + 32 * i, 128, false, from, piece[before / STREAM_DEPTH % 2], count);
+      }
+      finish_totals(block, 0, block.rows, j, columns, total, 32);
+    }
   }
 };
 
