@@ -49,5 +49,8 @@ export function describeFailure(error: unknown): Failure {
 
 function machineHint(code: string): string {
   if (code !== "kernel_memory") return "";
-  return " The machine has too little memory for this: take a smaller model, a smaller batch, or shorter rows.";
+  return (
+    " There is too little memory for this. Of training, posttrain plan says what takes it and what to lower: per_device_train_batch_size, max_length, or " +
+    "--gradient_checkpointing; else take a smaller model or fewer and shorter rows. POSTTRAIN_MEMORY is what tensors may take, if not 0.9 of what there is."
+  );
 }

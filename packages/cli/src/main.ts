@@ -24,6 +24,10 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "what sft would do with its rows, and what would be lost",
     load: async () => (await import("./commands/validate.js")).command,
   },
+  plan: {
+    about: "what sft would take of memory and time, and whether it fits",
+    load: async () => (await import("./commands/plan.js")).command,
+  },
   sft: {
     about: "fine-tune a model on conversations",
     load: async () => (await import("./commands/sft.js")).command,

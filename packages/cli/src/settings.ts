@@ -45,7 +45,7 @@ export function flagSettings(given: Readonly<Record<string, unknown>>): readonly
 const prefix = "POSTTRAIN_";
 
 /** Read by the kernels, the build and the tests, each with an error of its own. */
-const reserved = /^POSTTRAIN_(CPU|THREADS|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
+const reserved = /^POSTTRAIN_(CPU|THREADS|MEMORY|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
 
 export const variableOf = (option: string): string => prefix + option.toUpperCase();
 

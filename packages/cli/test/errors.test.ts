@@ -434,6 +434,16 @@ describe("the machine", () => {
     ],
     ["without the cpu path", { POSTTRAIN_CPU: "neon2" }, /"neon2" is not available here/],
     ["with a bad number of threads", { POSTTRAIN_THREADS: "many" }, /POSTTRAIN_THREADS is "many"/],
+    [
+      "with memory in no unit",
+      { POSTTRAIN_MEMORY: "much" },
+      /POSTTRAIN_MEMORY is "much", expected .* 2\.5GiB/,
+    ],
+    [
+      "with too little memory for the model",
+      { POSTTRAIN_MEMORY: "1MB" },
+      /out of memory: .*POSTTRAIN_MEMORY/,
+    ],
   ])("%s: exit code 2", async (_what, env, says) => {
     const { code, err } = await posttrain(["generate", "--model_name_or_path", model, "--prompt", "Hello"], {
       env,

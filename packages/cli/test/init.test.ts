@@ -2,10 +2,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parameterCount, parseModelConfig } from "@posttrain/model";
+import { residentBytes } from "@posttrain/sft";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { suggest } from "../src/init/suggest.js";
-import { activationBytes } from "../src/training-memory.js";
 import {
   conversation,
   copyModel,
@@ -132,26 +132,26 @@ describe("suggestions", () => {
     "config.json",
   );
   const parameters = parameterCount(qwen);
-  const values = (
+  const values = async (
     lengths: readonly number[],
     memory: number,
     heldOut = 0,
-  ): Record<string, number | boolean | string> =>
-    Object.fromEntries(
-      suggest({ config: qwen, parameters, lengths, heldOut, memory }).map(({ key, value }) => [key, value]),
-    );
+  ): Promise<Record<string, number | boolean | string>> => {
+    const all = await suggest({ config: qwen, parameters, lengths, heldOut, memory });
+    return Object.fromEntries(all.map(({ key, value }) => [key, value]));
+  };
   const short = Array.from({ length: 2000 }, (_, i) => 100 + (i % 300));
 
-  it("fit the memory, with checkpointing only where it is needed, and keep the step", () => {
-    const [small, large] = [values(short, 12e9), values(short, 200e9)];
+  it("fit the memory, with checkpointing only where it is needed, and keep the step", async () => {
+    const [small, large] = [await values(short, 12e9), await values(short, 200e9)];
     for (const [chosen, memory] of [
       [small, 12e9],
       [large, 200e9],
     ] as const) {
-      const tokens = Number(chosen["per_device_train_batch_size"]) * Number(chosen["max_length"]);
-      const bytes =
-        16 * parameters + activationBytes(qwen, tokens, chosen["gradient_checkpointing"] === true);
-      expect(bytes).toBeLessThan(memory);
+      const [rows, length] = [chosen["per_device_train_batch_size"], chosen["max_length"]].map(Number);
+      const checkpointing = chosen["gradient_checkpointing"] === true;
+      const { resident } = await residentBytes(qwen, rows!, length!, checkpointing);
+      expect(resident).toBeLessThan(memory);
     }
     expect([small["gradient_checkpointing"], large["gradient_checkpointing"]]).toEqual([true, false]);
     const step = (chosen: typeof small): number =>
@@ -161,14 +161,18 @@ describe("suggestions", () => {
     expect(large["min_lr"]).toBe(2e-6);
   });
 
-  it("cut nothing, never go beyond the context, and pack short rows only", () => {
-    expect(values([...short, 5000], 64e9)).toMatchObject({ max_length: 5056, packing: true });
-    expect(values([...short, 50_000], 64e9)).toMatchObject({
+  it("cut nothing, never go beyond the context, and pack short rows only", async () => {
+    expect(await values([...short, 5000], 64e9)).toMatchObject({ max_length: 5056, packing: true });
+    expect(await values([...short, 50_000], 64e9)).toMatchObject({
       max_length: 32_768,
       packing: true,
       on_overlong: "error",
     });
-    expect(values([900, 950, 1000], 64e9)).toMatchObject({ max_length: 1024, packing: false });
-    expect(values([1], 64e9)).toMatchObject({ max_length: 64, val_size: 0, per_device_train_batch_size: 1 });
+    expect(await values([900, 950, 1000], 64e9)).toMatchObject({ max_length: 1024, packing: false });
+    expect(await values([1], 64e9)).toMatchObject({
+      max_length: 64,
+      val_size: 0,
+      per_device_train_batch_size: 1,
+    });
   });
 });

@@ -1,3 +1,4 @@
+export { byteText } from "./byte-text.js";
 export {
   type ChatTemplate,
   compileChatTemplate,

@@ -1,149 +1,71 @@
-// Times the ops of the case files against what this machine shows in the same run: `npm run bench [-- stem ...]`.
+// npm run bench -- [GROUP ...] [--dtype f32|bf16] [--threads N]: times the ops that have targets, each against what this machine shows in
+// the same run (measure.ts). Rows go to results.csv; docs/benchmarks.md explains those that fall short.
 //
-// The fp32 multiply-add peak is measured before every repetition, because shared machines drift by 10 % within seconds; a row is the
-// median of the ratios. Rows are appended to bench/results.csv with date, commit and processor.
-import { execFileSync } from "node:child_process";
-import { appendFileSync, existsSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { join } from "node:path";
-import {
-  backward,
-  type Device,
-  fill,
-  openDevice,
-  probeFmaPeak,
-  type Scope,
-  Tape,
-  type Tensor,
-} from "@posttrain/kernels";
-import { type Dims, type OpCase, Random } from "../test/cases/case.js";
+// Groups: products, rows, attention, elementwise, token_log_probs, overhead, curves; or the stem of a case file (test/cases), forward
+// and backward at the shapes that it names. Without any: all groups. SFT and generation of a real model: bench/model.mjs.
+import { parseArgs } from "node:util";
+import { type Device, type FloatDtype, openDevice } from "@posttrain/kernels";
 import { cases } from "../test/cases/index.js";
+import { attentionRows } from "./attention.js";
+import { benchCase } from "./cases.js";
+import { curves } from "./curves.js";
+import { elementwise } from "./elementwise.js";
+import { type Limit, probe } from "./measure.js";
+import { overhead } from "./overhead.js";
+import { fewRows, products } from "./products.js";
+import { processor } from "./results.js";
+import { tokenLogProbs } from "./token-log-probs.js";
 
-const repetitions = 9;
-const results = join(process.cwd(), "packages/kernels/bench/results.csv");
-const header =
-  "date,commit,cpu,path,threads,op,direction,shape,milliseconds,gflops,gbytes_per_second,share_of_fp32_peak,peak_gflops\n";
+const groups: Readonly<Record<string, (device: Device, dtypes: readonly FloatDtype[]) => Promise<void>>> = {
+  products,
+  rows: fewRows,
+  attention: attentionRows,
+  elementwise,
+  token_log_probs: tokenLogProbs,
+  overhead,
+  curves,
+};
 
-interface Timing {
-  readonly milliseconds: number;
-  readonly peak: number;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] as number;
-}
-
-async function time(device: Device, once: (scope: Scope) => void | Promise<void>): Promise<Timing[]> {
-  const timings: Timing[] = [];
-  for (let i = 0; i < repetitions + 2; i++) {
-    const peak = await probeFmaPeak(device, 0.03);
-    const elapsed = await device.run(async (scope) => {
-      const start = performance.now();
-      await once(scope);
-      await device.drain();
-      return performance.now() - start;
-    });
-    if (i >= 2) timings.push({ milliseconds: elapsed, peak });
-  }
-  return timings;
-}
-
-async function benchCase(device: Device, opCase: OpCase, dims: Dims): Promise<void> {
-  await device.run(async (scope) => {
-    const inputs: Record<string, Tensor> = {};
-    for (const [name, { data, shape, dtype }] of Object.entries(opCase.inputs(dims, new Random(1)))) {
-      inputs[name] = scope.from(data, shape, dtype);
-    }
-    const forward = await time(device, (inner) => {
-      opCase.run(inner, inputs, dims);
-    });
-    report(device, opCase, dims, "forward", forward, 1);
-    const spec = opCase.gradients;
-    if (spec === undefined) return;
-    for (const name of spec.parameters) {
-      const parameter = inputs[name] as Tensor;
-      parameter.gradient = scope.empty(parameter.shape);
-      fill(parameter.gradient, 0);
-    }
-    const timings: Timing[] = [];
-    for (let i = 0; i < repetitions + 2; i++) {
-      const tape = new Tape();
-      await device.run(async (outer) => {
-        const made = opCase.run(outer, inputs, dims);
-        const seeds = spec.outputs.map((name) => {
-          const tensor = made[name] as Tensor;
-          return { tensor, gradient: outer.from(new Float32Array(tensor.size).fill(1), tensor.shape) };
-        });
-        const peak = await probeFmaPeak(device, 0.03);
-        const start = performance.now();
-        backward(outer, tape, seeds);
-        await device.drain();
-        if (i >= 2) timings.push({ milliseconds: performance.now() - start, peak });
-      }, tape);
-    }
-    // Two products where the forward pass has one; elementwise ops likewise read and write about twice as much.
-    report(device, opCase, dims, "backward", timings, 2);
-  });
-}
-
-const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
-const cpu = (cpus()[0]?.model ?? "unknown").replaceAll(",", " ").trim();
-
-function report(
-  device: Device,
-  opCase: OpCase,
-  dims: Dims,
-  direction: string,
-  timings: readonly Timing[],
-  factor: number,
-): void {
-  const { flops, bytes } = opCase.cost(dims);
-  const milliseconds = median(timings.map((t) => t.milliseconds));
-  const gflops = median(timings.map((t) => (factor * flops) / t.milliseconds / 1e6));
-  const gbytes = median(timings.map((t) => (factor * bytes) / t.milliseconds / 1e6));
-  const share = median(timings.map((t) => (factor * flops * 1000) / t.milliseconds / t.peak));
-  const peak = median(timings.map((t) => t.peak / 1e9));
-  const shape = Object.entries(dims)
-    .map(([k, v]) => `${k}${v}`)
-    .join(" ");
-  process.stdout.write(
-    `${opCase.stem.padEnd(16)} ${direction.padEnd(8)} ${shape.padEnd(28)} ${milliseconds.toFixed(3).padStart(10)} ms ${gflops.toFixed(1).padStart(8)} GFLOP/s ${gbytes.toFixed(1).padStart(7)} GB/s ${share.toFixed(3).padStart(7)} of peak\n`,
-  );
-  if (!existsSync(results)) writeFileSync(results, header);
-  const row = [
-    new Date().toISOString().slice(0, 10),
-    commit,
-    cpu,
-    device.path,
-    device.threads,
-    opCase.stem,
-    direction,
-    shape,
-    milliseconds.toFixed(4),
-    gflops.toFixed(2),
-    gbytes.toFixed(2),
-    share.toFixed(4),
-    peak.toFixed(1),
-  ];
-  appendFileSync(results, `${row.join(",")}\n`);
-}
-
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((stem) => !cases.some((c) => c.stem === stem));
-if (unknown.length > 0) {
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { dtype: { type: "string" }, threads: { type: "string" } },
+});
+const stems = cases.map(({ stem }) => stem);
+const unknown = positionals.filter((name) => !(name in groups) && !stems.includes(name));
+const dtypes = (["f32", "bf16"] as const).filter((dtype) =>
+  [undefined, dtype].includes(values.dtype as never),
+);
+if (unknown.length > 0 || dtypes.length === 0) {
   process.stderr.write(
-    `No case file for ${unknown.join(", ")}; there are: ${cases.map((c) => c.stem).join(", ")}\n`,
+    `${unknown.length > 0 ? `No group ${unknown.join(", ")}` : `No dtype ${values.dtype}`}. Groups: ${Object.keys(groups).join(", ")}; ` +
+      `ops: ${stems.join(", ")}; --dtype f32 or bf16; --threads N.\n`,
   );
   process.exit(1);
 }
-const device = openDevice();
-const peak = await probeFmaPeak(device, 0.5);
+
+const device = openDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
+const wanted = positionals.length > 0 ? positionals : Object.keys(groups);
+const limits: Limit[] = [
+  "fp32 peak",
+  ...(device.path === "amx" ? (["AMX peak"] as const) : []),
+  "read",
+  "copy",
+  "update",
+];
+const found: string[] = [];
+for (const limit of limits) found.push(`${limit} ${((await probe(device, limit)).wall / 1e9).toFixed(0)}`);
 process.stdout.write(
-  `${cpu}, ${device.path}, ${device.threads} threads; fp32 multiply-add peak ${(peak / 1e9).toFixed(0)} GFLOP/s\n`,
+  `${processor}, ${device.path}, ${device.threads} threads; now in G(FLOP or bytes)/s: ${found.join(", ")}\n`,
 );
-for (const opCase of cases) {
-  if (wanted.length > 0 && !wanted.includes(opCase.stem)) continue;
-  for (const dims of opCase.benchmarks) await benchCase(device, opCase, dims);
+if (device.path !== "amx") {
+  process.stdout.write(
+    "No AMX here: what bf16 reaches through it, and its targets, cannot be measured; bf16 is emulated and held against fp32.\n",
+  );
+}
+for (const name of wanted) {
+  process.stdout.write(`\n${name}\n`);
+  const group = groups[name];
+  if (group !== undefined) await group(device, dtypes);
+  else for (const opCase of cases) if (opCase.stem === name) await benchCase(device, opCase);
 }
 await device.close();

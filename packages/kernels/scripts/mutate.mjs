@@ -55,9 +55,9 @@ const faults = [
   },
   {
     name: "attention: sums of the running output restarted at each block",
-    file: "cpu/attention.cpp",
-    from: "store(to + d, fma(load(block_o + j * padded + d), c, mul(load(to + d), a)));",
-    to: "store(to + d, mul(load(block_o + j * padded + d), c));",
+    file: "cpu/attention.h",
+    from: "store(to, fma(x, splat(enter[r]), mul(load(to), splat(keep[r]))));",
+    to: "store(to, mul(x, splat(enter[r])));",
     tests: [ops("attention")],
   },
   {
@@ -77,16 +77,30 @@ const faults = [
   {
     name: "attention backward: dk not multiplied by the scale",
     file: "cpu/attention_backward.cpp",
-    from: "put_scaled(dk + start * g.k_stride, g.k_stride, dk_sum, padded, keys, size, g.scale);",
-    to: "put_scaled(dk + start * g.k_stride, g.k_stride, dk_sum, padded, keys, size, 1.0f);",
+    from: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, keys_of(i), size, h.last ? h.scale : 1.0f);",
+    to: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, keys_of(i), size, 1.0f);",
     tests: [ops("attention")],
   },
   {
     name: "attention backward: query heads in descending order",
     file: "cpu/attention_backward.cpp",
-    from: "for (int64_t h = 0; h < g.heads; h++) {\n    for (int64_t t = b; t * KEY_BLOCK < g.tokens; t++) {",
-    to: "for (int64_t h = g.heads - 1; h >= 0; h--) {\n    for (int64_t t = b; t * KEY_BLOCK < g.tokens; t++) {",
+    from: "head = g * heads + turn.head;",
+    to: "head = g * heads + heads - 1 - turn.head;",
     tests: [order],
+  },
+  {
+    name: "attention backward: dk and dv begin anew at each head of a group",
+    file: "cpu/attention_backward.cpp",
+    from: "turn.head == 0,",
+    to: "true,",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention backward: on the diagonal a key sees the queries before it",
+    file: "cpu/attention.h",
+    from: "for (; staggered && k < R - 1; k++",
+    to: "for (; staggered && k < 0; k++",
+    tests: [ops("attention")],
   },
   {
     name: "products: blocks of 512 along K",
@@ -102,6 +116,13 @@ const faults = [
     from: "const int64_t chain = SUM_BLOCK;",
     to: "const int64_t chain = p.rows <= 4 && !tile.from_c ? SUM_BLOCK / 2 : SUM_BLOCK;",
     tests: [ops("linear"), sampler],
+  },
+  {
+    name: "products: of few rows, restarted at each block of the inner dimension",
+    file: "cpu/gemm_few_rows.cpp",
+    from: "t.add_c = k > 0;",
+    to: "t.add_c = k > block;",
+    tests: [ops("linear")],
   },
   {
     name: "products: two accumulators along K, added at the end",
@@ -246,8 +267,8 @@ const faults = [
   {
     name: "attention: scores of minus infinity relative to their own maximum",
     file: "cpu/attention.cpp",
-    from: "WHOLE ? KEY_BLOCK : visible[i], finite(splat(block_max[i])))",
-    to: "WHOLE ? KEY_BLOCK : visible[i], splat(block_max[i]))",
+    from: "finite(splat(block_max[i])))",
+    to: "splat(block_max[i]))",
     tests: [minusInfinity],
   },
   {
@@ -284,6 +305,13 @@ const faults = [
     from: "device->stream->wait_idle();\n    device->arena.trim();",
     to: "device->arena.trim();",
     tests: [["packages/kernels/test/errors.test.ts", "-t", "memory"]],
+  },
+  {
+    name: "arena: freed memory does not join what is free behind it",
+    file: "node/arena.h",
+    from: "if (block->next != nullptr && !block->next->used) absorb_next(block);",
+    to: "",
+    tests: [lifetime],
   },
   {
     name: "arena: the block of a view freed with the tensor it came from",

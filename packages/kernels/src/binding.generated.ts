@@ -33,6 +33,7 @@ export const opNames: readonly string[] = [
   "sum_squares_forward",
   "adamw_forward",
   "probe_fma_forward",
+  "probe_amx_forward",
   "probe_memory_forward"
 ];
 
@@ -336,10 +337,17 @@ export function probeFmaForward(
   enqueue(28, handleOf(y), iterations);
 }
 
+export function probeAmxForward(
+  y: Tensor, // OUT F32 [*N]
+  iterations: number, // INT
+): void {
+  enqueue(29, handleOf(y), iterations);
+}
+
 export function probeMemoryForward(
   y: Tensor, // ACC F32 [*N]
   x: Tensor, // IN F32 [*N]
   kind: number, // INT
 ): void {
-  enqueue(29, handleOf(y), handleOf(x), kind);
+  enqueue(30, handleOf(y), handleOf(x), kind);
 }

@@ -2,9 +2,10 @@
 //
 // The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all give the same bits. POSTTRAIN_CPU forces one,
 // POSTTRAIN_THREADS sets the number of compute threads. One more path, amx_emulated, is slow and for tests: amx with the tiles in C++.
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { opNames } from "./binding.generated.js";
 import { KernelError } from "./errors.js";
+import { defaultMemoryLimit } from "./machine-memory.js";
 import { type DeviceHandle, type DeviceStatus, native } from "./native.js";
 import { Scope } from "./scope.js";
 import type { Tape } from "./tape.js";
@@ -14,10 +15,12 @@ export interface DeviceOptions {
   readonly path?: string | undefined;
   /** Compute threads. Default: POSTTRAIN_THREADS, else one per core. */
   readonly threads?: number | undefined;
-  /** The most bytes that tensors may take. Default: 0.9 of the machine's memory. */
+  /** The most bytes that tensors may take. Default: POSTTRAIN_MEMORY, else 0.9 of what the machine or the container has. */
   readonly memoryLimit?: number | undefined;
   /** Marked bytes around each tensor and no reuse of memory until checkGuards(); for tests. */
   readonly guards?: boolean | undefined;
+  /** No arithmetic, and memory that is counted but not touched: to learn what a computation takes. Only what is written can be read. */
+  readonly dry?: boolean | undefined;
 }
 
 /** The cpu paths that this machine can run, fastest first. */
@@ -30,11 +33,14 @@ export class Device {
   readonly backend = "cpu";
   readonly path: string;
   readonly threads: number;
+  /** The most bytes that its tensors may take. */
+  readonly memoryLimit: number;
 
-  constructor(handle: DeviceHandle, path: string, threads: number) {
+  constructor(handle: DeviceHandle, path: string, threads: number, memoryLimit: number) {
     this.handle = handle;
     this.path = path;
     this.threads = threads;
+    this.memoryLimit = memoryLimit;
   }
 
   /** A scope that its caller ends; with a tape, ops record their backward rules there. */
@@ -75,6 +81,16 @@ export class Device {
     return native().status(this.handle);
   }
 
+  /** How often each op ran since the device was opened, and for how long: op of the table, calls, milliseconds. */
+  opTimes(): readonly { readonly op: string; readonly calls: number; readonly milliseconds: number }[] {
+    const times = native().opTimes(this.handle);
+    return opNames.map((op, i) => ({
+      op,
+      calls: times[2 * i] as number,
+      milliseconds: (times[2 * i + 1] as number) / 1e6,
+    }));
+  }
+
   resetPeak(): void {
     native().resetPeak(this.handle);
   }
@@ -113,8 +129,14 @@ export function openDevice(options: DeviceOptions = {}): Device {
     );
   }
   const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
-  const limit = options.memoryLimit ?? Math.floor(totalmem() * 0.9);
-  return new Device(native().openDevice(path, threads, limit, options.guards ?? false), path, threads);
+  const dry = options.dry ?? false;
+  const limit = options.memoryLimit ?? (dry ? 2 ** 44 : defaultMemoryLimit());
+  return new Device(
+    native().openDevice(path, threads, limit, options.guards ?? false, dry),
+    path,
+    threads,
+    limit,
+  );
 }
 
 function threadsFromEnvironment(): number | undefined {

@@ -1,6 +1,7 @@
 // The public face of the kernels: devices, tensors, scopes, the tape, and one function for each op.
 export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.js";
 export { KernelError, type KernelErrorCode } from "./errors.js";
+export { defaultMemoryLimit, machineMemory } from "./machine-memory.js";
 export { MappedFile } from "./mapped-file.js";
 export { addonFile, type DeviceStatus } from "./native.js";
 export { type AdamwStep, adamw } from "./ops/adamw.js";
@@ -13,6 +14,7 @@ export { gatherIds } from "./ops/gather-ids.js";
 export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";
+export { probeAmxPeak } from "./ops/probe-amx.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
 export { type MemoryRates, probeMemory } from "./ops/probe-memory.js";
 export { reshape } from "./ops/reshape.js";

@@ -14,6 +14,11 @@ export class MappedFile {
     this.#handle = native().mapFile(path);
   }
 
+  /** Lets go of the memory that reading took so far. Its tensors stay as they are: what is read again comes from the file again. */
+  forget(): void {
+    native().forgetPages(this.#handle);
+  }
+
   /** A read-only tensor over the bytes from `offset` on; ops take it as an input. Unaligned offsets are refused. */
   tensor(scope: Scope, offset: number, dtype: Dtype, shape: readonly number[]): Tensor {
     const code = dtypeCode("mapTensor", dtype);

@@ -28,17 +28,19 @@ export interface DeviceStatus {
 
 interface Addon {
   cpuPaths(): string[];
-  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean): DeviceHandle;
+  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean, dry: boolean): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   createTensor(device: DeviceHandle, dtype: number, shape: readonly number[], op: string): TensorHandle;
   viewTensor(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
   freeTensor(tensor: TensorHandle): void;
   write(tensor: TensorHandle, data: ArrayBufferView): void;
   read(tensor: TensorHandle): Promise<ArrayBuffer>;
+  releaseCopy(buffer: ArrayBufferLike): void;
   drain(device: DeviceHandle): Promise<void>;
   recover(device: DeviceHandle): void;
   enqueue(op: number, ...args: readonly unknown[]): void;
   mapFile(path: string): MappingHandle;
+  forgetPages(mapping: MappingHandle): void;
   mapTensor(
     device: DeviceHandle,
     mapping: MappingHandle,
@@ -47,6 +49,8 @@ interface Addon {
     shape: readonly number[],
   ): TensorHandle;
   status(device: DeviceHandle): DeviceStatus;
+  /** Calls and nanoseconds of each op of the table, one after the other. */
+  opTimes(device: DeviceHandle): number[];
   resetPeak(device: DeviceHandle): void;
   checkGuards(device: DeviceHandle): number;
   opNames(): string[];

@@ -3,6 +3,10 @@
 // A backward rule gets the gradients of its outputs and returns those of its activation inputs; gradients of parameters it adds
 // to parameter.gradient itself (d<parameter> accumulates). Where an activation has two consumers the tape adds. A record holds
 // the tensors that its rule needs, and lets go of them as soon as the rule has run.
+//
+// What an op can make again from tensors that its record holds anyway (a normed input from its sum, SwiGLU's output from gate and
+// up), the records of matrix products that read it do not hold: the first of them to be walked has it made again, and it lives
+// until the walk reaches the op that made it. The same op on the same inputs gives the same bits.
 import { addForward } from "./binding.generated.js";
 import { Scope } from "./scope.js";
 import type { Tensor } from "./tensor.js";
@@ -11,29 +15,55 @@ export interface TapeRecord {
   readonly outputs: readonly Tensor[];
   /** Activations that get a gradient, in the order in which backward returns them. */
   readonly inputs: readonly Tensor[];
-  /** What backward reads. */
+  /** What backward reads: held until then. */
   readonly saved: readonly Tensor[];
+  /** What backward reads as its last argument: held until then, or the same values made again. */
+  readonly replaceable?: readonly Tensor[];
   readonly backward: (
     scope: Scope,
     gradients: readonly (Tensor | undefined)[],
+    replaceable: readonly Tensor[],
   ) => readonly (Tensor | undefined)[];
+  /** Makes the first output again from what is saved, where that is cheaper than holding it. */
+  readonly remake?: (scope: Scope) => Tensor;
+}
+
+/** A record on its way back. */
+interface Step {
+  readonly record: TapeRecord;
+  /** Its replaceable tensors: held, or made again in `scope`. */
+  readonly replaceable: (scope: Scope) => readonly Tensor[];
 }
 
 export class Tape {
-  #records: TapeRecord[] = [];
+  readonly #remakes: boolean;
+  readonly #records: TapeRecord[] = [];
+  /** Outputs that nobody holds, how they are made again, and what was. */
+  readonly #remade = new Map<Tensor, { readonly remake: (scope: Scope) => Tensor; again?: Tensor }>();
+
+  /** `remakes`: false holds all that backward rules read, for a tape that is walked at once. */
+  constructor(remakes = true) {
+    this.#remakes = remakes;
+  }
 
   record(record: TapeRecord): void {
-    for (const tensor of record.saved) tensor.hold();
+    for (const tensor of this.#held(record)) tensor.hold();
+    const [first] = record.outputs;
+    if (this.#remakes && record.remake !== undefined && first !== undefined) {
+      this.#remade.set(first, { remake: record.remake });
+    }
     this.#records.push(record);
   }
 
-  /** Takes all records, newest first, each once; the caller calls release() on it when done. */
-  *unwind(): Generator<TapeRecord> {
+  /** Takes all records, newest first, each once; what a record holds is let go of when the next is asked for. */
+  *unwind(): Generator<Step> {
     for (let record = this.#records.pop(); record !== undefined; record = this.#records.pop()) {
+      const { outputs, replaceable = [] } = record;
+      this.#forget(outputs);
       try {
-        yield record;
+        yield { record, replaceable: (scope) => replaceable.map((tensor) => this.#find(scope, tensor)) };
       } finally {
-        for (const tensor of record.saved) tensor.drop();
+        for (const tensor of this.#held(record)) tensor.drop();
       }
     }
   }
@@ -41,6 +71,25 @@ export class Tape {
   /** Lets go of everything that was not walked (an abandoned forward pass). */
   clear(): void {
     for (const _ of this.unwind());
+  }
+
+  #held({ saved, replaceable = [] }: TapeRecord): readonly Tensor[] {
+    return [...saved, ...replaceable.filter((tensor) => !this.#remade.has(tensor))];
+  }
+
+  #find(scope: Scope, tensor: Tensor): Tensor {
+    const entry = this.#remade.get(tensor);
+    if (entry === undefined) return tensor;
+    entry.again ??= entry.remake(scope).hold();
+    return entry.again;
+  }
+
+  /** No record that is left reads these. */
+  #forget(outputs: readonly Tensor[]): void {
+    for (const output of outputs) {
+      this.#remade.get(output)?.again?.drop();
+      this.#remade.delete(output);
+    }
   }
 }
 
@@ -77,12 +126,12 @@ export function backward(
     keepGradient(tensor, sum);
   };
   try {
-    for (const record of tape.unwind()) {
+    for (const { record, replaceable } of tape.unwind()) {
       const incoming = record.outputs.map((output) => gradients.get(output));
       if (incoming.every((gradient) => gradient === undefined)) continue;
       const inner = new Scope(scope.device);
       try {
-        const outgoing = record.backward(inner, incoming);
+        const outgoing = record.backward(inner, incoming, replaceable(inner));
         for (const [i, input] of record.inputs.entries()) {
           const gradient = outgoing[i];
           if (gradient !== undefined) arrive(inner, input, gradient);
@@ -126,7 +175,7 @@ export function checkpoint(
     saved: once,
     backward: (inner, [gradient]) => {
       if (gradient === undefined) return [];
-      const tape = new Tape();
+      const tape = new Tape(false); // one layer's: nothing is worth a third time
       try {
         const again = inner.child(segment, tape);
         return backward(inner, tape, [{ tensor: again, gradient }], once);

@@ -54,6 +54,24 @@ export class Tensor {
     return new arrays[this.dtype](await native().read(this.handle));
   }
 
+  /**
+   * The bytes as they are at this place in the stream, in pieces of so many elements. A piece is valid until the next is asked for: no
+   * more than one is in memory.
+   */
+  async *pieces(elements: number): AsyncGenerator<Uint8Array> {
+    for (let start = 0; start < this.size; start += elements) {
+      const length = Math.min(elements, this.size - start);
+      const view = new Tensor(this.device, native().viewTensor(this.handle, start, [length]), this.dtype, [
+        length,
+      ]);
+      const buffer = await native()
+        .read(view.hold().handle)
+        .finally(() => view.drop());
+      yield new Uint8Array(buffer);
+      native().releaseCopy(buffer);
+    }
+  }
+
   /** Stores `data` (one number for each element, in the array of this dtype) at this place in the stream; it may be reused at once. */
   write(data: TensorData): void {
     native().write(this.handle, data);

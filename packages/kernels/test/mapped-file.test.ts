@@ -47,6 +47,19 @@ it("keeps the bytes until the last op on them is done, though file and scope are
   });
 });
 
+it("reads the same again after it has forgotten, also under queued ops", async () => {
+  const mapped = new MappedFile(file("forgotten", new Float32Array(1 << 20).fill(3)));
+  await device.run(async (scope) => {
+    const x = mapped.tensor(scope, 0, "f32", [1 << 20]);
+    const totals = Array.from({ length: 4 }, () => {
+      mapped.forget();
+      return sumSquares(scope, x);
+    });
+    mapped.forget();
+    for (const total of totals) expect([...(await total.read())]).toEqual([9 * 2 ** 20]);
+  });
+});
+
 it("maps an empty file and empty tensors", async () => {
   const path = file("empty", new Uint8Array(0));
   await device.run(async (scope) => {

@@ -136,6 +136,83 @@ describe("backward", () => {
   });
 });
 
+describe("what can be made again", () => {
+  const values = (count: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => Math.sin(i + 1));
+
+  /** As in a layer: a normed input with two readers, SwiGLU with one. */
+  function forward(inner: Scope, x: Tensor, norm: Tensor, w: Tensor, v: Tensor): Tensor {
+    const { y: normed, sum } = rmsNorm(inner, x, norm, { eps: 1e-6, residual: x });
+    const gated = swiglu(inner, linear(inner, normed, w), linear(inner, normed, v));
+    return add(inner, linear(inner, gated, w), sum);
+  }
+
+  it("is held by nobody, and gives the bits that holding it gives", async () => {
+    const x = owner.from(values(6 * 32), [6, 32]);
+    const results: (readonly number[] | undefined)[][] = [];
+    const held: number[] = [];
+    for (const remakes of [true, false]) {
+      const norm = parameter([...values(32)], [32]);
+      const w = parameter([...values(32 * 32)], [32, 32]);
+      const v = parameter([...values(32 * 32)].reverse(), [32, 32]);
+      const before = device.status().liveTensors;
+      const own = new Tape(remakes);
+      const outer = device.scope(own);
+      const y = outer.child((inner) => forward(inner, x, norm, w, v));
+      held.push(device.status().liveTensors - before);
+      const seed = { tensor: y, gradient: owner.from(values(6 * 32), [6, 32]) };
+      const [dx] = backward(owner, own, [seed], [x]);
+      results.push([await numbers(dx), await numbers(norm.gradient), await numbers(w.gradient)]);
+      outer.end();
+    }
+    expect(held).toEqual([5, 7]); // y, sum, rstd, gate, up; and normed, gated
+    expect(results[0]).toEqual(results[1]);
+    expect(results[0]?.[1]?.every((d) => d !== 0)).toBe(true);
+  });
+
+  it("is made once for all its readers, while the walk is among them", async () => {
+    const x = vector(1, 2);
+    const made: string[] = [];
+    const y = vector(2, 4);
+    tape.record({
+      outputs: [y],
+      inputs: [x],
+      saved: [x],
+      backward: (_, [dy]) => {
+        made.push("let go");
+        expect(again?.freed).toBe(true);
+        return [dy];
+      },
+      remake: (inner) => {
+        made.push("made");
+        again = add(inner, x, x);
+        return again;
+      },
+    });
+    let again: Tensor | undefined;
+    const reader = (name: string, from: Tensor): Tensor => {
+      const z = vector(0, 0);
+      tape.record({
+        outputs: [z],
+        inputs: [from],
+        saved: [],
+        replaceable: [y],
+        backward: (_, [dz], [value]) => {
+          made.push(name);
+          expect(value).toBe(again);
+          return [dz];
+        },
+      });
+      return z;
+    };
+    const last = reader("third", reader("second", reader("first", y)));
+    reader("without a gradient", y);
+    const [dx] = backward(owner, tape, [{ tensor: last, gradient: vector(3, 5) }], [x]);
+    expect(made).toEqual(["made", "third", "second", "first", "let go"]);
+    expect(await numbers(dx)).toEqual([3, 5]);
+  });
+});
+
 describe("checkpoint", () => {
   const gate = (inner: Scope, x: Tensor, w: Tensor): Tensor =>
     swiglu(inner, linear(inner, x, w), linear(inner, x, w));

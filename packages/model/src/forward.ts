@@ -162,7 +162,9 @@ export function predict(
   temperature = 1,
 ): TokenLogProbs {
   const selected = gatherRows(scope, hidden, scope.from(predictions.rows));
-  return tokenLogProbs(scope, selected, head(model), scope.from(predictions.targets), {
+  const predicted = tokenLogProbs(scope, selected, head(model), scope.from(predictions.targets), {
     inverseTemperature: 1 / temperature,
   });
+  scope.release(selected);
+  return predicted;
 }

@@ -35,3 +35,4 @@ export { modelDigest } from "./model-digest.js";
 export { openModelFolder } from "./model-folder.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
+export { forwardWork, type Work } from "./work.js";

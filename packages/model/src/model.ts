@@ -18,6 +18,8 @@ import { parameterShapes, type Qwen2Config, ropeFrequencies } from "./config.js"
 import { type GenerationConfig, generationConfigFrom } from "./generation-config.js";
 import { openModelFolder, type StoredTensor } from "./model-folder.js";
 
+/** Bytes of files that are in memory beside the model while it is read, or one tensor's if that is more. */
+const readAtOnce = 1 << 26;
 /** Floats to which each parameter's start is aligned in the arena. */
 const alignment = 64;
 
@@ -102,11 +104,20 @@ export async function loadModel(device: Device, dir: string): Promise<Model> {
   try {
     await device.run(async (scope) => {
       const files = new Map<string, MappedFile>();
+      let read = 0;
+      const forget = async (): Promise<void> => {
+        await device.drain();
+        for (const file of files.values()) file.forget();
+        read = 0;
+      };
       for (const [name, stored] of folder.tensors) {
         const file = files.get(stored.file) ?? new MappedFile(stored.file);
         files.set(stored.file, file);
         convert(parameter(model, name), await storedTensor(scope, file, stored));
+        read += stored.end - stored.begin;
+        if (read >= readAtOnce) await forget();
       }
+      await forget();
     });
     await checkFinite(model, dir);
     return model;

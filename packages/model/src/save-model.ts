@@ -1,7 +1,9 @@
 // A model back to a Hugging Face folder: its fp32 parameters as model.safetensors, tokenizer and template copied from where it came.
-import type { Tensor } from "@posttrain/kernels";
 import type { Model } from "./model.js";
 import { writeModelFolder } from "./model-folder.js";
+
+/** Elements of a tensor that are held as a copy at a time. */
+const savedAtOnce = 1 << 20;
 
 /** Writes `dir` in one transaction (see writeModelFolder). Returns the names of the files. */
 export function saveModel(
@@ -19,13 +21,8 @@ export function saveModel(
       name,
       dtype: "F32",
       shape: tensor.shape,
-      bytes: bytesOf(tensor),
+      bytes: tensor.pieces(savedAtOnce),
     })),
     ...files,
   });
-}
-
-async function* bytesOf(tensor: Tensor): AsyncGenerator<Uint8Array> {
-  const values = await tensor.read();
-  yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -3,10 +3,8 @@
  * the old content or the new one, never a part.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { UserError } from "@posttrain/data";
 
 /** Makes a file's content, or the names in a folder, durable. */
@@ -52,6 +50,15 @@ export function asCannotWrite(path: string, cause: unknown): unknown {
 /** SHA-256 of a file's bytes, as hex. */
 export async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  const piece = Buffer.alloc(1 << 20); // one for the whole file: a stream's pieces wait for the garbage collector
+  const handle = await open(path);
+  try {
+    for (let read = 1; read > 0; ) {
+      read = (await handle.read(piece)).bytesRead;
+      hash.update(piece.subarray(0, read));
+    }
+  } finally {
+    await handle.close();
+  }
   return hash.digest("hex");
 }

@@ -18,6 +18,8 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
+export { type TrainingMemory, trainingMemory } from "./memory.js";
+export { planSft, refusalOf, residentBytes, type SftPlan } from "./plan.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
 export {
   Diverged,

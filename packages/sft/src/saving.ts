@@ -62,7 +62,7 @@ export async function saveCheckpoint(
       await saveModel(model, dir, { copyFrom: companions });
       const trainer = join(dir, "trainer");
       await mkdir(trainer);
-      await saveOptimizer(model, optimizer, trainer);
+      await saveOptimizer(optimizer, trainer);
       // Parsed for its order of keys: the same bytes, resumed or not.
       await writeDurably(join(dir, stateFile), `${JSON.stringify(trainerState.parse(state), null, 2)}\n`);
     },

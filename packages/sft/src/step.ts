@@ -52,6 +52,7 @@ export async function sftStep(
     await model.device.run(async (scope) => {
       const hidden = forward(scope, model, micro.batch, options);
       const predicted = predict(scope, model, hidden, micro.predictions);
+      scope.release(hidden);
       const [logProbs, entropies, argmax] = await Promise.all([
         predicted.logProb.read(),
         predicted.entropy.read(),

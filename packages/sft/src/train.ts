@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import type { SftCounts } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
-import { loadModel, type Model, modelDigest } from "@posttrain/model";
+import { loadModel, type Model, modelDigest, openModelFolder } from "@posttrain/model";
 import {
   acceptDifferences,
   type Damage,
@@ -18,6 +18,7 @@ import {
 import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
 import { planSteps, type StepPlan, stepBatches } from "./batches.js";
 import { identityOf, type SftConfig } from "./config.js";
+import { planSft, refuseWhatCannotFit, type SftPlan } from "./plan.js";
 import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
 import {
   readTrainerState,
@@ -61,6 +62,8 @@ export interface SftStart {
   readonly data: SftData;
   readonly plan: StepPlan;
   readonly totalSteps: number;
+  /** What it will take at most. */
+  readonly prediction: SftPlan;
   /** The checkpoint that the run goes on from, and newer ones that are damaged. */
   readonly from: { readonly dir: string; readonly step: number } | undefined;
   readonly damaged: readonly Damage[];
@@ -103,6 +106,9 @@ export async function runSft(
       config.gradient_accumulation_steps,
     );
     const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
+    const { config: shape } = await openModelFolder(config.model_name_or_path);
+    const prediction = await planSft(config, shape, data, device);
+    await refuseWhatCannotFit(prediction, config, shape, data, device);
     const base = await modelDigest(config.model_name_or_path);
     const identity = identityOf(config, totalSteps, { ...data.digests, model: base });
     const changes =
@@ -147,6 +153,7 @@ export async function runSft(
         data,
         plan,
         totalSteps,
+        prediction,
         from: from && { dir: from.dir, step },
         damaged: run.damaged,
       });

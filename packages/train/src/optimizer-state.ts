@@ -2,14 +2,14 @@
 // alignment, so that any range of them is a shard. The fp32 masters are the model folder's own weights.
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
-import { convert, MappedFile, type Tensor } from "@posttrain/kernels";
+import { convert, MappedFile } from "@posttrain/kernels";
 import { type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
 import type { Optimizer } from "./optimizer.js";
 
 const file = "optimizer.safetensors";
 const arenas = ["m", "v"] as const;
-/** Floats that are held as a copy at a time. */
-const chunk = 1 << 22;
+/** Floats of a file that are in memory at a time. */
+const chunk = 1 << 20;
 
 /** Bytes that saveOptimizer writes. */
 export function optimizerBytes(model: Model): number {
@@ -17,12 +17,12 @@ export function optimizerBytes(model: Model): number {
 }
 
 /** Writes the moments into the folder `dir`, synced. UserError `cannot_write`. */
-export async function saveOptimizer(model: Model, optimizer: Optimizer, dir: string): Promise<void> {
+export async function saveOptimizer(optimizer: Optimizer, dir: string): Promise<void> {
   const tensors = arenas.map((name) => ({
     name,
     dtype: "F32" as const,
     shape: optimizer[name].shape,
-    bytes: bytesOf(model, optimizer[name]),
+    bytes: optimizer[name].pieces(chunk),
   }));
   await writeSafetensors(join(dir, file), tensors);
 }
@@ -49,21 +49,14 @@ export async function loadOptimizer(
             "checkpoint of this one.",
         );
       }
-      convert(optimizer[name], mapped.tensor(scope, entry.begin, "f32", [size]));
+      for (let start = 0; start < size; start += chunk) {
+        const length = Math.min(chunk, size - start);
+        const values = mapped.tensor(scope, entry.begin + 4 * start, "f32", [length]);
+        convert(scope.view(optimizer[name], start, [length]), values);
+        await model.device.drain();
+        mapped.forget();
+      }
     }
-    await model.device.drain(); // the mapping must outlive the copies
   });
   optimizer.step = step;
-}
-
-async function* bytesOf(model: Model, tensor: Tensor): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < tensor.size; start += chunk) {
-    const scope = model.device.scope();
-    try {
-      const values = await scope.view(tensor, start, [Math.min(chunk, tensor.size - start)]).read();
-      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    } finally {
-      scope.end();
-    }
-  }
 }

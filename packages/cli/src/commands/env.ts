@@ -5,13 +5,13 @@ import { readFile, statfs } from "node:fs/promises";
 import { arch, availableParallelism, cpus, freemem, release, totalmem, type } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { addonFile, cpuPaths, openDevice } from "@posttrain/kernels";
+import { byteText } from "@posttrain/data";
+import { addonFile, cpuPaths, machineMemory, openDevice } from "@posttrain/kernels";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
 import { plural } from "../format.js";
 import { createOutput } from "../output.js";
-import { byteText, machineMemory } from "../training-memory.js";
 
 export const command = defineCommand({
   options: z.strictObject({}),
@@ -142,7 +142,7 @@ function packageFolder(name: string): string | undefined {
 
 /** Those that change how kernels run. */
 function variables(): string {
-  const names = ["POSTTRAIN_CPU", "POSTTRAIN_THREADS", "POSTTRAIN_NATIVE_VARIANT"];
+  const names = ["POSTTRAIN_CPU", "POSTTRAIN_THREADS", "POSTTRAIN_MEMORY", "POSTTRAIN_NATIVE_VARIANT"];
   const set = names.filter((name) => process.env[name] !== undefined);
   return set.map((name) => `${name}=${process.env[name]}`).join(" ") || "none of the kernels' is set";
 }

@@ -2,6 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { loadChatTemplate, loadTokenizer, type RowFormat, splitRows, UserError } from "@posttrain/data";
+import { machineMemory } from "@posttrain/kernels";
 import { openModelFolder, parameterCount } from "@posttrain/model";
 import { prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
 import { stringify } from "yaml";
@@ -11,7 +12,6 @@ import { count, millions, plural, shellQuote, wrap } from "../format.js";
 import { heldOutRows, type Suggestion, suggest } from "../init/suggest.js";
 import { createOutput } from "../output.js";
 import { openResultFile } from "../result-file.js";
-import { machineMemory } from "../training-memory.js";
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -55,7 +55,7 @@ export const command = defineCommand({
       const within = rows.filter(({ inputIds }) => inputIds.length <= config.maxPositionEmbeddings);
       const heldOut = holdOut(within);
       const memory = machineMemory();
-      const values = suggest({ config, parameters, lengths, heldOut, memory });
+      const values = await suggest({ config, parameters, lengths, heldOut, memory });
       const runDir = output_dir ?? (await freeFolder(file));
       const fixed = {
         model_name_or_path: dir,

@@ -1,16 +1,16 @@
 // posttrain inspect: what a model folder or a checkpoint is, and how it differs from another one. Reads files only; computes nothing on a device.
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { loadChatTemplate, loadTokenizer, UserError } from "@posttrain/data";
+import { byteText, loadChatTemplate, loadTokenizer, UserError } from "@posttrain/data";
 import { modelDigest, openModelFolder, parameterCount, resolveStopIds } from "@posttrain/model";
 import { type Checkpoint, differences, fileDigest, verifyCheckpoint } from "@posttrain/run";
+import { residentBytes } from "@posttrain/sft";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, glue, millions, plainNumber, plural } from "../format.js";
 import { compareTensors, type TensorComparison } from "../inspect/compare-tensors.js";
 import { createOutput, type Line, type Output } from "../output.js";
-import { activationBytes, byteText } from "../training-memory.js";
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -75,7 +75,7 @@ interface Described {
     readonly weights: number;
     readonly gradients: number;
     readonly moments: number;
-    /** Estimates. */
+    /** Of one row of so many tokens. */
     readonly activations_1024_tokens: number;
     readonly activations_1024_tokens_checkpointing: number;
   };
@@ -111,8 +111,8 @@ async function describe(dir: string): Promise<Described> {
       weights: 4 * parameters,
       gradients: 4 * parameters,
       moments: 8 * parameters,
-      activations_1024_tokens: activationBytes(config, 1024, false),
-      activations_1024_tokens_checkpointing: activationBytes(config, 1024, true),
+      activations_1024_tokens: (await residentBytes(config, 1, 1024, false)).activations,
+      activations_1024_tokens_checkpointing: (await residentBytes(config, 1, 1024, true)).activations,
     },
     tokenizer: tokenizer
       ? { tokens: tokenizer.size, eos_token: tokenizer.eosToken ?? null, sha256: tokenizer.digest }
@@ -162,7 +162,7 @@ function modelLines(model: Described): readonly Line[] {
     [
       "training",
       `in fp32: weights ${byteText(training.weights)}, gradients ${byteText(training.gradients)}, moments ${byteText(training.moments)}, together ${byteText(training.weights + training.gradients + training.moments)}; ` +
-        `activations of 1,024 tokens by estimate ${byteText(training.activations_1024_tokens)}, with gradient_checkpointing ${byteText(training.activations_1024_tokens_checkpointing)}`,
+        `activations of 1,024 tokens ${byteText(training.activations_1024_tokens)}, with gradient_checkpointing ${byteText(training.activations_1024_tokens_checkpointing)}`,
     ],
     [
       "tokenizer",

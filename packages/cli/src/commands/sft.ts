@@ -1,5 +1,6 @@
 // posttrain sft: what runSft of @posttrain/sft does, with what a person wants to see before, during and after.
-import type { SftCounts } from "@posttrain/data";
+import { freemem } from "node:os";
+import { byteText, type SftCounts } from "@posttrain/data";
 import {
   runSft,
   type SftConfig,
@@ -100,7 +101,10 @@ function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly
   return lines;
 }
 
-function startLines(config: SftConfig, { model, data, plan, totalSteps, from, damaged }: SftStart): Line[] {
+function startLines(
+  config: SftConfig,
+  { model, data, plan, totalSteps, prediction, from, damaged }: SftStart,
+): Line[] {
   const units = Math.min(data.units.length, plan.unitsPerMicroBatch * plan.microBatchesPerStep);
   const tokens = (data.counts.tokens / data.units.length) * units;
   return [
@@ -110,11 +114,21 @@ function startLines(config: SftConfig, { model, data, plan, totalSteps, from, da
       "steps",
       `${count(totalSteps)}, each of ${plural(units, config.packing ? "pack" : "row")} or about ${plural(tokens, "token")}`,
     ],
+    ["memory", memoryText(prediction)],
     ...damaged.map(({ dir, reason }): Line => ["damaged", `${dir} was set aside: ${reason}`]),
     ...(from === undefined
       ? []
       : ([["resumed", `from ${from.dir}, after step ${count(from.step)}`]] as const)),
   ];
+}
+
+/** A run that cannot fit was refused; others may use what there is. */
+function memoryText({ resident }: SftStart["prediction"]): string {
+  const most = `${byteText(resident)} at most`;
+  const more = resident - process.memoryUsage.rss();
+  return more <= freemem()
+    ? most
+    : `${most}, but only ${byteText(freemem())} are free now: end other programs, or the system may end this one`;
 }
 
 function stepText(metrics: SftMetrics, totalSteps: number, first: number, started: number): string {

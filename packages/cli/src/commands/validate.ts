@@ -1,8 +1,8 @@
 // posttrain validate: everything that comes before the model. It takes what sft takes and reads rows as sft does (prepareSftData), but
 // goes on after a bad one, so that all that is wrong with a file is said at once.
-import { loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
-import { openModelFolder } from "@posttrain/model";
-import { prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
+import { byteText, loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
+import { openModelFolder, type Qwen2Config } from "@posttrain/model";
+import { planSft, prepareSftData, refusalOf, type SftData, type SftPlan, sftConfig } from "@posttrain/sft";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
 import { exitCodes } from "../failure.js";
@@ -44,9 +44,9 @@ export const command = defineCommand({
   ],
   notes:
     "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
-    "or cut; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
+    "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
     'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
-    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "samples", "digests"}; --quiet one line.',
+    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
   run: async (config, context) => {
     const { config: model } = await openModelFolder(config.model_name_or_path);
     const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
@@ -60,7 +60,7 @@ export const command = defineCommand({
       await results?.commit();
       const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
       const output = createOutput(context, process.stdout);
-      const checked = await check(config, data);
+      const checked = await check(config, data, model, context);
       report(config, data, checked, model.maxPositionEmbeddings, output);
       const verdict =
         lost.length > 0
@@ -72,10 +72,15 @@ export const command = defineCommand({
       output.print("");
       output.table([
         [lost.length > 0 ? "lost" : "ok", verdict],
-        ...(lost.length > 0 ? [] : [["next", nextCommand(config, context)] as const]),
+        ...(lost.length > 0 || checked.refusal !== undefined
+          ? []
+          : [["next", nextCommand(config, context)] as const]),
       ]);
-      output.result({ quiet: verdict, json: { ok: lost.length === 0, ...jsonOf(data, checked) } });
-      if (lost.length > 0) process.exitCode = exitCodes.mistake;
+      output.result({
+        quiet: verdict,
+        json: { ok: lost.length === 0 && checked.refusal === undefined, ...jsonOf(data, checked) },
+      });
+      if (lost.length > 0 || checked.refusal !== undefined) process.exitCode = exitCodes.mistake;
     } finally {
       await results?.discard();
     }
@@ -92,6 +97,9 @@ interface Checked {
   readonly lengths: Lengths | undefined;
   /** Undefined when no row is left to train on. */
   readonly plan: Plan | undefined;
+  /** What the run takes of the machine, and why it cannot be begun here if it cannot. */
+  readonly takes: SftPlan | undefined;
+  readonly refusal: string | undefined;
   readonly samples: readonly {
     readonly line: number;
     readonly id: string;
@@ -101,7 +109,12 @@ interface Checked {
   readonly repeated: number;
 }
 
-async function check(config: Options, data: SftData): Promise<Checked> {
+async function check(
+  config: Options,
+  data: SftData,
+  model: Qwen2Config,
+  { threads, cpu_path: path }: RunContext,
+): Promise<Checked> {
   const rows = [...data.trainRows, ...data.evalRows];
   const shown = spread(data.trainRows, config.samples);
   const tokenizer = shown.length === 0 ? undefined : await tokenizerOf(config.model_name_or_path);
@@ -113,9 +126,12 @@ async function check(config: Options, data: SftData): Promise<Checked> {
   const lengths = [...own.map(({ id, inputIds }) => cut.get(id) ?? inputIds.length), ...left].filter(
     (length) => length !== null,
   );
+  const takes = data.units.length === 0 ? undefined : await planSft(config, model, data, { threads, path });
   return {
     lengths: lengths.length === 0 ? undefined : summarizeLengths(lengths),
     plan: data.units.length === 0 ? undefined : planOf(config, data),
+    takes,
+    refusal: takes && (await refusalOf(takes, config, model, data, { threads, path })),
     samples: shown.map((row) => ({
       line: row.line,
       id: row.id,
@@ -138,7 +154,7 @@ async function tokenizerOf(dir: string) {
 
 function report(config: Options, data: SftData, checked: Checked, context: number, output: Output): void {
   const { counts } = data;
-  const { lengths, plan, samples, repeated } = checked;
+  const { lengths, plan, takes, refusal, samples, repeated } = checked;
   const formats = Object.entries(counts.formats).map(([format, rows]) => `${format} ${count(rows)}`);
   const evaluation =
     config.eval_data === undefined
@@ -187,6 +203,12 @@ function report(config: Options, data: SftData, checked: Checked, context: numbe
       );
     }
   }
+  if (takes !== undefined) {
+    output.say(
+      refusal ??
+        `\nMemory: ${byteText(takes.resident)} at most, of ${byteText(takes.available)}. posttrain plan says what takes it, and how long the run takes.`,
+    );
+  }
   for (const { line, tokens, segments } of samples) {
     output.print(`\nLine ${count(line)}, ${plural(tokens, "token")}:`);
     for (const text of sampleLines(segments, { columns: output.columns - 2, coloured: output.coloured })) {
@@ -210,7 +232,7 @@ function printRejects(output: Output, file: string, rejects: readonly Reject[]):
   }
 }
 
-function jsonOf(data: SftData, { lengths, plan, samples, repeated }: Checked): object {
+function jsonOf(data: SftData, { lengths, plan, takes, samples, repeated }: Checked): object {
   return {
     counts: data.counts,
     rejects: summarizeRejects(data.rejects),
@@ -220,6 +242,7 @@ function jsonOf(data: SftData, { lengths, plan, samples, repeated }: Checked): o
     eval_rows: data.evalRows.length,
     lengths: lengths ?? null,
     plan: plan ?? null,
+    memory: takes?.memory ?? null,
     samples,
     digests: data.digests,
   };

@@ -1,15 +1,9 @@
 // A config for one's own model and rows: each value with the reason for it, from what was measured of both. Where a value is judgement
 // and not arithmetic, the reason says so.
-import { packBestFit } from "@posttrain/data";
+import { byteText, packBestFit } from "@posttrain/data";
 import type { Qwen2Config } from "@posttrain/model";
-import { planSteps } from "@posttrain/sft";
+import { planSteps, residentBytes } from "@posttrain/sft";
 import { count, millions, plainNumber } from "../format.js";
-import {
-  activationBytes,
-  bytesPerParameter,
-  byteText,
-  checkpointBytesPerParameter,
-} from "../training-memory.js";
 import { summarizeLengths } from "../validate/lengths.js";
 
 export interface Facts {
@@ -29,14 +23,22 @@ export interface Suggestion {
   readonly reason: string;
 }
 
-/** Of the machine's memory; the rest is for the system and what an estimate misses. */
-const usableShare = 0.7;
+/** Of the machine's memory; the rest is for the system. */
+const usableShare = 0.85;
+/** Of a checkpoint: weights and moments. */
+const checkpointBytesPerParameter = 12;
 /** More in a micro-batch makes nothing faster. */
 const mostMicroTokens = 16_384;
 /** Of the report: arXiv 2412.15115, section 4.1. */
 const reportRate = 7e-6;
 
-export function suggest({ config, parameters, lengths, heldOut, memory }: Facts): readonly Suggestion[] {
+export async function suggest({
+  config,
+  parameters,
+  lengths,
+  heldOut,
+  memory,
+}: Facts): Promise<readonly Suggestion[]> {
   const context = config.maxPositionEmbeddings;
   const { median, p99, longest } = summarizeLengths(lengths);
   const maxLength = Math.max(2, Math.min(context, roundUp(longest)));
@@ -54,20 +56,21 @@ export function suggest({ config, parameters, lengths, heldOut, memory }: Facts)
   );
   const unitsPerStep = packing ? powerOfTwo((rowsPerStep * mean) / maxLength) : rowsPerStep;
   const unitTokens = packing ? maxLength : Math.min(maxLength, p99);
-  const room = usableShare * memory - bytesPerParameter * parameters;
-  const fits = (micro: number, checkpointing: boolean): boolean =>
+  const bytes = (micro: number, checkpointing: boolean) =>
+    residentBytes(config, micro, unitTokens, checkpointing);
+  const fits = async (micro: number, checkpointing: boolean): Promise<boolean> =>
     micro * unitTokens <= Math.max(mostMicroTokens, unitTokens) &&
-    activationBytes(config, micro * unitTokens, checkpointing) <= room;
-  const checkpointing = !fits(unitsPerStep, false);
+    (await bytes(micro, checkpointing)).resident <= usableShare * memory;
+  const checkpointing = !(await fits(unitsPerStep, false));
   let micro = unitsPerStep;
-  while (micro > 1 && !fits(micro, checkpointing)) micro /= 2;
+  while (micro > 1 && !(await fits(micro, checkpointing))) micro /= 2;
   const accumulation = unitsPerStep / micro;
   const { stepsPerEpoch } = planSteps(units, micro, accumulation);
   const totalSteps = 2 * stepsPerEpoch;
   const every = Math.max(1, Math.ceil(totalSteps / 4));
   const rate = rateOf(parameters);
   const unit = packing ? "packs" : "rows";
-  const needed = bytesPerParameter * parameters + activationBytes(config, micro * unitTokens, checkpointing);
+  const { resident: needed } = await bytes(micro, checkpointing);
 
   return [
     {
@@ -105,7 +108,7 @@ export function suggest({ config, parameters, lengths, heldOut, memory }: Facts)
       key: "gradient_checkpointing",
       value: checkpointing,
       reason: checkpointing
-        ? `activations would take about ${byteText(activationBytes(config, micro * unitTokens, false))} without it; the same bits, and every forward pass twice`
+        ? `activations would take about ${byteText((await bytes(micro, false)).activations)} without it; the same bits, and every forward pass twice`
         : "the activations fit, so nothing has to be computed twice; the same bits either way",
     },
     { key: "num_train_epochs", value: 2, reason: `as the Qwen2.5 report: ${count(totalSteps)} steps` },

@@ -44,7 +44,7 @@ struct Queries {
 
 static int64_t attend_floats(int64_t rows, int64_t size) {
   return round_up(rows * size) + rows * round_up(size) + 2 * round_up(rows + LANES) + round_up(KEY_BLOCK * size) +
-         KEY_BLOCK * round_up(size) + GROUP_ROWS * KEY_BLOCK + TILE_ROWS * round_up(size);
+         KEY_BLOCK * round_up(size) + GROUP_ROWS * KEY_BLOCK;
 }
 
 // The tree of simd.h for each row of x (rows, 16), four rows at a time; rows up to the next multiple of four are read.
@@ -63,24 +63,24 @@ PT_INLINE void reduce_rows(float* to, const float* x, int64_t rows, const Combin
   }
 }
 
-// s_j * scale in place, minus infinity from `visible` on as far as whole vectors go; returns the lanes' maxima.
-PT_INLINE f32x16 scale_scores(float* s, int64_t visible, f32x16 scale) {
-  const float lowest = -__builtin_inff();
-  f32x16 top = splat(lowest);
-  for (int64_t c = 0; c < visible; c += LANES) {
-    f32x16 x = mul(load(s + c), scale);
-    if (visible < c + LANES) x = keep_first(x, visible - c, lowest);
-    store(s + c, x);
-    top = max(x, top);
-  }
+// The scores of columns c .. c + 15, scaled; minus infinity from `visible` on.
+PT_INLINE f32x16 scaled(const float* s, int64_t c, int64_t visible, f32x16 scale) {
+  const f32x16 x = mul(load(s + c), scale);
+  return visible < c + LANES ? keep_first(x, visible - c, -__builtin_inff()) : x;
+}
+
+// The lanes' maxima of the scaled scores.
+PT_INLINE f32x16 maxima(const float* s, int64_t visible, f32x16 scale) {
+  f32x16 top = splat(-__builtin_inff());
+  for (int64_t c = 0; c < visible; c += LANES) top = max(scaled(s, c, visible, scale), top);
   return top;
 }
 
 // p_j = exp(s_j - m) in place; returns the lanes' sums.
-PT_INLINE f32x16 soften(float* s, int64_t visible, f32x16 m) {
+PT_INLINE f32x16 soften(float* s, int64_t visible, f32x16 scale, f32x16 m) {
   f32x16 sum = splat(0.0f);
   for (int64_t c = 0; c < visible; c += LANES) {
-    const f32x16 p = exp(sub(load(s + c), m));
+    const f32x16 p = exp(sub(scaled(s, c, visible, scale), m));
     store(s + c, p);
     sum = add(sum, p);
   }
@@ -94,10 +94,10 @@ static void soften_rows(float* s, int64_t rows, const int64_t* visible, float sc
   alignas(64) float lanes[(GROUP_ROWS + 3) / 4 * 4 * LANES];
   for (int64_t i = rows; i % 4 != 0; i++) store(lanes + i * LANES, splat(0.0f));
   for (int64_t i = 0; i < rows; i++)
-    store(lanes + i * LANES, scale_scores(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
+    store(lanes + i * LANES, maxima(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
   reduce_rows(block_max, lanes, rows, [](quad a, quad b) { return a > b ? a : b; });
   for (int64_t i = 0; i < rows; i++)
-    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], finite(splat(block_max[i]))));
+    store(lanes + i * LANES, soften(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale), finite(splat(block_max[i]))));
   reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
@@ -114,20 +114,21 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
   float* keys_across = carver.take(KEY_BLOCK * size);
   float* values_copy = carver.take(KEY_BLOCK * padded);
   float* p = carver.take(GROUP_ROWS * KEY_BLOCK);
-  float* block_o = carver.take(TILE_ROWS * padded);
 
   for (int64_t i = 0; i < w.count; i++)
     memcpy(packed + i * w.heads * size, q + i * w.stride, w.heads * size * sizeof(float));
   memset(o, 0, rows * padded * sizeof(float));
   for (int64_t r = 0; r < rows + LANES; r++) m[r] = -__builtin_inff(), l[r] = 0.0f;
 
+  int64_t whole[TILE_ROWS];
+  for (int64_t& end : whole) end = size;
   const int64_t all_keys = w.first + w.count;
   for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
     const int64_t keys = smaller(KEY_BLOCK, all_keys - start);
     const KeyBlock at = block(b);
     if (!at.across) transpose(keys_across, at.keys, at.stride, keys, size);
     const float* across = at.across ? at.keys : keys_across;
-    const Rows values = dense_rows(values_copy, at.values, at.stride, keys, size);
+    const Right values = dense_rows(values_copy, at.values, at.stride, keys, size);
     const int64_t first_row = larger(0, start - w.first) * w.heads;
     for (int64_t r = first_row; r < rows; r += GROUP_ROWS) {
       const int64_t n = smaller(GROUP_ROWS, rows - r);
@@ -137,8 +138,8 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
         visible[i] = visible[0] == keys ? keys : smaller(keys, w.first + (r + i) / w.heads + 1 - start);
       for (int64_t i = 0; i < n; i += TILE_ROWS) {
         const int64_t height = smaller(TILE_ROWS, n - i);
-        product(height, round_up(visible[i + height - 1]), p + i * KEY_BLOCK, KEY_BLOCK, packed + (r + i) * size, size,
-                1, across, KEY_BLOCK, size, true);
+        product_to_ends(height, round_up(visible[i + height - 1]), Along(packed + (r + i) * size, size),
+                        {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + i * KEY_BLOCK, KEY_BLOCK});
       }
 
       alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
@@ -154,17 +155,9 @@ static void attend(const Queries& w, float* y, float* lse, int64_t lse_stride, c
       store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
       store(keeps, keep);
       store(enters, enter);
-      for (int64_t i = 0; i < n; i += TILE_ROWS) {
-        const int64_t height = smaller(TILE_ROWS, n - i);
-        product_to_depth(height, padded, block_o, padded, p + i * KEY_BLOCK, KEY_BLOCK, values.data, values.stride,
-                         visible + i, true);
-        for (int64_t j = 0; j < height; j++) {
-          float* to = o + (r + i + j) * padded;
-          const f32x16 a = splat(keeps[i + j]), c = splat(enters[i + j]);
-          for (int64_t d = 0; d < padded; d += LANES)
-            store(to + d, fma(load(block_o + j * padded + d), c, mul(load(to + d), a)));
-        }
-      }
+      for (int64_t i = 0; i < n; i += TILE_ROWS)
+        product_to_ends(smaller(TILE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
+                        nullptr, 0, Join{o + (r + i) * padded, padded, keeps + i, enters + i});
     }
   }
   for (int64_t r = 0; r < rows; r++) {

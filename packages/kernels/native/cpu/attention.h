@@ -1,5 +1,6 @@
 // What attention's forward and backward share: products of small blocks whose every element is one chain of fused
 // multiply-adds in ascending order, wherever tiles begin; transposition; the cutting of sequences into pieces of work.
+// A product leaves out what a row does not see: a zero in its place would change a sum of -0, or of infinite or NaN values.
 #pragma once
 #pragma GCC diagnostic ignored "-Wuninitialized"  // gcc 12: the undefined operands in its own AVX-512 header
 #include "cpu.h"
@@ -7,6 +8,12 @@
 namespace PT_NAMESPACE {
 
 constexpr int64_t KEY_BLOCK = 64;
+
+#define PT_MEMBER inline __attribute__((always_inline))
+template <int V>
+struct Width {
+  static constexpr int value = V;
+};
 
 // The tile of one product: as many rows and vectors of columns as the registers hold.
 #if defined(PT_AVX512)
@@ -17,69 +24,211 @@ constexpr int TILE_ROWS = 6, TILE_VECTORS = 1;
 
 PT_INLINE int64_t round_up(int64_t n) { return ceil_div(n, LANES) * LANES; }
 
-// c[r, n] = chain(a[r, k] * b[k, n], k ascending), from zero or going on from c. a[r, k] lies at a[r * a_row + k * a_k].
+// A tile's accumulators are members of nested structs: gcc 12 spills arrays of vectors.
+template <int V>
+struct Columns {
+  Columns<V - 1> before;
+  f32x16 last;
+};
+template <>
+struct Columns<0> {};
 template <int R, int V>
-static void product_tile(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k, const float* b, int64_t ldb,
-                         int64_t depth, bool from_zero) {
-  f32x16 sum[R][V];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 8
-    for (int v = 0; v < V; v++) sum[r][v] = from_zero ? splat(0.0f) : load(c + r * ldc + v * LANES);
-  for (int64_t k = 0; k < depth; k++) {
-    f32x16 column[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; v++) column[v] = load(b + k * ldb + v * LANES);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-      const f32x16 x = splat(a[r * a_row + k * a_k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < V; v++) sum[r][v] = fma(x, column[v], sum[r][v]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; r++)
-#pragma GCC unroll 8
-    for (int v = 0; v < V; v++) store(c + r * ldc + v * LANES, sum[r][v]);
-}
+struct Sums {
+  Sums<R - 1, V> above;
+  Columns<V> last;
+};
+template <int V>
+struct Sums<0, V> {};
 
 template <int V>
-PT_INLINE void product_rows(int64_t rows, float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_k,
-                            const float* b, int64_t ldb, int64_t depth, bool from_zero) {
-  switch (rows) {
-    case 1:
-      return product_tile<1, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 2:
-      return product_tile<2, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 3:
-      return product_tile<3, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 4:
-      return product_tile<4, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    case 5:
-      return product_tile<5, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
-    default:
-      return product_tile<6, V>(c, ldc, a, a_row, a_k, b, ldb, depth, from_zero);
+PT_INLINE void load_columns(Columns<V>& x, const float* p) {
+  if constexpr (V > 0) {
+    load_columns(x.before, p);
+    x.last = load(p + (V - 1) * LANES);
+  }
+}
+template <int V>
+PT_INLINE void clear_columns(Columns<V>& x) {
+  if constexpr (V > 0) {
+    clear_columns(x.before);
+    x.last = splat(0.0f);
+  }
+}
+template <int V>
+PT_INLINE void multiply_add(Columns<V>& sum, f32x16 x, const Columns<V>& b) {
+  if constexpr (V > 0) {
+    multiply_add(sum.before, x, b.before);
+    sum.last = fma(x, b.last, sum.last);
   }
 }
 
-// At most TILE_ROWS rows; `columns` is a multiple of 16.
-static inline void product(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
-                           int64_t a_k, const float* b, int64_t ldb, int64_t depth, bool from_zero) {
-  int64_t n = 0;
-  for (; n + TILE_VECTORS * LANES <= columns; n += TILE_VECTORS * LANES)
-    product_rows<TILE_VECTORS>(rows, c + n, ldc, a, a_row, a_k, b + n, ldb, depth, from_zero);
-  for (; n < columns; n += LANES) product_rows<1>(rows, c + n, ldc, a, a_row, a_k, b + n, ldb, depth, from_zero);
+// The left operand of a product, a[r, k]: rows `stride` apart and contiguous along k, or columns KEY_BLOCK apart, contiguous along r.
+struct Along {
+  const float *p0, *p3;  // three rows share a pointer, which keeps six of them addressable with few registers
+  int64_t stride;
+  Along(const float* a, int64_t a_stride) : p0(a), p3(a + 3 * a_stride), stride(a_stride) {}
+  PT_MEMBER void next() { p0++, p3++; }
+  template <int R>
+  PT_MEMBER f32x16 at() const {
+    return splat(R < 3 ? p0[R * stride] : p3[(R - 3) * stride]);
+  }
+  PT_MEMBER Along from(int64_t r) const { return Along(p0 + r * stride, stride); }
+};
+struct Across {
+  const float* p;
+  PT_MEMBER void next() { p += KEY_BLOCK; }
+  template <int R>
+  PT_MEMBER f32x16 at() const {
+    return splat(p[R]);
+  }
+};
+
+template <int R, int V, class Left>
+PT_INLINE void step(Sums<R, V>& sums, const Left& a, const Columns<V>& b) {
+  if constexpr (R > 0) {
+    step(sums.above, a, b);
+    multiply_add(sums.last, a.template at<R - 1>(), b);
+  }
+}
+// Rows whose range has not ended at k.
+template <int R, int V, class Left>
+PT_INLINE void step_until(Sums<R, V>& sums, const Left& a, const Columns<V>& b, int64_t k, const int64_t* end) {
+  if constexpr (R > 0) {
+    step_until(sums.above, a, b, k, end);
+    if (k < end[R - 1]) multiply_add(sums.last, a.template at<R - 1>(), b);
+  }
+}
+// Rows up to the k-th.
+template <int R, int V, class Left>
+PT_INLINE void step_first(Sums<R, V>& sums, const Left& a, const Columns<V>& b, int64_t k) {
+  if constexpr (R > 0) {
+    step_first(sums.above, a, b, k);
+    if (R - 1 <= k) multiply_add(sums.last, a.template at<R - 1>(), b);
+  }
+}
+template <int R, int V>
+PT_INLINE void start_sums(Sums<R, V>& sums, const float* c, int64_t stride) {
+  if constexpr (R > 0) {
+    start_sums(sums.above, c, stride);
+    if (c)
+      load_columns(sums.last, c + (R - 1) * stride);
+    else
+      clear_columns(sums.last);
+  }
+}
+template <int R, int V, class Finish>
+PT_INLINE void finish_columns(const Columns<V>& x, const Finish& finish) {
+  if constexpr (V > 0) {
+    finish_columns<R>(x.before, finish);
+    finish(R - 1, (V - 1) * LANES, x.last);
+  }
+}
+template <int R, int V, class Finish>
+PT_INLINE void finish_sums(const Sums<R, V>& sums, const Finish& finish) {
+  if constexpr (R > 0) {
+    finish_sums(sums.above, finish);
+    finish_columns<R>(sums.last, finish);
+  }
 }
 
-// A product whose row r has its own depth[r], ascending: what rows share in one tile, then each row goes on alone.
-static inline void product_to_depth(int64_t rows, int64_t columns, float* c, int64_t ldc, const float* a, int64_t a_row,
-                                    const float* b, int64_t ldb, const int64_t* depth, bool from_zero) {
-  const int64_t shared = depth[0];
-  product(rows, columns, c, ldc, a, a_row, 1, b, ldb, shared, from_zero);
-  for (int64_t r = 1; r < rows; r++)
-    if (depth[r] > shared)
-      product(1, columns, c + r * ldc, ldc, a + r * a_row + shared, a_row, 1, b + shared * ldb, ldb, depth[r] - shared,
-              false);
+// What becomes of a finished sum: it is stored,
+struct Store {
+  float* c;
+  int64_t stride;
+  PT_MEMBER void operator()(int64_t r, int64_t column, f32x16 x) const { store(c + r * stride + column, x); }
+  PT_MEMBER Store from(int64_t column) const { return {c + column, stride}; }
+};
+// or joined with what was summed before: fma(x, enter[r], c * keep[r]).
+struct Join {
+  float* c;
+  int64_t stride;
+  const float *keep, *enter;
+  PT_MEMBER void operator()(int64_t r, int64_t column, f32x16 x) const {
+    float* to = c + r * stride + column;
+    store(to, fma(x, splat(enter[r]), mul(load(to), splat(keep[r]))));
+  }
+  PT_MEMBER Join from(int64_t column) const { return {c + column, stride, keep, enter}; }
+};
+
+struct Right {
+  const float* data;
+  int64_t stride;
+};
+
+// chain(a[r, k] * b[k, n], k ascending) for k up to end[r], ends ascending; from zero, or going on from c.
+template <int R, int V, class Finish>
+__attribute__((noinline)) static void run_to_ends(Along a, Right b, const int64_t* end, const float* c, int64_t stride,
+                                                  const Finish& finish) {
+  Sums<R, V> sums;
+  start_sums(sums, c, stride);
+  Columns<V> column;
+  int64_t k = 0;
+  for (; k < end[0]; k++, b.data += b.stride, a.next()) {
+    load_columns(column, b.data);
+    step(sums, a, column);
+  }
+  for (; k < end[R - 1]; k++, b.data += b.stride, a.next()) {
+    load_columns(column, b.data);
+    step_until(sums, a, column, k, end);
+  }
+  finish_sums(sums, finish);
+}
+// The same for k up to `depth`, going on from c; staggered: row r begins at k = r.
+template <int R, int V>
+__attribute__((noinline)) static void run_on(Across a, Right b, int64_t depth, bool staggered, const Store& c) {
+  Sums<R, V> sums;
+  start_sums(sums, c.c, c.stride);
+  Columns<V> column;
+  int64_t k = 0;
+  for (; staggered && k < R - 1; k++, b.data += b.stride, a.next()) {
+    load_columns(column, b.data);
+    step_first(sums, a, column, k);
+  }
+  for (; k < depth; k++, b.data += b.stride, a.next()) {
+    load_columns(column, b.data);
+    step(sums, a, column);
+  }
+  finish_sums(sums, c);
+}
+
+template <int V, class Finish, int R = TILE_ROWS>
+PT_INLINE void run_rows_to_ends(int64_t rows, const Along& a, const Right& b, const int64_t* end, const float* c,
+                                int64_t stride, const Finish& finish) {
+  if (R == 1 || rows == R)
+    run_to_ends<R, V>(a, b, end, c, stride, finish);
+  else if constexpr (R > 1)
+    run_rows_to_ends<V, Finish, R - 1>(rows, a, b, end, c, stride, finish);
+}
+template <int V, int R = TILE_ROWS>
+PT_INLINE void run_rows_on(int64_t rows, const Across& a, const Right& b, int64_t depth, bool staggered,
+                           const Store& c) {
+  if (R == 1 || rows == R)
+    run_on<R, V>(a, b, depth, staggered, c);
+  else if constexpr (R > 1)
+    run_rows_on<V, R - 1>(rows, a, b, depth, staggered, c);
+}
+
+// visit(V, column): tiles of V vectors over `columns`, a multiple of 16.
+template <int V, class Visit>
+PT_INLINE void each_width(int64_t column, int64_t columns, const Visit& visit) {
+  for (; column + V * LANES <= columns; column += V * LANES) visit(Width<V>(), column);
+  if constexpr (V > 1) each_width<V / 2>(column, columns, visit);
+}
+
+// At most TILE_ROWS rows; `columns` is a multiple of 16. c: null to begin from zero.
+template <class Finish>
+static inline void product_to_ends(int64_t rows, int64_t columns, const Along& a, const Right& b, const int64_t* end,
+                                   const float* c, int64_t stride, const Finish& finish) {
+  each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
+    run_rows_to_ends<decltype(width)::value>(rows, a, {b.data + n, b.stride}, end, c ? c + n : nullptr, stride,
+                                             finish.from(n));
+  });
+}
+static inline void product_on(int64_t rows, int64_t columns, const Across& a, const Right& b, int64_t depth,
+                              bool staggered, const Store& c) {
+  each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
+    run_rows_on<decltype(width)::value>(rows, a, {b.data + n, b.stride}, depth, staggered, c.from(n));
+  });
 }
 
 typedef float quad __attribute__((vector_size(16)));
@@ -127,11 +276,7 @@ static inline void transpose(float* to, const float* from, int64_t stride, int64
 
 // Rows as the right side of a product: where they lie if they are whole vectors, else copied, padded with zeros. Rows a multiple
 // of 1 KiB apart are copied too: they would share a few sets of the first-level cache.
-struct Rows {
-  const float* data;
-  int64_t stride;
-};
-static inline Rows dense_rows(float* copy, const float* from, int64_t stride, int64_t rows, int64_t columns) {
+static inline Right dense_rows(float* copy, const float* from, int64_t stride, int64_t rows, int64_t columns) {
   const int64_t padded = round_up(columns);
   if (columns == padded && (stride == padded || stride % 256 != 0)) return {from, stride};
   for (int64_t r = 0; r < rows; r++) {

@@ -39,8 +39,8 @@ namespace {
 // Lives as long as a handle, a tensor or a wait refers to it; open until closeDevice(), the last reference, or the end of its
 // JavaScript thread. All members but the stream's inside are touched on that thread only.
 struct Device {
-  Device(const pt_backend* backend, int threads, int64_t limit, bool guards, int id)
-      : arena(limit, guards), stream(new Stream(backend, threads)), id(id) {}
+  Device(const pt_backend* backend, int threads, int64_t limit, bool guards, bool dry, int id)
+      : arena(limit, guards, dry), stream(new Stream(backend, threads, dry)), id(id) {}
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   ~Device() { close(); }
@@ -299,6 +299,24 @@ napi_value wrap_tensor(napi_env env, Storage* storage, const pt_tensor& view) {
   return value;
 }
 
+// --- memory that JavaScript gets a copy in. Large copies are pages of their own: malloc would keep what is freed, in a heap of each
+// thread that asked. ---
+
+constexpr size_t kOwnPages = 1 << 20;
+
+void* new_copy(size_t bytes) {
+  if (bytes < kOwnPages) return malloc(bytes > 0 ? bytes : 1);
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return data == MAP_FAILED ? nullptr : data;
+}
+
+void free_copy(void* data, size_t bytes) {
+  if (bytes < kOwnPages)
+    free(data);
+  else if (data != nullptr)
+    munmap(data, bytes);
+}
+
 // --- waiting: the executor hands finished waits to the JavaScript thread ---
 
 struct Wait {
@@ -313,24 +331,26 @@ struct Wait {
 void finish_wait(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<Wait> wait(static_cast<Wait*>(data));
   if (env == nullptr) {
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
     return;
   }
   if (--wait->device->waits == 0) napi_unref_threadsafe_function(env, wait->device->wake);
   if (!wait->error.empty()) {
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
     napi_value error;
     napi_create_error(env, string(env, "kernel_stream"), string(env, wait->error), &error);
     napi_reject_deferred(env, wait->deferred, error);
     return;
   }
   napi_value result = undefined(env);
-  if (wait->has_value && napi_create_external_arraybuffer(
-                             env, wait->bytes, wait->length, [](napi_env, void* bytes, void*) { free(bytes); }, nullptr,
-                             &result) != napi_ok) {
+  if (wait->has_value &&
+      napi_create_external_arraybuffer(
+          env, wait->bytes, wait->length,
+          [](napi_env, void* bytes, void* length) { free_copy(bytes, reinterpret_cast<uintptr_t>(length)); },
+          reinterpret_cast<void*>(wait->length), &result) != napi_ok) {
     void* copy = nullptr;  // a JavaScript engine that allows no memory of others
     if (napi_create_arraybuffer(env, wait->length, &copy, &result) == napi_ok) memcpy(copy, wait->bytes, wait->length);
-    free(wait->bytes);
+    free_copy(wait->bytes, wait->length);
   }
   napi_resolve_deferred(env, wait->deferred, result);
 }
@@ -400,13 +420,14 @@ napi_value cpu_paths(napi_env env, napi_callback_info) {
   return list;
 }
 
-// openDevice(path, threads, memoryLimit, guards): a cpu device.
+// openDevice(path, threads, memoryLimit, guards, dry): a cpu device.
 napi_value open_device(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   std::string path;
   int64_t threads = 0;
   int64_t limit = 0;
   bool guards = false;
+  bool dry = false;
   if (!text(env, call.at(0), &path))
     return fail(env, "kernel_argument",
                 std::string("openDevice: path is ") + type_name(env, call.at(0)) + ", expected a string");
@@ -418,6 +439,7 @@ napi_value open_device(napi_env env, napi_callback_info info) {
                 "openDevice: memoryLimit is " + value_text(env, call.at(2)) +
                     ", expected a whole number of bytes of at least 1");
   napi_get_value_bool(env, call.at(3), &guards);
+  napi_get_value_bool(env, call.at(4), &dry);
   const pt_backend* backend = cpu_backend(path);
   if (backend == nullptr)
     return fail(env, "kernel_device", "openDevice: this machine cannot run the cpu path \"" + path + "\"");
@@ -427,8 +449,8 @@ napi_value open_device(napi_env env, napi_callback_info info) {
                     std::to_string(PT_ABI_VERSION));
   std::unique_ptr<DevicePtr> device;
   try {
-    device.reset(
-        new DevicePtr(std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, next_device_id++)));
+    device.reset(new DevicePtr(
+        std::make_shared<Device>(backend, static_cast<int>(threads), limit, guards, dry, next_device_id++)));
   } catch (const std::exception& error) {
     return fail(env, "kernel_device",
                 "openDevice: the system gives no " + std::to_string(threads) + " threads: " + error.what());
@@ -483,7 +505,7 @@ napi_value create_tensor(napi_env env, napi_callback_info info) {
   const int64_t bytes = element_count(view) * dtype_bytes(view.dtype);
   view.data = device->arena.allocate(bytes);
   if (view.data == nullptr && bytes <= device->arena.limit()) {
-    // Cached memory may be in pieces of the wrong size. It goes back to the system when nothing that is queued can touch it.
+    // What is free may be in pieces. It goes back to the system when nothing that is queued can touch it.
     device->stream->wait_idle();
     device->arena.trim();
     view.data = device->arena.allocate(bytes);
@@ -493,9 +515,10 @@ napi_value create_tensor(napi_env env, napi_callback_info info) {
     std::string message = op + ": out of memory: " + shape_text(view) + " needs " + std::to_string(bytes) +
                           " bytes, but " + std::to_string(arena.in_use()) + " of the device's " +
                           std::to_string(arena.limit()) + " (memoryLimit) are in use";
-    if (arena.in_use() + bytes <= arena.limit() && arena.reserved() > arena.in_use())
-      message += ", and the " + std::to_string(arena.reserved() - arena.in_use()) +
-                 " cached beside them are in pieces too small";
+    if (arena.refused())
+      message += ", and the system gives no more than the " + std::to_string(arena.reserved()) + " that it gave";
+    else if (arena.in_use() + bytes <= arena.limit())
+      message += ", and the " + std::to_string(arena.limit() - arena.in_use()) + " beside them are in pieces too small";
     return fail(env, "kernel_memory", message);
   }
   return wrap_tensor(env, new Storage{device, view.data, nullptr, 0}, view);
@@ -570,7 +593,7 @@ napi_value write_tensor(napi_env env, napi_callback_info info) {
                 "write: data has " + std::to_string(length) + " elements, expected " +
                     std::to_string(element_count(tensor->view)) + " for " + shape_text(tensor->view));
   if (bytes == 0) return undefined(env);
-  const std::shared_ptr<char> staged(static_cast<char*>(malloc(bytes)), free);
+  const std::shared_ptr<char> staged(static_cast<char*>(new_copy(bytes)), [bytes](char* p) { free_copy(p, bytes); });
   if (staged == nullptr)
     return fail(env, "kernel_memory", "write: no memory to copy " + std::to_string(bytes) + " bytes");
   memcpy(staged.get(), data, bytes);
@@ -591,13 +614,25 @@ napi_value read_tensor(napi_env env, napi_callback_info info) {
   return enqueue_wait(env, tensor->device, [source, bytes](Wait* wait) {
     wait->has_value = true;
     wait->length = bytes;
-    wait->bytes = malloc(bytes > 0 ? bytes : 1);
+    wait->bytes = new_copy(bytes);
     if (wait->bytes == nullptr) {
       wait->error = "read: no memory for " + std::to_string(bytes) + " bytes";
       return;
     }
     memcpy(wait->bytes, source, bytes);
   });
+}
+
+// releaseCopy(buffer): of what read() gave; its memory is free without waiting for the garbage collector.
+napi_value release_copy(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  bool is_buffer = false;
+  napi_is_arraybuffer(env, call.at(0), &is_buffer);
+  if (!is_buffer || napi_detach_arraybuffer(env, call.at(0)) != napi_ok)
+    return fail(env, "kernel_argument",
+                std::string("releaseCopy: buffer is ") + type_name(env, call.at(0)) +
+                    ", expected an ArrayBuffer that read() gave");
+  return undefined(env);
 }
 
 // drain(device): a promise that settles when everything before it is done.
@@ -718,6 +753,17 @@ napi_value map_file(napi_env env, napi_callback_info info) {
   return value;
 }
 
+// forgetPages(mapping): its pages leave this process; what is read again comes from the file again.
+napi_value forget_pages(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  MappingPtr* mapping = external<MappingPtr>(env, call.at(0), kMappingTag);
+  if (mapping == nullptr)
+    return fail(env, "kernel_argument",
+                std::string("forgetPages: mapping is ") + type_name(env, call.at(0)) + ", expected a mapped file");
+  if ((*mapping)->data != nullptr) madvise((*mapping)->data, static_cast<size_t>((*mapping)->bytes), MADV_DONTNEED);
+  return undefined(env);
+}
+
 // mapTensor(device, mapping, byte offset, dtype, shape): a read-only tensor over file memory.
 napi_value map_tensor(napi_env env, napi_callback_info info) {
   const Call call(env, info);
@@ -768,6 +814,20 @@ napi_value status(napi_env env, napi_callback_info info) {
   return object;
 }
 
+// opTimes(device): calls and nanoseconds of each op since the device was opened, in the order of the op table.
+napi_value op_times(napi_env env, napi_callback_info info) {
+  const Call call(env, info);
+  Device* device = open_device_argument(call, 0, "opTimes");
+  if (device == nullptr) return nullptr;
+  napi_value list;
+  napi_create_array(env, &list);
+  for (uint32_t op = 0; op < op_table().size(); op++) {
+    napi_set_element(env, list, 2 * op, number(env, static_cast<double>(device->stream->calls(op))));
+    napi_set_element(env, list, 2 * op + 1, number(env, static_cast<double>(device->stream->nanoseconds(op))));
+  }
+  return list;
+}
+
 napi_value reset_peak(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   Device* device = open_device_argument(call, 0, "resetPeak");
@@ -806,12 +866,15 @@ napi_value init(napi_env env, napi_value exports) {
   add("freeTensor", free_tensor_export);
   add("write", write_tensor);
   add("read", read_tensor);
+  add("releaseCopy", release_copy);
   add("drain", drain);
   add("recover", recover);
   add("enqueue", enqueue);
   add("mapFile", map_file);
+  add("forgetPages", forget_pages);
   add("mapTensor", map_tensor);
   add("status", status);
+  add("opTimes", op_times);
   add("resetPeak", reset_peak);
   add("checkGuards", check_guards);
   add("opNames", op_names);

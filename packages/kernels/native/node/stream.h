@@ -2,7 +2,10 @@
 // skipped and every wait rejects with it, until recover(). The queue is bounded: a caller that runs kCapacity tasks ahead waits
 // in enqueue() (loops avoid that by awaiting ready()).
 #pragma once
+#include <sys/mman.h>
+
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdarg>
 #include <cstdint>
@@ -35,13 +38,16 @@ class Stream {
  public:
   static constexpr size_t kCapacity = 4096;
 
-  Stream(const pt_backend* backend, int threads) : backend_(backend), compute_(threads) {
+  // dry: tasks run as ever, but the parallel parts of ops, which are their arithmetic, are left out. What remains asks for the
+  // memory that it would use.
+  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), dry_(dry), compute_(dry ? 1 : threads) {
     context_.owner = this;
     context_.tiles = backend->tiles;
-    context_.threads = compute_.count();
+    context_.threads = threads;
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
     };
+    if (dry) context_.parallel = [](const pt_context*, int64_t, void (*)(void*, int64_t, int32_t), void*) {};
     context_.scratch = [](const pt_context* ctx, int64_t bytes) {
       return static_cast<Stream*>(ctx->owner)->scratch(bytes);
     };
@@ -65,7 +71,7 @@ class Stream {
     executor_.join();
     for (const Task& task : dropped)
       if (task.is_wait) task.action("the device was closed before its turn came");
-    for (const Chunk& chunk : chunks_) free(chunk.data);
+    free_chunks();
   }
 
   void enqueue(Task task) {
@@ -96,9 +102,12 @@ class Stream {
   }
 
   size_t length() const { return length_.load(std::memory_order_acquire); }
-  int threads() const { return compute_.count(); }
+  int threads() const { return context_.threads; }
   const pt_backend* backend() const { return backend_; }
   int64_t scratch_peak() const { return scratch_peak_.load(std::memory_order_relaxed); }
+  // How often op number `op` ran and for how long.
+  int64_t calls(size_t op) const { return times_[op].calls.load(std::memory_order_relaxed); }
+  int64_t nanoseconds(size_t op) const { return times_[op].nanoseconds.load(std::memory_order_relaxed); }
 
   // Forgets the error; what failed ops should have written stays undefined. Call with the stream drained.
   void recover() {
@@ -110,6 +119,10 @@ class Stream {
   struct Chunk {
     char* data;
     int64_t bytes;
+  };
+  struct Time {
+    std::atomic<int64_t> calls{0};
+    std::atomic<int64_t> nanoseconds{0};
   };
   static constexpr int kSpins = 2000;
 
@@ -152,7 +165,9 @@ class Stream {
         task.action(error);
       } else if (error.empty()) {
         failure_.clear();
+        const auto begun = std::chrono::steady_clock::now();
         const int status = task.op->run(backend_, &context_, task.args.get());
+        count(*task.op, std::chrono::steady_clock::now() - begun);
         if (status != 0 || !failure_.empty()) {
           const std::lock_guard<std::mutex> lock(mutex_);
           error_ = describe(*task.op, task.args.get()) + ": " + (failure_.empty() ? "failed" : failure_);
@@ -163,12 +178,18 @@ class Stream {
     }
   }
 
+  void count(const Op& op, std::chrono::nanoseconds time) {
+    Time& total = times_[static_cast<size_t>(&op - op_table().data())];
+    total.calls.fetch_add(1, std::memory_order_relaxed);
+    total.nanoseconds.fetch_add(time.count(), std::memory_order_relaxed);
+  }
+
   void* scratch(int64_t bytes) {
     bytes = (bytes + 63) / 64 * 64;
     if (bytes < 64) bytes = 64;
     if (chunks_.empty() || chunk_used_ + bytes > chunks_.back().bytes) {
       const int64_t size = bytes > kChunk ? bytes : kChunk;
-      void* data = aligned_alloc(64, static_cast<size_t>(size));
+      void* data = pages(size);
       if (data == nullptr) {
         failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
         return nullptr;
@@ -188,16 +209,26 @@ class Stream {
     chunk_used_ = 0;
     scratch_used_ = 0;
     if (used > scratch_peak_.load(std::memory_order_relaxed)) scratch_peak_.store(used, std::memory_order_relaxed);
-    if (chunks_.size() < 2) return;
-    for (const Chunk& chunk : chunks_) free(chunk.data);
-    chunks_.clear();
-    void* data = aligned_alloc(64, static_cast<size_t>(used));
+    if (chunks_.size() < 2 && !dry_) return;
+    free_chunks();
+    if (dry_) return;  // the next op finds zeros, as nobody writes what it reads
+    void* data = pages(used);
     if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), used});
+  }
+
+  static void* pages(int64_t bytes) {
+    void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return data == MAP_FAILED ? nullptr : data;
+  }
+  void free_chunks() {
+    for (const Chunk& chunk : chunks_) munmap(chunk.data, static_cast<size_t>(chunk.bytes));
+    chunks_.clear();
   }
 
   static constexpr int64_t kChunk = 1 << 20;
 
   const pt_backend* backend_;
+  const bool dry_;
   Threads compute_;
   pt_context context_{};
   std::thread executor_;
@@ -207,6 +238,7 @@ class Stream {
   std::deque<Task> tasks_;
   std::atomic<size_t> length_{0};
   std::atomic<int64_t> scratch_peak_{0};
+  const std::unique_ptr<Time[]> times_{new Time[op_table().size()]};
   bool asleep_ = false;
   bool stopping_ = false;
   std::string error_;

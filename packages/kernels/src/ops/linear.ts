@@ -21,11 +21,12 @@ export function linear(
   scope.tape?.record({
     outputs: [y],
     inputs: [x],
-    saved: [x],
-    backward: (inner, [dy]) => {
+    saved: [],
+    replaceable: [x],
+    backward: (inner, [dy], [input = x]) => {
       if (dy === undefined) return [];
       const dx = inner.empty(x.shape);
-      linearBackward(dx, weight.gradient ?? null, bias?.gradient ?? null, dy, x, weight);
+      linearBackward(dx, weight.gradient ?? null, bias?.gradient ?? null, dy, input, weight);
       return [dx];
     },
   });

@@ -29,6 +29,11 @@ export function rmsNorm(
       rmsNormBackward(dx, weight.gradient ?? null, dy, dsum ?? null, sum, weight, rstd);
       return [dx, dx];
     },
+    remake: (inner) => {
+      const again = inner.empty(x.shape, dtype, "rmsNorm");
+      rmsNormForward(again, inner.empty([rows], "f32", "rmsNorm"), null, sum, null, weight, eps);
+      return again;
+    },
   });
   return { y, sum };
 }

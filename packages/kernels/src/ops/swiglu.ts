@@ -21,6 +21,11 @@ export function swiglu(scope: Scope, gate: Tensor, up: Tensor): Tensor {
       swigluBackward(dgate, dup, dy, gate, up);
       return [dgate, dup];
     },
+    remake: (inner) => {
+      const again = inner.empty(shape, dtype, "swiglu");
+      swigluForward(again, gate, up);
+      return again;
+    },
   });
   return y;
 }

@@ -44,15 +44,16 @@ export function tokenLogProbs(
   scope.tape?.record({
     outputs: [logProb],
     inputs: [x],
-    saved: [x, targets, logSumExp],
-    backward: (inner, [dlogProb]) => {
+    saved: [targets, logSumExp],
+    replaceable: [x],
+    backward: (inner, [dlogProb], [input = x]) => {
       if (dlogProb === undefined) return [];
       const dx = inner.empty(x.shape);
       tokenLogProbsBackward(
         dx,
         weight.gradient ?? null,
         dlogProb,
-        x,
+        input,
         weight,
         targets,
         logSumExp,

@@ -4,15 +4,15 @@ import { references } from "./run.js";
 
 export const linearCase: OpCase = {
   stem: "linear",
-  // Tiles are 14 x 32 (avx512), 6 x 16 (avx2), 4 x 16 (plain); up to two tiles of rows take another path. Sums go by 256 along K,
-  // packing by up to 1,024; the widest shape crosses both, and the row rule is tried on it. Rows of 512 are packed.
+  // Tiles are 14 x 32 (avx512), 6 x 16 (avx2), 4 x 16 (plain); one or two rows and up to 128 take other paths. Sums go by 256 along
+  // K, packing by up to 1,024; the widest shape crosses both, and the row rule is tried on it. Rows of 512 are packed.
   shapes: [
     { M: 1, N: 1, K: 1 },
     { M: 2, N: 33, K: 17 },
     { M: 13, N: 100, K: 70 },
     { M: 29, N: 31, K: 1025 },
     { M: 64, N: 96, K: 1100 },
-    { M: 35, N: 40, K: 512 },
+    { M: 135, N: 40, K: 512 },
     { M: 300, N: 300, K: 33 },
   ],
   benchmarks: [

@@ -169,6 +169,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     dice.chance(60) ? dice.below(4) : garbage(),
     dice.chance(60) ? 1 << 20 : garbage(),
     garbage(),
+    garbage(),
   ],
   closeDevice: () => [dice.chance(50) ? closed[0] : anything(dice, sabotage)],
   createTensor: () => [
@@ -193,6 +194,8 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     if (dice.chance(3)) args.length = dice.below(args.length);
     return [op, ...args];
   },
+  forgetPages: () => [dice.chance(80) ? dice.pick(mappings) : garbage()],
+  releaseCopy: () => [dice.chance(50) ? new ArrayBuffer(dice.below(100)) : garbage()],
   mapFile: () => [dice.chance(30) ? fileURLToPath(import.meta.url) : garbage()],
   mapTensor: () => [
     dice.chance(90) ? someDevice() : garbage(),
@@ -202,6 +205,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     shapeLike(),
   ],
   status: () => [dice.chance(80) ? someDevice() : garbage()],
+  opTimes: () => [dice.chance(80) ? someDevice() : garbage()],
   resetPeak: () => [dice.chance(80) ? someDevice() : garbage()],
   checkGuards: () => [dice.chance(80) ? someDevice() : garbage()],
 };

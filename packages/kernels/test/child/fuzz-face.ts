@@ -150,6 +150,10 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   kvPages: () => [scopeLike(), value(), value(), value(), dtype()],
   linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
   // Numbers that are allowed take their time: only those that are not.
+  probeAmxPeak: () => [
+    dice.chance(50) ? device : value(),
+    dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
+  ],
   probeFmaPeak: () => [
     dice.chance(50) ? device : value(),
     dice.pick([Number.NaN, -1, 0, 1e9, Number.POSITIVE_INFINITY, "x"]),
@@ -167,6 +171,8 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   swiglu: () => [scopeLike(), value(), value()],
   tokenLogProbs: () => [scopeLike(), value(), value(), value(), options(["inverseTemperature"])()],
   permutation: () => [value(), value(), value(), dice.pick([0, 1, 7, -1, Number.NaN, 2.5, undefined])],
+  defaultMemoryLimit: () => [],
+  machineMemory: () => [],
   philox4x32: () => [value(), value()],
   uniform: () => [value(), value(), value()],
   uniform4: () => [value(), value(), value()],

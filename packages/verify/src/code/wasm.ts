@@ -25,6 +25,8 @@ type WasmLanguage = "python" | "javascript";
 interface Worker {
   readonly process: ContainedProcess;
   readonly channel: LineChannel;
+  /** Told when the process ends: the lease of now. (A promise would keep what every lease of its life hung on it.) */
+  ended: ((exit: Exit) => void) | undefined;
 }
 
 const idle = new Map<string, Worker[]>();
@@ -84,6 +86,7 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
   signal?.addEventListener("abort", abort, { once: true });
 
   const finish = (exit: Exit): void => {
+    worker.ended = undefined;
     clearInterval(timer);
     signal?.removeEventListener("abort", abort);
     release({ ...exit, ...used(), stopped: stoppedBy ?? exit.stopped });
@@ -118,7 +121,9 @@ function lease(worker: Worker, key: string, limits: Limits, signal: AbortSignal 
       });
     } else process.stop("done");
   };
-  void process.exit.then(finish);
+  worker.ended = finish;
+  // It may have ended since it was asked whether it runs.
+  if (!process.isRunning()) void process.exit.then((exit) => worker.ended?.(exit));
   if (signal?.aborted) abort();
 
   // A worker's "ready" came when it started; each lease begins as a fresh process would.
@@ -176,7 +181,9 @@ async function start(
       `the WebAssembly ${language} did not start: ${stderr.toString("utf8").trim().slice(-500)}`,
     );
   }
-  return { process, channel };
+  const worker: Worker = { process, channel, ended: undefined };
+  void process.exit.then((exit) => worker.ended?.(exit));
+  return worker;
 }
 
 /** A warm interpreter's memory, made once per process by a child that never sees a candidate. */

@@ -1,0 +1,20 @@
+// Products of few rows with a B whose columns lie along the inner dimension: y = x w^T of a few tokens. gemm.cpp would spend its time
+// packing B; here the columns of B are read where they lie, as the rows of C^T = B^T A^T, and the rows of A become lanes.
+#pragma once
+#include "gemm.h"
+
+namespace PT_NAMESPACE {
+
+constexpr int64_t FEW_ROWS = 128;
+constexpr int64_t FEW_ROWS_FLOATS = 512 * 1024;  // of packed A
+
+// One or two rows fill too few lanes; and columns at multiples of 4 KB would meet in one set of L1.
+PT_INLINE bool has_few_rows(const Product& p) {
+  return p.sum == Sum::blocks && p.rows > 2 && p.rows <= FEW_ROWS && p.depth > 0 &&
+         (p.rows + 15) / 16 * 16 * p.depth <= FEW_ROWS_FLOATS && p.a.column == 1 && p.b.row == 1 &&
+         p.b.column % 1024 != 0;
+}
+
+void multiply_few_rows(const Product& product, void* scratch);
+
+}  // namespace PT_NAMESPACE
