@@ -1,101 +1,180 @@
-// The order of a bf16 product, whichever way a block of it is computed (gemm_bf16_lanes.h): rows of A in chunks that are packed once, a block of columns of B
-// packed for each chunk, the inner dimension cut at multiples of 32 where a block would be too deep.
+// bf16 products, cut into blocks: chunks of rows of A, packed once, against blocks of columns of B that fit L2, packed once a chunk. The inner
+// dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h,
+// gemm_bf16_tiles.h) packs and computes a block.
 #include "gemm_bf16_lanes.h"
+#include "gemm_bf16_tiles.h"
 
 namespace PT_NAMESPACE {
 namespace {
 
-constexpr int64_t A_BYTES = 4 << 20;    // of packed rows
-constexpr int64_t B_BYTES = 512 << 10;  // of packed columns: half of L2, or a quarter
-constexpr int64_t FLAT_B_BYTES = 32 << 10;
-constexpr int64_t HELD_BYTES = 256 << 10;  // of totals that wait for more of the inner dimension where C is bf16
-constexpr int64_t DEPTH_BLOCK = 1024;
-constexpr int64_t HELD_ROWS = 128;
-static_assert(A_BYTES + B_BYTES + HELD_BYTES <= PRODUCT_BF16_SCRATCH, "scratch");
+constexpr int64_t A_BYTES = 4 << 20;
+constexpr int64_t B_BYTES = 512 << 10;   // half of L2, or a quarter
+constexpr int64_t ROUNDED_DEPTH = 4096;  // the deepest block, where C is bf16: it cannot hold totals
+static_assert(A_BYTES + B_BYTES <= PRODUCT_BF16_SCRATCH, "scratch");
+
+// How a product is cut: depth of its blocks, rows of its chunks, columns of its blocks.
+struct Cut {
+  int64_t depth, rows, columns;
+  int64_t
+      a_depth;    // of packed rows: `depth`, or everything, and then a block of columns is finished before the next one
+  bool streamed;  // B is not packed ahead
+};
+template <class Kernel>
+Cut cut_of(const ProductBf16& p) {
+  Cut cut;
+  const bool fits = Kernel::a_bytes(p.rows, p.depth) <= A_BYTES;
+  const int64_t deepest = p.c_wide ? Kernel::DEPTH_BLOCK : ROUNDED_DEPTH;
+  cut.streamed = p.rows <= Kernel::FLAT_ROWS && fits && p.c_wide;
+  cut.depth = 32;
+  if (p.depth > 0) cut.depth = ceil_div(ceil_div(p.depth, ceil_div(p.depth, deepest)), 32) * 32;
+  const bool whole = cut.streamed || (Kernel::WHOLE && fits);
+  cut.a_depth = whole && cut.depth < p.depth ? p.depth : cut.depth;
+  cut.columns = B_BYTES / Kernel::b_bytes(1, cut.depth) * Kernel::PANEL_WIDTH;
+  cut.rows = smaller(p.rows, A_BYTES / Kernel::a_bytes(32, cut.depth) * 32);
+  return cut;
+}
+
+template <class Kernel>
+void pack_a(const ProductBf16& p, const Cut& cut, int64_t row, int64_t rows, int64_t k, char* to) {
+  Kernel::pack_a(to, p.a.from(row, k), rows, smaller(cut.a_depth, p.depth - k));
+}
+
+// C (rows, columns) from (row, column) on, as far as the inner dimension from `k` on is packed in `packed_a`, which begins at row a_row.
+template <class Kernel>
+void run_blocks(const ProductBf16& p, const Cut& cut, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                int64_t k, const char* packed_a, int64_t a_row, char* packed_b) {
+  const FlushSubnormals flush;
+  const int64_t packed = smaller(cut.a_depth, p.depth - k);
+  if (cut.streamed)
+    return Kernel::run_streamed({rows, columns, p.depth, static_cast<float*>(p.c) + row * p.c_row + column, nullptr,
+                                 p.c_row, p.from_c, p.bias ? p.bias + column : nullptr},
+                                packed_a, p.b.from(0, column));
+  for (int64_t j = column; j < column + columns; j += cut.columns) {
+    const int64_t at = row * p.c_row + j;
+    int64_t first = 0;
+    do {
+      BlockBf16 block;
+      block.rows = rows;
+      block.columns = smaller(cut.columns, column + columns - j);
+      block.depth = smaller(cut.depth, packed - first);
+      block.to = p.c_wide ? static_cast<float*>(p.c) + at : nullptr;
+      block.to_rounded = p.c_wide ? nullptr : static_cast<bf16*>(p.c) + at;
+      block.row = p.c_row;
+      block.from_c = p.from_c || k + first > 0;
+      block.bias = p.bias && k + first + block.depth == p.depth ? p.bias + j : nullptr;
+      Kernel::pack_b(packed_b, p.b.from(k + first, j), block.columns, block.depth);
+      Kernel::run(block, packed_a, row - a_row, packed, first, packed_b);
+      first += cut.depth;
+    } while (first < packed);
+  }
+}
 
 template <class Kernel>
 void multiply_with(const ProductBf16& p, char* scratch) {
-  const Kernel kernel;
-  char *const packed_a = scratch, *const packed_b = scratch + A_BYTES;
-  float* held = reinterpret_cast<float*>(scratch + A_BYTES + B_BYTES);
-  const FlushSubnormals flush;
-
-  // How deep blocks are: evenly cut, at multiples of 32.
-  const bool flat = p.rows <= Kernel::FLAT_ROWS;
-  const int64_t deepest = flat ? FLAT_B_BYTES / Kernel::b_bytes(1, 32) * 32 : DEPTH_BLOCK;
-  const int64_t pieces = p.depth > 0 ? ceil_div(p.depth, deepest) : 1;
-  const int64_t depth = p.depth > 0 ? ceil_div(ceil_div(p.depth, pieces), 32) * 32 : 32;
-  // Totals of a bf16 C that several blocks add to are held in scratch, for few rows and the columns of one block.
-  const bool holds = !p.c_wide && depth < p.depth;
-  const int64_t widest = (flat ? 1 : B_BYTES / Kernel::b_bytes(1, depth)) * Kernel::PANEL_WIDTH;
-  const int64_t chunk_columns = holds ? smaller(widest, HELD_BYTES / 4 / HELD_ROWS) : widest;
-  int64_t chunk_rows = holds ? HELD_ROWS : A_BYTES / Kernel::a_bytes(16, depth) * 16;
-  if (chunk_rows > p.rows) chunk_rows = p.rows;
-
-  const auto run = [&](int64_t row, int64_t column, int64_t k) {
-    BlockBf16 block;
-    block.rows = smaller(chunk_rows, p.rows - row);
-    block.columns = smaller(chunk_columns, p.columns - column);
-    block.depth = smaller(depth, p.depth - k);
-    const int64_t at = row * p.c_row + column;
-    const bool last = k + block.depth == p.depth;
-    float* const sums = holds ? held : static_cast<float*>(p.c) + at;
-    block.from_row = holds ? chunk_columns : p.c_row;
-    block.from = k > 0 || p.from_c ? sums : nullptr;
-    const bool rounds = !p.c_wide && last;
-    block.to = rounds ? nullptr : sums;
-    block.to_rounded = rounds ? static_cast<bf16*>(p.c) + at : nullptr;
-    block.to_row = rounds ? p.c_row : block.from_row;
-    block.bias = p.bias && last ? p.bias + column : nullptr;
-    kernel.pack_b(packed_b, p.b.from(k, column), block.columns, block.depth);
-    kernel.run(block, packed_a, packed_b);
-  };
-  const auto pack_a = [&](int64_t row, int64_t k) {
-    kernel.pack_a(packed_a, p.a.from(row, k), smaller(chunk_rows, p.rows - row), smaller(depth, p.depth - k));
-  };
-  for (int64_t row = 0; row < p.rows; row += chunk_rows) {
-    if (holds) {
-      for (int64_t column = 0; column < p.columns; column += chunk_columns)
-        for (int64_t k = 0; k < p.depth; k += depth) pack_a(row, k), run(row, column, k);
-    } else {
-      int64_t k = 0;
-      do {
-        pack_a(row, k);
-        for (int64_t column = 0; column < p.columns; column += chunk_columns) run(row, column, k);
-        k += depth;
-      } while (k < p.depth);
-    }
+  const Cut cut = cut_of<Kernel>(p);
+  for (int64_t row = 0; row < p.rows; row += cut.rows) {
+    const int64_t rows = smaller(cut.rows, p.rows - row);
+    int64_t k = 0;
+    do {
+      pack_a<Kernel>(p, cut, row, rows, k, scratch);
+      run_blocks<Kernel>(p, cut, row, rows, 0, p.columns, k, scratch, row, scratch + A_BYTES);
+      k += cut.a_depth;
+    } while (k < p.depth);
   }
+}
+
+// scratch: A_BYTES for all, then B_BYTES for each thread.
+template <class Kernel>
+void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* scratch) {
+  constexpr int64_t ROWS = 64;  // that are packed, or computed, by one thread at least
+  const Cut cut = cut_of<Kernel>(p);
+  const int64_t wanted = 4 * ctx->threads;
+  const int64_t panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
+  const int64_t blocks = cut.streamed ? 1 : ceil_div(p.columns, cut.columns);
+  const int64_t column_parts = smaller(panels, ceil_div(blocks, wanted) * wanted);
+  for (int64_t row = 0; row < p.rows; row += cut.rows) {
+    const int64_t rows = smaller(cut.rows, p.rows - row);
+    const int64_t row_groups = ceil_div(rows, ROWS);
+    const int64_t row_parts =
+        cut.streamed || column_parts >= wanted ? 1 : smaller(row_groups, ceil_div(wanted, column_parts));
+    int64_t k = 0;
+    do {
+      const int64_t a_depth = smaller(cut.a_depth, p.depth - k);
+      parallel(ctx, row_groups, [&](int64_t i, int32_t) {
+        pack_a<Kernel>(p, cut, row + i * ROWS, smaller(ROWS, rows - i * ROWS), k,
+                       scratch + Kernel::a_bytes(i * ROWS, a_depth));
+      });
+      parallel(ctx, column_parts * row_parts, [&](int64_t i, int32_t thread) {
+        const int64_t column_part = i / row_parts, row_part = i % row_parts;
+        const int64_t column = column_part * panels / column_parts * Kernel::PANEL_WIDTH;
+        const int64_t end = smaller(p.columns, (column_part + 1) * panels / column_parts * Kernel::PANEL_WIDTH);
+        const int64_t first = row_part * row_groups / row_parts * ROWS;
+        const int64_t last = smaller(rows, (row_part + 1) * row_groups / row_parts * ROWS);
+        run_blocks<Kernel>(p, cut, row + first, last - first, column, end - column, k, scratch, row,
+                           scratch + A_BYTES + thread * B_BYTES);
+      });
+      k += cut.a_depth;
+    } while (k < p.depth);
+  }
+}
+
+void round_all(const pt_context* ctx, bf16* to, const float* from, int64_t count) {
+  parallel_ranges(ctx, count, 1 << 14, [=](int64_t begin, int64_t end) {
+    int64_t i = begin;
+    for (; i + LANES <= end; i += LANES) store_bf16(to + i, load(from + i));
+    if (i < end) store_bf16_first(to + i, load_first(from + i, end - i), end - i);
+  });
 }
 
 }  // namespace
 
-void multiply(const pt_context*, const ProductBf16& p, void* scratch) {
-  multiply_with<LaneKernel>(p, static_cast<char*>(scratch));
+pt_tensor as_bf16(const pt_context* ctx, pt_tensor x) {
+  if (is_bf16(x) || !x.data) return x;
+  const int64_t count = elements(x);
+  auto* copy = static_cast<bf16*>(ctx->scratch(ctx, (count + 1) * static_cast<int64_t>(sizeof(bf16))));
+  if (copy) round_all(ctx, copy, f32(x), count);
+  x.data = copy;
+  x.dtype = PT_BF16;
+  return x;
 }
 
-void multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch) {
-  if (p.rows == 0 || p.columns == 0) return;
-  // Parts that share columns pack the same of B, parts that share rows the same of A.
-  const int64_t wanted = 4 * ctx->threads;
-  const int64_t panels = ceil_div(p.columns, 32);
-  const int64_t most_rows = ceil_div(p.rows, 256);
-  const int64_t row_parts = smaller(most_rows, wanted);
-  const int64_t column_parts = smaller(panels, ceil_div(wanted, row_parts));
-  parallel(ctx, column_parts * row_parts, [&](int64_t i, int32_t thread) {
-    const int64_t column_part = i / row_parts, row_part = i % row_parts;
-    const int64_t column = column_part * panels / column_parts * 32;
-    const int64_t row = row_part * p.rows / row_parts;
-    ProductBf16 part = p;
-    const int64_t at = row * p.c_row + column;
-    part.c = static_cast<char*>(p.c) + at * (p.c_wide ? 4 : 2);
-    part.a = p.a.from(row, 0);
-    part.b = p.b.from(0, column);
-    part.rows = (row_part + 1) * p.rows / row_parts - row;
-    part.columns = smaller(p.columns, (column_part + 1) * panels / column_parts * 32) - column;
-    if (p.bias) part.bias += column;
-    multiply(ctx, part, static_cast<char*>(scratch) + thread * PRODUCT_BF16_SCRATCH);
-  });
+// body(kernel) with the kernel that the context's path has.
+template <class Body>
+static void with_kernel(const pt_context* ctx, const Body& body) {
+#if defined(PT_AVX512)
+  if (ctx->tiles == PT_AMX_TILES) return body(TileKernel<AmxTiles>());
+  if (ctx->tiles == PT_SOFTWARE_TILES) return body(TileKernel<SoftwareTiles>());
+#endif
+  (void)ctx;
+  body(LaneKernel());
+}
+
+void multiply(const pt_context* ctx, const ProductBf16& p, void* scratch) {
+  with_kernel(ctx, [&](auto kernel) { multiply_with<decltype(kernel)>(p, static_cast<char*>(scratch)); });
+}
+
+void* parallel_scratch_bf16(const pt_context* ctx) { return ctx->scratch(ctx, A_BYTES + ctx->threads * B_BYTES); }
+
+int multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch) {
+  if (p.rows == 0 || p.columns == 0) return 0;
+  ProductBf16 q = p;
+  // Few rows, or many inputs: totals are held in f32, then rounded.
+  const bool held = !p.c_wide && (p.rows <= LaneKernel::FLAT_ROWS || p.depth > ROUNDED_DEPTH);
+  if (held) {
+    q.c = ctx->scratch(ctx, p.rows * p.columns * static_cast<int64_t>(sizeof(float)));
+    q.c_wide = true;
+    q.c_row = p.columns;
+    if (!q.c) return 1;
+  }
+  with_kernel(ctx, [&](auto kernel) { multiply_parallel_with<decltype(kernel)>(ctx, q, static_cast<char*>(scratch)); });
+  if (held)
+    parallel(ctx, p.rows, [&](int64_t i, int32_t) {
+      const float* from = static_cast<float*>(q.c) + i * p.columns;
+      bf16* to = static_cast<bf16*>(p.c) + i * p.c_row;
+      for (int64_t j = 0; j < p.columns; j += LANES)
+        store_bf16_first(to + j, load_first(from + j, smaller(LANES, p.columns - j)), smaller(LANES, p.columns - j));
+    });
+  return 0;
 }
 
 }  // namespace PT_NAMESPACE

@@ -10,28 +10,24 @@
 
 namespace PT_NAMESPACE {
 
-// A matrix of bf16, or of f32 that are rounded to bf16 as they are read. Element (i, j) lies at data[i * row + j * column]; one of the
-// two strides is 1.
+// Element (i, j) lies at data[i * row + j * column]; one of the two strides is 1.
 struct Factor {
-  const void* data;
-  bool wide;  // f32
+  const bf16* data;
   int64_t row, column;
 
-  Factor from(int64_t i, int64_t j) const {
-    const int64_t bytes = (i * row + j * column) * (wide ? 4 : 2);
-    return {static_cast<const char*>(data) + bytes, wide, row, column};
-  }
-  Factor transposed() const { return {data, wide, column, row}; }
+  Factor from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
+  Factor transposed() const { return {data, column, row}; }
 };
 // A tensor of two axes from row `first` on.
-PT_INLINE Factor factor(pt_tensor t, int64_t first = 0) {
-  return Factor{t.data, t.dtype == PT_F32, t.dims[1], 1}.from(first, 0);
-}
-PT_INLINE Factor factor(const float* data, int64_t row) { return {data, true, row, 1}; }
+PT_INLINE Factor factor(pt_tensor t, int64_t first = 0) { return {bf(t) + first * t.dims[1], t.dims[1], 1}; }
+
+// The tensor, or, where it is f32, a copy rounded to bf16 that lasts as long as the op; data is null when there is no memory (the context
+// said so).
+pt_tensor as_bf16(const pt_context* ctx, pt_tensor x);
 
 struct ProductBf16 {
   void* c;      // (rows, columns), its rows c_row elements apart
-  bool c_wide;  // f32, not bf16
+  bool c_wide;  // f32, not bf16 (multiply() takes a bf16 C only where depth is at most 4,096)
   int64_t c_row;
   Factor a;  // (rows, depth)
   Factor b;  // (depth, columns)
@@ -46,11 +42,9 @@ constexpr int64_t PRODUCT_BF16_SCRATCH = 5 << 20;  // bytes that multiply() need
 void multiply(const pt_context* ctx, const ProductBf16& product, void* scratch);
 
 // Scratch for multiply_parallel, taken once an op; null when there is no memory (the context said so).
-PT_INLINE void* parallel_scratch_bf16(const pt_context* ctx) {
-  return ctx->scratch(ctx, ctx->threads * PRODUCT_BF16_SCRATCH);
-}
+void* parallel_scratch_bf16(const pt_context* ctx);
 
-// On all compute threads.
-void multiply_parallel(const pt_context* ctx, const ProductBf16& product, void* scratch);
+// On all compute threads. Returns nonzero when there is no memory for the totals of a bf16 C; an f32 C needs none.
+int multiply_parallel(const pt_context* ctx, const ProductBf16& product, void* scratch);
 
 }  // namespace PT_NAMESPACE

@@ -119,128 +119,144 @@ PT_INLINE void run_tile_of(int64_t rows, float* total, const float* a, int64_t a
 
 // ---- packing ----
 
-// to[i * to_row + j] = from[j * 16 + i] for i, j in [0, 16).
-PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t from_row) {
+// 16 lines of 32 bf16, `from_row` apart, turned: element 2 j of line i to even[j * to_row + i], element 2 j + 1 to odd[j * to_row + i],
+// widened. A pair moves as one word of 32 bits: 4 x 4 of them inside 128-bit lanes.
+PT_INLINE void turn_pairs(float* even, float* odd, int64_t to_row, const bf16* from, int64_t from_row) {
 #if defined(PT_AVX512)
+  const auto put = [&](int64_t j, __m512d pairs) {
+    const Words w = (Words)pairs;
+    store(even + j * to_row, as_lanes(w << 16));
+    store(odd + j * to_row, as_lanes(w & 0xffff0000u));
+  };
   for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds row 4 l + j
+    __m512 r[4];  // lane l of r[j] holds line 4 l + j
     for (int j = 0; j < 4; j++) {
-      const float* p = from + j * from_row + q;
-      r[j] = _mm512_castps128_ps512(_mm_loadu_ps(p));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, _mm_loadu_ps(p + 4 * from_row));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, _mm_loadu_ps(p + 8 * from_row));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, _mm_loadu_ps(p + 12 * from_row));
+      const auto piece = [&](int line) {
+        return _mm_castsi128_ps(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + (j + line) * from_row + 2 * q)));
+      };
+      r[j] = _mm512_castps128_ps512(piece(0));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(4));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(8));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(12));
     }
     const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
                   b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
     const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
                   d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    _mm512_storeu_pd(to + q * to_row, _mm512_unpacklo_pd(a, c));
-    _mm512_storeu_pd(to + (q + 1) * to_row, _mm512_unpackhi_pd(a, c));
-    _mm512_storeu_pd(to + (q + 2) * to_row, _mm512_unpacklo_pd(b, d));
-    _mm512_storeu_pd(to + (q + 3) * to_row, _mm512_unpackhi_pd(b, d));
+    put(q, _mm512_unpacklo_pd(a, c));
+    put(q + 1, _mm512_unpackhi_pd(a, c));
+    put(q + 2, _mm512_unpacklo_pd(b, d));
+    put(q + 3, _mm512_unpackhi_pd(b, d));
   }
 #elif defined(PT_AVX2)
-  for (int half = 0; half < 16; half += 8) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  const auto put = [&](int64_t at, __m256d pairs) {
+    const __m256i w = _mm256_castpd_si256(pairs);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + at), _mm256_slli_epi32(w, 16));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(odd + at), _mm256_and_si256(w, upper));
+  };
+  for (int half = 0; half < 16; half += 8)
     for (int q = 0; q < 16; q += 4) {
-      __m256 r[4];  // lane l of r[j] holds row half + 4 l + j
+      __m256 r[4];  // lane l of r[j] holds line half + 4 l + j
       for (int j = 0; j < 4; j++) {
-        const float* p = from + (half + j) * from_row + q;
-        r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * from_row), 1);
+        const auto piece = [&](int line) {
+          const bf16* p = from + (half + j + line) * from_row + 2 * q;
+          return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+        };
+        r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(piece(0)), piece(4), 1);
       }
       const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
                     b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
       const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
                     d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-      _mm256_storeu_ps(to + q * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 1) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 2) * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
-      _mm256_storeu_ps(to + (q + 3) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
+      put(q * to_row + half, _mm256_unpacklo_pd(a, c));
+      put((q + 1) * to_row + half, _mm256_unpackhi_pd(a, c));
+      put((q + 2) * to_row + half, _mm256_unpacklo_pd(b, d));
+      put((q + 3) * to_row + half, _mm256_unpackhi_pd(b, d));
     }
-  }
 #else
   for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * from_row + i];
+    for (int j = 0; j < 16; j++) {
+      even[j * to_row + i] = widen_bf16(from[i * from_row + 2 * j]);
+      odd[j * to_row + i] = widen_bf16(from[i * from_row + 2 * j + 1]);
+    }
 #endif
 }
-
-// 16 elements as the product takes them, from f32 or bf16; or the first n, then zeros.
-PT_INLINE f32x16 load_rounded(const float* p) { return to_bf16_and_back(load(p)); }
-PT_INLINE f32x16 load_rounded(const bf16* p) { return load_bf16(p); }
-PT_INLINE f32x16 load_rounded_first(const float* p, int64_t n) { return to_bf16_and_back(load_first(p, n)); }
-PT_INLINE f32x16 load_rounded_first(const bf16* p, int64_t n) { return load_bf16_first(p, n); }
-
-// `lines` lines that lie along the inner dimension, `stride` elements apart, into lines of to_row floats: each block of 32 with its
-// even elements first, zeros past `depth`.
-template <class T>
-void widen_lines(float* to, int64_t to_row, const T* from, int64_t stride, int64_t lines, int64_t depth) {
-  for (int64_t i = 0; i < lines; i++, to += to_row, from += stride)
-    for (int64_t k = 0; k < depth; k += 32) {
-      alignas(64) bf16 block[32];
-      const bf16* pairs = block;
-      const int64_t n = depth - k;
-      if constexpr (sizeof(T) == 4) {
-        store_bf16(block, n >= 16 ? load(from + k) : load_first(from + k, n));
-        store_bf16(block + 16, n >= 32 ? load(from + k + 16) : load_first(from + k + 16, n > 16 ? n - 16 : 0));
-      } else if (n >= 32) {
-        pairs = from + k;
-      } else {
-        memset(block, 0, sizeof block);
-        memcpy(block, from + k, n * sizeof(bf16));
-      }
-      store(to + k, load_even(pairs));
-      store(to + k + 16, load_odd(pairs));
-    }
+// The same of the first `lines` lines and `count` elements, the others zero.
+static void turn_pairs_of(float* even, float* odd, int64_t to_row, const bf16* from, int64_t from_row, int64_t lines,
+                          int64_t count) {
+  bf16 block[16 * 32] = {};
+  for (int64_t i = 0; i < lines; i++) memcpy(block + i * 32, from + i * from_row, count * sizeof(bf16));
+  turn_pairs(even, odd, to_row, block, 32);
 }
 
-// The same of lines that lie across: element k of line i at from[k * stride + i]. To one line for each i (`to_row` floats apart).
-template <class T>
-void turn_lines(float* to, int64_t to_row, const T* from, int64_t stride, int64_t lines, int64_t depth) {
-  for (int64_t i = 0; i < lines; i += 16) {
-    const int64_t n = smaller(16, lines - i);
+// `lines` lines that lie along the inner dimension, `stride` apart, into lines of to_row floats: each block of 32 with its even
+// elements first, zeros past `depth`.
+void widen_lines(float* to, int64_t to_row, const bf16* from, int64_t stride, int64_t lines, int64_t depth) {
+  for (int64_t i = 0; i < lines; i++, to += to_row, from += stride) {
+    int64_t k = 0;
+    for (; k + 32 <= depth; k += 32) {
+      store(to + k, load_even(from + k));
+      store(to + k + 16, load_odd(from + k));
+    }
+    if (k == depth) continue;
+    bf16 block[32] = {};
+    memcpy(block, from + k, (depth - k) * sizeof(bf16));
+    store(to + k, load_even(block));
+    store(to + k + 16, load_odd(block));
+  }
+}
+
+// The same of lines that lie across: element k of line i at from[k * stride + i]. Writes whole groups of 32 lines.
+void turn_lines(float* to, int64_t to_row, const bf16* from, int64_t stride, int64_t lines, int64_t depth) {
+  for (int64_t i = 0; i < lines; i += 32)
     for (int64_t k = 0; k < depth; k += 32)
       for (int64_t odd = 0; odd < 2; odd++) {
-        alignas(64) float square[256];
-        for (int64_t j = 0; j < 16; j++) {
-          const int64_t at = k + 2 * j + odd;
-          store(square + 16 * j, at >= depth ? splat(0.0f)
-                                 : n == 16   ? load_rounded(from + at * stride + i)
-                                             : load_rounded_first(from + at * stride + i, n));
-        }
-        transpose16(to + i * to_row + k + 16 * odd, to_row, square, 16);
+        float* line = to + i * to_row + k + 16 * odd;
+        const bf16* start = from + (k + odd) * stride + i;
+        if (lines - i >= 32 && depth - k >= 32)
+          turn_pairs(line, line + to_row, 2 * to_row, start, 2 * stride);
+        else
+          turn_pairs_of(line, line + to_row, 2 * to_row, start, 2 * stride, smaller(16, (depth - k + 1 - odd) / 2),
+                        smaller(32, lines - i));
       }
-  }
 }
 
 // B's columns into panels of WIDTH, (depth, WIDTH) each, the inner dimension in the order of widen_lines. Columns along the inner
 // dimension:
-template <class T>
-void panels_from_columns(float* to, const T* from, int64_t stride, int64_t columns, int64_t depth) {
+void panels_from_columns(float* to, const bf16* from, int64_t stride, int64_t columns, int64_t depth) {
   const int64_t padded = ceil_div(depth, 32) * 32;
   for (int64_t j = 0; j < columns; j += 16) {
     float* group = to + j / WIDTH * WIDTH * padded + j % WIDTH;
+    const bf16* lines = from + j * stride;
     const int64_t n = smaller(16, columns - j);
     for (int64_t k = 0; k < depth; k += 32) {
-      alignas(64) float square[16 * 32];
-      widen_lines(square, 32, from + j * stride + k, stride, n, smaller(32, depth - k));
-      if (n < 16) memset(square + n * 32, 0, (16 - n) * 32 * sizeof(float));
-      transpose16(group + k * WIDTH, WIDTH, square, 32);
-      transpose16(group + (k + 16) * WIDTH, WIDTH, square + 16, 32);
+      float *even = group + k * WIDTH, *odd = even + 16 * WIDTH;
+      for (int64_t i = 0; i < 16; i++) __builtin_prefetch(lines + k + (WIDTH + i) * stride, 0, 2);  // of the next panel
+      if (n == 16 && depth - k >= 32)
+        turn_pairs(even, odd, WIDTH, lines + k, stride);
+      else
+        turn_pairs_of(even, odd, WIDTH, lines + k, stride, n, smaller(32, depth - k));
     }
+  }
+  if (columns % WIDTH != 0 && columns % WIDTH <= WIDTH - 16) {  // a panel of which half is not there
+    float* panel = to + columns / WIDTH * WIDTH * padded;
+    for (int64_t k = 0; k < padded; k++) memset(panel + k * WIDTH + WIDTH - 16, 0, 64);
   }
 }
 // and across it:
-template <class T>
-void panels_from_rows(float* to, const T* from, int64_t stride, int64_t columns, int64_t depth) {
+void panels_from_rows(float* to, const bf16* from, int64_t stride, int64_t columns, int64_t depth) {
   const int64_t padded = ceil_div(depth, 32) * 32;
+  const int64_t wide = ceil_div(columns, WIDTH) * WIDTH;
   for (int64_t k = 0; k < padded; k++) {
     const int64_t at = k / 32 * 32 + k % 2 * 16 + k % 32 / 2;
-    for (int64_t j = 0; j < columns; j += 16) {
+    for (int64_t j = 0; j < wide; j += 16) {
       float* line = to + j / WIDTH * WIDTH * padded + at * WIDTH + j % WIDTH;
       const int64_t n = columns - j;
-      store(line, k >= depth ? splat(0.0f)
-                  : n >= 16  ? load_rounded(from + k * stride + j)
-                             : load_rounded_first(from + k * stride + j, n));
+      store(line, k >= depth || n <= 0 ? splat(0.0f)
+                  : n >= 16            ? load_bf16(from + k * stride + j)
+                                       : load_bf16_first(from + k * stride + j, n));
     }
   }
 }
@@ -249,51 +265,68 @@ void panels_from_rows(float* to, const T* from, int64_t stride, int64_t columns,
 
 struct LaneKernel {
   static constexpr int64_t PANEL_WIDTH = WIDTH;
-  static constexpr int64_t FLAT_ROWS = 2 * TILE_ROWS;  // up to here one panel at a time, in L1
+  static constexpr int64_t FLAT_ROWS = 64;  // up to here B is streamed, never packed as a whole
+  static constexpr int64_t DEPTH_BLOCK = 1024;
+  static constexpr bool WHOLE = false;
   static constexpr int64_t ROW_GAP = 16;  // floats between lines of A, which fall into different sets of L1 then
-  static int64_t line_floats(int64_t depth) { return ceil_div(depth, 32) * 32 + ROW_GAP; }
-  static int64_t a_bytes(int64_t rows, int64_t depth) { return ceil_div(rows, 16) * 16 * line_floats(depth) * 4; }
+
+  static int64_t line(int64_t depth) { return ceil_div(depth, 32) * 32 + ROW_GAP; }
+  static int64_t a_bytes(int64_t rows, int64_t depth) { return ceil_div(rows, 32) * 32 * line(depth) * 4; }
   static int64_t b_bytes(int64_t columns, int64_t depth) {
     return ceil_div(columns, WIDTH) * WIDTH * ceil_div(depth, 32) * 32 * 4;
   }
 
-  void pack_a(void* to, const Factor& a, int64_t rows, int64_t depth) const {
-    float* lines = static_cast<float*>(to);
-    const auto* wide = static_cast<const float*>(a.data);
-    const auto* narrow = static_cast<const bf16*>(a.data);
-    const int64_t line = line_floats(depth);
+  static void pack_a(char* to, const Factor& a, int64_t rows, int64_t depth) {
+    float* lines = reinterpret_cast<float*>(to);
     if (a.column == 1)
-      a.wide ? widen_lines(lines, line, wide, a.row, rows, depth)
-             : widen_lines(lines, line, narrow, a.row, rows, depth);
+      widen_lines(lines, line(depth), a.data, a.row, rows, depth);
     else
-      a.wide ? turn_lines(lines, line, wide, a.column, rows, depth)
-             : turn_lines(lines, line, narrow, a.column, rows, depth);
+      turn_lines(lines, line(depth), a.data, a.column, rows, depth);
   }
-  void pack_b(void* to, const Factor& b, int64_t columns, int64_t depth) const {
-    float* panels = static_cast<float*>(to);
-    const auto* wide = static_cast<const float*>(b.data);
-    const auto* narrow = static_cast<const bf16*>(b.data);
+  static void pack_b(char* to, const Factor& b, int64_t columns, int64_t depth) {
+    float* panels = reinterpret_cast<float*>(to);
     if (b.column == 1)
-      b.wide ? panels_from_rows(panels, wide, b.row, columns, depth)
-             : panels_from_rows(panels, narrow, b.row, columns, depth);
+      panels_from_rows(panels, b.data, b.row, columns, depth);
     else
-      b.wide ? panels_from_columns(panels, wide, b.column, columns, depth)
-             : panels_from_columns(panels, narrow, b.column, columns, depth);
+      panels_from_columns(panels, b.data, b.column, columns, depth);
   }
 
-  void run(const BlockBf16& block, const void* a, const void* b) const {
-    const int64_t line = line_floats(block.depth), depth = ceil_div(block.depth, 32) * 32;
+  // Rows of A from `row` on, packed a_depth deep, of which the block begins at `k`.
+  static void run(const BlockBf16& block, const char* a, int64_t row, int64_t a_depth, int64_t k, const char* b) {
+    const int64_t stride = line(a_depth), depth = ceil_div(block.depth, 32) * 32;
+    const float* lines = reinterpret_cast<const float*>(a) + row * stride + k;
+    const float* panels = reinterpret_cast<const float*>(b);
     const int64_t tiles = ceil_div(block.rows, TILE_ROWS);
     alignas(64) float total[TILE_ROWS * WIDTH];
     for (int64_t i = 0; i < tiles; i++) {
-      const int64_t row = i * block.rows / tiles, rows = (i + 1) * block.rows / tiles - row;  // spread evenly
+      const int64_t at = i * block.rows / tiles, rows = (i + 1) * block.rows / tiles - at;  // spread evenly
       for (int64_t j = 0; j < block.columns; j += WIDTH) {
         const int64_t columns = smaller(WIDTH, block.columns - j);
-        start_totals(block, row, rows, j, columns, total, WIDTH);
-        run_tile_of(rows, total, static_cast<const float*>(a) + row * line, line,
-                    static_cast<const float*>(b) + j * depth, depth);
-        finish_totals(block, row, rows, j, columns, total, WIDTH);
+        start_totals(block, at, rows, j, columns, total, WIDTH);
+        run_tile_of(rows, total, lines + at * stride, stride, panels + j * depth, depth);
+        finish_totals(block, at, rows, j, columns, total, WIDTH);
       }
+    }
+  }
+
+  // The same for at most FLAT_ROWS rows and all of the inner dimension: 32 x WIDTH of B at a time, straight from memory, so that
+  // what is read next comes while there is something to compute.
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+    const int64_t stride = line(block.depth);
+    const float* lines = reinterpret_cast<const float*>(a);
+    const int64_t tiles = ceil_div(block.rows, TILE_ROWS);
+    alignas(64) float panel[32 * WIDTH], total[FLAT_ROWS * WIDTH];
+    for (int64_t j = 0; j < block.columns; j += WIDTH) {
+      const int64_t columns = smaller(WIDTH, block.columns - j);
+      start_totals(block, 0, block.rows, j, columns, total, WIDTH);
+      for (int64_t k = 0; k < block.depth; k += 32) {
+        pack_b(reinterpret_cast<char*>(panel), b.from(k, j), columns, smaller(32, block.depth - k));
+        for (int64_t i = 0; i < tiles; i++) {
+          const int64_t at = i * block.rows / tiles, rows = (i + 1) * block.rows / tiles - at;
+          run_tile_of(rows, total + at * WIDTH, lines + at * stride + k, stride, panel, 32);
+        }
+      }
+      finish_totals(block, 0, block.rows, j, columns, total, WIDTH);
     }
   }
 };

@@ -11,10 +11,10 @@ int linear_forward_bf16(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tens
   }
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
   void* scratch = parallel_scratch_bf16(ctx);
-  if (!scratch) return 1;
-  multiply_parallel(ctx, {y.data, !is_bf16(y), N, factor(x), factor(weight).transposed(), M, N, K, false, bf(bias)},
-                    scratch);
-  return 0;
+  x = as_bf16(ctx, x);
+  if (!scratch || !x.data) return 1;
+  return multiply_parallel(
+      ctx, {y.data, !is_bf16(y), N, factor(x), factor(weight).transposed(), M, N, K, false, bf(bias)}, scratch);
 }
 
 template <class T>
@@ -32,20 +32,24 @@ static void add_column_sums(const pt_context* ctx, float* sums, const T* x, int6
 int linear_backward_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy,
                          pt_tensor x, pt_tensor weight) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
-  void* scratch = parallel_scratch_bf16(ctx);
-  if (!scratch) return 1;
   if (dbias.data) {
     if (is_bf16(dy))
       add_column_sums(ctx, f32(dbias), bf(dy), M, N);
     else
       add_column_sums(ctx, f32(dbias), f32(dy), M, N);
   }
-  if (dx.data)
-    multiply_parallel(ctx, {dx.data, !is_bf16(dx), K, factor(dy), factor(weight), M, K, N, false, nullptr}, scratch);
-  if (dweight.data)
-    multiply_parallel(ctx, {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr},
-                      scratch);
-  return 0;
+  if (!dx.data && !dweight.data) return 0;
+  void* scratch = parallel_scratch_bf16(ctx);
+  dy = as_bf16(ctx, dy);
+  if (!scratch || !dy.data) return 1;
+  if (dx.data &&
+      multiply_parallel(ctx, {dx.data, !is_bf16(dx), K, factor(dy), factor(weight), M, K, N, false, nullptr}, scratch))
+    return 1;
+  if (!dweight.data) return 0;
+  x = as_bf16(ctx, x);
+  if (!x.data) return 1;
+  return multiply_parallel(ctx, {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr},
+                           scratch);
 }
 
 }  // namespace PT_NAMESPACE

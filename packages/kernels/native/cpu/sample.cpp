@@ -313,7 +313,7 @@ int check_seen(const pt_context* ctx, pt_tensor seen, pt_tensor starts, int64_t 
 int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, pt_tensor entropy, pt_tensor x,
                    pt_tensor weight, pt_tensor inverse_temperatures, pt_tensor top_k, pt_tensor top_p, pt_tensor min_p,
                    pt_tensor penalties, pt_tensor seen, pt_tensor seen_starts, pt_tensor uniforms, int64_t drawable) {
-  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
+  if (prepare(ctx, &x, weight)) return 1;
   const int64_t M = x.dims[0], V = weight.dims[0];
   if (drawable < 1 || drawable > V) {
     ctx->fail(ctx, "drawable is %lld, but weight has %lld rows", static_cast<long long>(drawable),

@@ -17,7 +17,8 @@ constexpr int64_t GRADIENT_ROWS = 1024;                     // by at least VOCAB
 constexpr int64_t GRADIENT_FLOATS = GRADIENT_ROWS * VOCABULARY_BLOCK;
 static_assert(VOCABULARY_BLOCK % SUM_BLOCK == 0 && GRADIENT_ROWS % 32 == 0, "sums go on where blocks of them begin");
 
-// The three products of the backward pass over a chunk: dz holds first products, then gradients of logits, rows `stride` apart.
+// The three products of the backward pass over a chunk. dz holds first products, rows `stride` apart, then gradients of logits: f32, or
+// rounded to bf16 in the first half of each row.
 void project_parallel(const pt_context* ctx, float* dz, int64_t stride, pt_tensor x, int64_t row, int64_t rows,
                       pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
   const int64_t C = x.dims[1];
@@ -31,13 +32,17 @@ void project_parallel(const pt_context* ctx, float* dz, int64_t stride, pt_tenso
                        columns, C, Sum::blocks, nullptr},
                       scratch);
 }
+PT_INLINE Factor narrow_rows(const float* dz, int64_t stride) {
+  return {reinterpret_cast<const bf16*>(dz), 2 * stride, 1};
+}
 // dx, of these rows, = or, after the first chunk of the vocabulary, += dz weight.
 void add_dx(const pt_context* ctx, float* dx, const float* dz, int64_t stride, int64_t rows, pt_tensor weight,
             int64_t first, int64_t columns, void* scratch) {
   const int64_t C = weight.dims[1];
   if (is_bf16(weight))
     multiply_parallel(
-        ctx, {dx, true, C, factor(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr}, scratch);
+        ctx, {dx, true, C, narrow_rows(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr},
+        scratch);
   else
     multiply_parallel(ctx,
                       {dx, C, row_major(dz, stride), row_major(f32(weight) + first * C, C), rows, C, columns,
@@ -50,7 +55,7 @@ void add_dweight(const pt_context* ctx, float* dweight, const float* dz, int64_t
   const int64_t C = x.dims[1];
   if (narrow)
     multiply_parallel(
-        ctx, {dweight, true, C, factor(dz, stride).transposed(), factor(x, row), columns, C, rows, true, nullptr},
+        ctx, {dweight, true, C, narrow_rows(dz, stride).transposed(), factor(x, row), columns, C, rows, true, nullptr},
         scratch);
   else
     multiply_parallel(
@@ -64,7 +69,7 @@ void add_dweight(const pt_context* ctx, float* dweight, const float* dz, int64_t
 int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor entropy, pt_tensor log_sum_exp,
                             pt_tensor mean_logit, pt_tensor argmax, pt_tensor x, pt_tensor weight, pt_tensor targets,
                             double inverse_temperature) {
-  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
+  if (prepare(ctx, &x, weight)) return 1;
   const int64_t M = x.dims[0], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;
@@ -111,7 +116,7 @@ int token_log_probs_forward(const pt_context* ctx, pt_tensor log_prob, pt_tensor
 
 int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dlog_prob, pt_tensor x,
                              pt_tensor weight, pt_tensor targets, pt_tensor log_sum_exp, double inverse_temperature) {
-  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "x", x)) return 1;
+  if (prepare(ctx, &x, weight)) return 1;
   const int64_t M = x.dims[0], C = x.dims[1], V = weight.dims[0];
   if (check_rows(ctx, targets, V, "targets", "weight")) return 1;
   if (M == 0) return 0;
@@ -133,6 +138,7 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
       parallel_ranges(ctx, rows, 16, [&](int64_t from, int64_t to) {
         for (int64_t row = from; row < to; row++) {
           float* line = dz + row * stride;
+          bf16* half = reinterpret_cast<bf16*>(line);
           const float lse = f32(log_sum_exp)[begin + row];
           const float scale = factor * f32(dlog_prob)[begin + row];
           const int64_t target = i32(targets)[begin + row] - first;
@@ -142,12 +148,15 @@ int token_log_probs_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dwei
             const int64_t n = columns - j;
             const f32x16 z = mul(n >= LANES ? load(line + j) : load_first(line + j, n), splat(factor));
             const f32x16 d = mul(splat(scale), sub(splat(0.0f), exp(sub(z, splat(lse)))));
-            if (n >= LANES)
-              store(line + j, d);
+            if (narrow)
+              n >= LANES ? store_bf16(half + j, d) : store_bf16_first(half + j, d, n);
             else
-              store_first(line + j, d, n);
+              n >= LANES ? store(line + j, d) : store_first(line + j, d, n);
           }
-          if (here) line[target] = at_target;
+          if (here && narrow)
+            half[target] = round_bf16(at_target);
+          else if (here)
+            line[target] = at_target;
         }
       });
       if (dx.data) add_dx(ctx, f32(dx) + begin * C, dz, stride, rows, weight, first, columns, scratch);

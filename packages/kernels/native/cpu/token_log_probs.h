@@ -16,8 +16,15 @@ constexpr int64_t VOCABULARY_BLOCK = 2048;
 constexpr float LOWEST = -3.40282347e38f;
 constexpr float FAR = -200.0f;
 
+// x as products with the weight take it: rounded to bf16 where that is bf16. Fails when the two do not go together.
+static inline int prepare(const pt_context* ctx, pt_tensor* x, pt_tensor weight) {
+  if (!is_bf16(weight)) return refuse_bf16_beside(ctx, "weight", "x", *x);
+  *x = as_bf16(ctx, *x);
+  return x->data == nullptr;
+}
+
 // Products x . w, in fp32, of rows of x [row, row + rows) with rows of the weight [first, first + columns): in the order of bf16 products
-// where the weight is bf16. scratch: product_scratch(weight) bytes, a thread's own.
+// where the weight is bf16, and x then too. scratch: product_scratch(weight) bytes, a thread's own.
 PT_INLINE int64_t product_scratch(pt_tensor weight) { return is_bf16(weight) ? PRODUCT_BF16_SCRATCH : PRODUCT_SCRATCH; }
 static inline void project(const pt_context* ctx, float* products, int64_t stride, pt_tensor x, int64_t row,
                            int64_t rows, pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
