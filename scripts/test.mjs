@@ -27,6 +27,7 @@ const gates = [
     "packages",
     "tests",
     "scripts",
+    "bench",
   ),
   node("dead code", "node_modules/knip/bin/knip.js"),
   node("generated files", "packages/kernels/scripts/generate-binding.mjs", "--check"),
