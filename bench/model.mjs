@@ -210,6 +210,7 @@ async function sft(model, variant) {
   const work =
     tokens * (6 * parameterCount(config) + 6 * config.layers * config.heads * config.headDim * length);
   const limit = variant.dtype === "bf16" && device.path === "amx" ? "AMX peak" : "fp32 peak";
+  /** @type {{ roof: { wall: number, cpu: number }, span: { wall: number, cpu: number } }[]} */
   const samples = [];
   const step = async () => void (await sftStep(model, optimizer, [micro], options));
   await step();
@@ -262,6 +263,7 @@ async function generation(model, variant) {
     context *
     (2 * parameterCount(config) + 2 * config.layers * config.heads * config.headDim * context);
   const [limit, cost] = sequences <= 8 ? ["read", bytes] : ["fp32 peak", operations];
+  /** @type {{ roof: { wall: number, cpu: number }, span: { wall: number, cpu: number } }[]} */
   const samples = [];
   await profiled(steps, async () => {
     for (let i = 0; i < steps; i++) {
