@@ -15,6 +15,7 @@ const variant = "mutation/build/release";
 
 const ops = (name) => ["packages/kernels/test/ops.test.ts", "-t", name];
 const order = ["packages/kernels/test/order.test.ts"];
+const orderAttentionBf16 = ["packages/kernels/test/order-attention-bf16.test.ts"];
 const accumulation = ["packages/kernels/test/accumulation.test.ts"];
 const sameBits = ["tests/same-bits.test.ts"];
 const sampler = ["tests/sampler-is-trainer.test.ts"];
@@ -94,6 +95,55 @@ const faults = [
     from: "turn.head == 0,",
     to: "true,",
     tests: [ops("attention")],
+  },
+  {
+    name: "bf16 attention: p as exp gave it, not rounded",
+    file: "cpu/attention.cpp",
+    from: "IS_BF16<T> ? to_bf16_and_back(p) : p);",
+    to: "p);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: l summed from p as rounded",
+    file: "cpu/attention.cpp",
+    from: "sum = add(sum, p);",
+    to: "sum = add(sum, IS_BF16<T> ? to_bf16_and_back(p) : p);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: ds not rounded",
+    file: "cpu/attention_backward.cpp",
+    from: "slope = to_bf16_and_back(slope);\n        if",
+    to: "slope = slope;\n        if",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: dq restarted at each key block",
+    file: "cpu/attention_backward.cpp",
+    from: "{k.keys, padded}, KEY_BLOCK, m.dq, padded, false);",
+    to: "{k.keys, padded}, KEY_BLOCK, m.dq, padded, true);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: even and odd products in one chain",
+    file: "cpu/attention.h",
+    from: "step(odd, a, column);",
+    to: "step(even, a, column);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: subnormals kept",
+    file: "cpu/attention.h",
+    from: "const FlushSubnormals flush;\n    body();",
+    to: "body();",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "attention backward: keys of another sequence held",
+    file: "cpu/attention_backward.cpp",
+    from: "before.sequence == s && ",
+    to: "before.sequence >= 0 && ",
+    tests: [["packages/kernels/test/attention.test.ts"], ops("attention")],
   },
   {
     name: "attention backward: on the diagonal a key sees the queries before it",

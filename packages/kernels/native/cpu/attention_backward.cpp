@@ -14,10 +14,10 @@ namespace PT_NAMESPACE {
 // One query head of one sequence with its key-value head: where its first token lies.
 template <class T, class G>
 struct Head {
-  const T *q, *k, *v;
+  const T *q, *k, *v, *y;
   const G* dy;
-  const float *lse, *delta;
-  float *dq, *dk, *dv;
+  const float* lse;
+  float *delta, *dq, *dk, *dv;
   int64_t tokens, size, q_stride, k_stride, statistics_stride;
   bool first, last;  // among the heads of its group
   float scale;
@@ -136,22 +136,47 @@ static void put_rows(float* to, int64_t stride, const float* from, int64_t padde
       store_first(to + r * stride + d, mul(load(from + r * padded + d), splat(scale)), smaller(LANES, size - d));
 }
 
-// One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places.
+// delta of `rows` tokens from their y and, padded, dy.
+template <class T>
+static void put_delta(float* delta, int64_t delta_stride, const T* y, int64_t y_stride, const float* dy, int64_t padded,
+                      int64_t rows, int64_t size) {
+  for (int64_t r = 0; r < rows; r++) {
+    f32x16 sum = splat(0.0f);
+    for (int64_t d = 0; d < size; d += LANES)
+      sum = fma(load(dy + r * padded + d), load_first(y + r * y_stride + d, smaller(LANES, size - d)), sum);
+    delta[r * delta_stride] = reduce_add(sum);
+  }
+}
+
+// One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places. `held`:
+// keys and values are in this memory, from another head of the group.
 template <class T, class G>
-static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
+static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float* memory) {
   const int64_t size = h.size, padded = padded_size<T>(size);
   Carver carver = {memory};
   const QueryBuffers m = take_queries(carver, padded);
   KeyBuffers buffers[4];
   const int64_t blocks = smaller(span(size), ceil_div(h.tokens, KEY_BLOCK) - block);
+  const auto send_for = [&](int64_t t) {
+    const int64_t first = t * KEY_BLOCK, rows = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
+    prefetch_rows(h.q + at, h.q_stride, rows, size);
+    prefetch_rows(h.dy + at, h.q_stride, rows, size);
+    if (block > 0)
+      prefetch_rows(h.dq + at, h.q_stride, rows, size);
+    else
+      prefetch_rows(h.y + at, h.q_stride, rows, size);
+  };
+  send_for(block);
   const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
   for (int64_t i = 0; i < blocks; i++) {
     const KeyBuffers& k = buffers[i] = take_keys(carver, padded);
     const int64_t keys = keys_of(i), at = (block + i) * KEY_BLOCK * h.k_stride;
-    get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
-    transpose(k.values_across, k.keys, padded, keys, padded);
-    get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
-    transpose(k.keys_across, k.keys, padded, keys, padded);
+    if (!held) {
+      get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
+      transpose(k.values_across, k.keys, padded, keys, padded);
+      get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
+      transpose(k.keys_across, k.keys, padded, keys, padded);
+    }
     const int64_t before = h.first ? 0 : keys;
     get_rows(k.dk, padded, h.dk + at, h.k_stride, before, size, KEY_BLOCK);
     get_rows(k.dv, padded, h.dv + at, h.k_stride, before, size, KEY_BLOCK);
@@ -163,10 +188,9 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
     if constexpr (IS_BF16<T> && !IS_BF16<G>)
       for (int64_t i = 0; i < count * padded; i += LANES) store(m.dy + i, to_bf16_and_back(load(m.dy + i)));
     get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, count);
-    const int64_t next = at + KEY_BLOCK * h.q_stride, ahead = smaller(KEY_BLOCK, h.tokens - first - KEY_BLOCK);
-    prefetch_rows(h.q + next, h.q_stride, ahead, size);
-    prefetch_rows(h.dy + next, h.q_stride, ahead, size);
-    if (block > 0) prefetch_rows(h.dq + next, h.q_stride, ahead, size);
+    if (block == 0)
+      put_delta(h.delta + first * h.statistics_stride, h.statistics_stride, h.y + at, h.q_stride, m.dy, padded, count, size);
+    send_for(t + 1);
     for (int64_t i = 0; i < blocks && block + i <= t; i++) {
       const KeyBuffers& k = buffers[i];
       const int64_t keys = keys_of(i);
@@ -205,23 +229,13 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
   for (int64_t s = 0; s < sequences; s++) pieces += ceil_div(i32(starts)[s + 1] - i32(starts)[s], tokens) * all_heads;
   if (pieces == 0) return 0;
   const int64_t bytes = (delta_floats + ctx->threads * floats) * static_cast<int64_t>(sizeof(float));
-  char* memory = static_cast<char*>(ctx->scratch(ctx, bytes + Turns::bytes(sequences * all_heads)));
+  char* memory = static_cast<char*>(ctx->scratch(ctx, bytes + ctx->threads * static_cast<int64_t>(sizeof(Turn)) + Turns::bytes(sequences * all_heads)));
   if (!memory) return 1;
   float *buffers = reinterpret_cast<float*>(memory), *delta = buffers + ctx->threads * floats;
-  Turns turns(memory + bytes, i32(starts), sequences, groups, heads, tokens);
+  Turn* held = reinterpret_cast<Turn*>(memory + bytes);  // what each thread's buffers hold keys of
+  for (int32_t i = 0; i < ctx->threads; i++) held[i].sequence = -1;
+  Turns turns(held + ctx->threads, i32(starts), sequences, groups, heads, tokens);
 
-  parallel_ranges(ctx, rows * all_heads, 64, [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) {
-      f32x16 sum = splat(0.0f);
-      for (int64_t d = 0; d < size; d += LANES) {
-        const int64_t n = smaller(LANES, size - d);
-        f32x16 slope = load_first(static_cast<const G*>(dy.data) + r * size + d, n);
-        if constexpr (IS_BF16<T> && !IS_BF16<G>) slope = to_bf16_and_back(slope);
-        sum = fma(slope, load_first(static_cast<const T*>(y.data) + r * size + d, n), sum);
-      }
-      delta[r] = reduce_add(sum);
-    }
-  });
   parallel(ctx, pieces, [&](int64_t, int32_t thread) {
     const Turn turn = turns.take();
     const int64_t s = turn.sequence, g = turn.group, row = i32(starts)[s], head = g * heads + turn.head;
@@ -230,6 +244,7 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
     const Head<T, G> h = {static_cast<const T*>(q.data) + at,
                           static_cast<const T*>(k.data) + at_keys,
                           static_cast<const T*>(v.data) + at_keys,
+                          static_cast<const T*>(y.data) + at,
                           static_cast<const G*>(dy.data) + at,
                           f32(lse) + statistics,
                           delta + statistics,
@@ -244,7 +259,10 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
                           turn.head == 0,
                           turn.head == heads - 1,
                           static_cast<float>(scale)};
-    backward_blocks(h, turn.piece * span(size), buffers + thread * floats);
+    Turn& before = held[thread];
+    const bool same = before.sequence == s && before.group == g && before.piece == turn.piece;
+    before = turn;
+    backward_blocks(h, turn.piece * span(size), same, buffers + thread * floats);
     turns.done(turn);
   });
   return 0;
