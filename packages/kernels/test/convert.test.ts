@@ -57,6 +57,14 @@ describe.each(["bf16", "f16"] as const)("%s", (dtype) => {
     }
   });
 
+  it.each(cpuPaths())("keeps a NaN whose fraction would round away, on %s", async (path) => {
+    // As numbers these would round to infinity, or over it to zero.
+    const bits = [0x7f800001, 0x7f807fff, 0x7fffffff, 0xff800001, 0xffffffff];
+    const values = new Float32Array(Uint32Array.from({ length: 37 }, (_, i) => bits[i % 5] as number).buffer);
+    const result = await converted(path, values, "f32", dtype);
+    for (const half of result) expect(decode(dtype, half)).toBeNaN();
+  });
+
   it.each(cpuPaths())("takes the nearest, ties to even, on %s", async (path) => {
     const random = new Random(3);
     const bits = Uint32Array.from({ length: 20_000 }, () => random.integer(0x7f800000));

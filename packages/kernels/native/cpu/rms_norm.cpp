@@ -62,17 +62,17 @@ struct Chain {
   const float *x, *rstd;
   int64_t columns;
 
-  // Columns [begin, end) of dweight over these tokens in their order, four for each time the sums are fetched.
-  void add(int64_t begin, int64_t end, int64_t first_token, int64_t end_token) const {
+  // All columns of dweight over these tokens in their order, four for each time the sums are fetched.
+  void add(int64_t first_token, int64_t end_token) const {
     int64_t m = first_token;
-    for (; m + 4 <= end_token; m += 4) add_tokens<4>(begin, end, m);
-    for (; m < end_token; m++) add_tokens<1>(begin, end, m);
+    for (; m + 4 <= end_token; m += 4) add_tokens<4>(m);
+    for (; m < end_token; m++) add_tokens<1>(m);
   }
   template <int COUNT>
-  void add_tokens(int64_t begin, int64_t end, int64_t first) const {
+  void add_tokens(int64_t first) const {
     const float* const s = x + first * columns;
     const D* const d = dy + first * columns;
-    each_group(begin, end, [&](int64_t c, int64_t n) {
+    each_group(0, columns, [&](int64_t c, int64_t n) {
       f32x16 sum = get(sums + c, n);
       for (int m = 0; m < COUNT; m++)
         sum = fma(get(d + m * columns + c, n), mul(get(s + m * columns + c, n), splat(rstd[first + m])), sum);
@@ -88,13 +88,37 @@ Chain<D> chain_of(float* sums, D* dy, const float* x, const float* rstd, int64_t
 
 }  // namespace
 
-// Bytes of x and dy that the second level of one core's caches keeps between the two uses of a token.
-constexpr int64_t BLOCK_BYTES = 256 << 10;
+// dweight's chain over tokens beside the threads that make dx, piece by piece. A piece joins the chain as soon as those before it have,
+// by whoever is there: mostly the thread that has just read it, from its own caches. Nobody waits.
+struct Turns {
+  int64_t next = 0;
+  int32_t busy = 0;
+  int32_t* ready;
+
+  // `piece` of `count` is there; add(p) for all pieces whose turn has come.
+  template <class Add>
+  void arrive(int64_t piece, int64_t count, const Add& add) {
+    __atomic_store_n(&ready[piece], 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_exchange_n(&busy, 1, __ATOMIC_SEQ_CST)) {
+      int64_t p = next;
+      for (; p < count && __atomic_load_n(&ready[p], __ATOMIC_SEQ_CST); p++) add(p);
+      next = p;
+      __atomic_store_n(&busy, 0, __ATOMIC_SEQ_CST);
+      // What arrived while this thread was busy found it so and left: looked for once more.
+      if (p == count || !__atomic_load_n(&ready[p], __ATOMIC_SEQ_CST)) return;
+    }
+  }
+};
 
 int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dy, pt_tensor dsum, pt_tensor x,
                       pt_tensor weight, pt_tensor rstd) {
   const int64_t tokens = x.dims[0], columns = x.dims[1];
   if (columns == 0) return 0;
+  const int64_t piece = piece_of(ctx, tokens, columns), pieces = ceil_div(tokens, piece);
+  Turns turns;
+  turns.ready = static_cast<int32_t*>(ctx->scratch(ctx, (pieces + 1) * static_cast<int64_t>(sizeof(int32_t))));
+  if (!turns.ready) return 1;
+  for (int64_t p = 0; p < pieces; p++) turns.ready[p] = 0;
   with_float(weight, [&](auto w) {
     with_float(dy, [&](auto from) {
       with_flag(dsum.data != nullptr, [&](auto has_sum) {
@@ -120,27 +144,13 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
             parallel_rows(ctx, tokens, columns, row);
             return;
           }
-          // Block by block of tokens, so that x and dy come from memory once: threads take the last block's dweight by columns (a
-          // chain over tokens cannot be split), then this block's dx by rows.
           const auto chain = chain_of(f32(dweight), from, f32(x), f32(rstd), columns);
-          const int64_t strip = ceil_div(ceil_div(columns, 2 * ctx->threads), LANES) * LANES;
-          const int64_t strips = ceil_div(columns, strip);
-          const int64_t wanted = ctx->threads * BLOCK_BYTES / (8 * columns), block = wanted > 16 ? wanted : 16;
-          for (int64_t begin = 0; begin < tokens + block; begin += block) {
-            const int64_t last = begin - block, rows = smaller(block, tokens - begin);
-            const int64_t before = begin > 0 ? strips : 0;
-            const int64_t piece = rows > 0 ? piece_of(ctx, rows, columns) : 1,
-                          pieces = rows > 0 ? ceil_div(rows, piece) : 0;
-            parallel(ctx, before + pieces, [&](int64_t i, int32_t) {
-              if (i < before) {
-                chain.add(i * strip, smaller(columns, (i + 1) * strip), last, smaller(begin, tokens));
-                return;
-              }
-              const int64_t first = begin + (i - before) * piece, end = smaller(first + piece, begin + rows);
-              for (int64_t m = first; m < end; m++) row(m);
-              stream_end();
-            });
-          }
+          parallel(ctx, pieces, [&](int64_t i, int32_t) {
+            const auto end_of = [&](int64_t p) { return smaller(tokens, (p + 1) * piece); };
+            for (int64_t m = i * piece; m < end_of(i); m++) row(m);
+            stream_end();
+            turns.arrive(i, pieces, [&](int64_t p) { chain.add(p * piece, end_of(p)); });
+          });
         });
       });
     });
