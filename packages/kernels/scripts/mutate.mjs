@@ -15,6 +15,7 @@ const variant = "mutation/build/release";
 
 const ops = (name) => ["packages/kernels/test/ops.test.ts", "-t", name];
 const order = ["packages/kernels/test/order.test.ts"];
+const orderAttentionBf16 = ["packages/kernels/test/order-attention-bf16.test.ts"];
 const accumulation = ["packages/kernels/test/accumulation.test.ts"];
 const sameBits = ["tests/same-bits.test.ts"];
 const sampler = ["tests/sampler-is-trainer.test.ts"];
@@ -35,15 +36,15 @@ const faults = [
     name: "attention: key blocks begin elsewhere in a batch (at the first sequence's phase)",
     file: "cpu/attention.cpp",
     // The first block of a sequence ends where a block of the whole batch would.
-    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock at = block(b);",
-    to: "const int64_t phase = lse_stride > 1 ? KEY_BLOCK - 24 : KEY_BLOCK;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? phase : KEY_BLOCK)) {\n    const int64_t keys = smaller(b == 0 ? phase : KEY_BLOCK, all_keys - start);\n    KeyBlock at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
+    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock<T> at = block(b);",
+    to: "const int64_t phase = lse_stride > 1 ? KEY_BLOCK - 24 : KEY_BLOCK;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? phase : KEY_BLOCK)) {\n    const int64_t keys = smaller(b == 0 ? phase : KEY_BLOCK, all_keys - start);\n    KeyBlock<T> at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
     tests: [order, sampler],
   },
   {
     name: "attention: blocks counted back from the last key",
     file: "cpu/attention.cpp",
-    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock at = block(b);",
-    to: "const int64_t lead = (all_keys - 1) % KEY_BLOCK + 1;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? lead : KEY_BLOCK)) {\n    const int64_t keys = b == 0 ? lead : KEY_BLOCK;\n    KeyBlock at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
+    from: "for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {\n    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);\n    const KeyBlock<T> at = block(b);",
+    to: "const int64_t lead = (all_keys - 1) % KEY_BLOCK + 1;\n  for (int64_t start = 0, b = 0; start < all_keys; start += (b++ == 0 ? lead : KEY_BLOCK)) {\n    const int64_t keys = b == 0 ? lead : KEY_BLOCK;\n    KeyBlock<T> at = block(start / KEY_BLOCK);\n    at.keys += start % KEY_BLOCK * at.stride, at.values += start % KEY_BLOCK * at.stride;",
     tests: [["packages/kernels/test/attention.test.ts"], sameBits],
   },
   {
@@ -77,8 +78,8 @@ const faults = [
   {
     name: "attention backward: dk not multiplied by the scale",
     file: "cpu/attention_backward.cpp",
-    from: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, keys_of(i), size, h.last ? h.scale : 1.0f);",
-    to: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, keys_of(i), size, 1.0f);",
+    from: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, h.last ? h.scale : 1.0f);",
+    to: "put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, 1.0f);",
     tests: [ops("attention")],
   },
   {
@@ -94,6 +95,62 @@ const faults = [
     from: "turn.head == 0,",
     to: "true,",
     tests: [ops("attention")],
+  },
+  {
+    name: "bf16 attention: p as exp gave it, not rounded",
+    file: "cpu/attention.cpp",
+    from: "IS_BF16<T> ? to_bf16_and_back(p) : p);",
+    to: "p);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: l summed from p as rounded",
+    file: "cpu/attention.cpp",
+    from: "sum = add(sum, p);",
+    to: "sum = add(sum, IS_BF16<T> ? to_bf16_and_back(p) : p);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: ds not rounded",
+    file: "cpu/attention_backward.cpp",
+    from: "slope = to_bf16_and_back(slope);\n        if",
+    to: "slope = slope;\n        if",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: dq restarted at each key block",
+    file: "cpu/attention_backward.cpp",
+    from: "{k.keys, padded}, KEY_BLOCK, m.dq, padded, false);",
+    to: "{k.keys, padded}, KEY_BLOCK, m.dq, padded, true);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: even and odd products in one chain",
+    file: "cpu/attention.h",
+    from: "step(odd, a, column);",
+    to: "step(even, a, column);",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: subnormals kept",
+    file: "cpu/attention.h",
+    from: "const FlushSubnormals flush;\n    body();",
+    to: "body();",
+    tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: a tile added to another one",
+    file: "cpu/attention_tiles.h",
+    from: "tiles.template dot<3, 4, 6>();",
+    to: "tiles.template dot<2, 4, 6>();",
+    tests: [orderAttentionBf16, ops("attention bf16")],
+  },
+  {
+    name: "attention backward: keys of another sequence held",
+    file: "cpu/attention_backward.cpp",
+    from: "before.sequence == s && ",
+    to: "before.sequence >= 0 && ",
+    tests: [["packages/kernels/test/attention.test.ts"], ops("attention")],
   },
   {
     name: "attention backward: on the diagonal a key sees the queries before it",

@@ -1,7 +1,7 @@
 // The order of attention's sums in bf16, written down a second time (attention.cpp, attention_backward.cpp) and compared bit for bit on
-// every path: products in blocks of 32, even and odd apart, everything else as in fp32; what is rounded and what is not. Tried, and red
-// here: the running output summed from p as exp gave it; l summed from p as rounded; ds not rounded; query blocks of 32 in place of 64
-// that begin at a key; dq restarted at each key block.
+// every path: products in blocks of 32, even and odd apart, everything else as in fp32; what is rounded and what is not. Tried by
+// `npm run test:mutations`, and red here: p not rounded, l summed from p as rounded, ds not rounded, dq restarted at each key block, even
+// and odd products in one chain, subnormals kept.
 import { afterAll, describe, expect, it } from "vitest";
 import { attentionBackward, attentionForward } from "../src/binding.generated.js";
 import { attentionCached, cpuPaths, keysPerPage, kvCacheWrite, openDevice } from "../src/index.js";

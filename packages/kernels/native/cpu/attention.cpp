@@ -18,14 +18,15 @@
 // lowest finite number. A row all of whose scores are minus infinity has no softmax: y is NaN, lse minus infinity.
 //
 // How rows are grouped into tiles and tiles into work changes no chain, so it changes no bit.
-#include "attention.h"
+#include "attention_tiles.h"
 #include "math64.h"
 
 namespace PT_NAMESPACE {
 
 // Rows whose softmax is done together, a row to a lane where a row has one number.
-constexpr int GROUP_ROWS = 2 * TILE_ROWS;
-static_assert(GROUP_ROWS <= LANES, "a group's row statistics share one vector");
+template <class T>
+constexpr int GROUP_ROWS = IS_BF16<T> ? LANES : 2 * TILE_ROWS;
+static_assert(GROUP_ROWS<float> <= LANES, "a group's row statistics share one vector");
 
 constexpr float LOWEST = -3.40282347e38f;
 PT_INLINE f32x16 finite(f32x16 maximum) { return max(maximum, splat(LOWEST)); }
@@ -53,11 +54,19 @@ template <class T>
 PT_INLINE int64_t inner(int64_t size) {
   return IS_BF16<T> ? round_up_pairs(size) : size;
 }
+// The rows of values and of y: in bf16 whole pairs of tiles.
+template <class T>
+PT_INLINE int64_t values_size(int64_t size) {
+  return IS_BF16<T> ? round_up_pairs(size) : round_up(size);
+}
 template <class T>
 static int64_t attend_floats(int64_t rows, int64_t size) {
-  const int64_t depth = inner<T>(size), padded = round_up(size);
-  return round_up(rows * depth) + rows * padded + 2 * round_up(rows + LANES) + KEY_BLOCK * depth + KEY_BLOCK * depth +
-         KEY_BLOCK * padded + GROUP_ROWS * KEY_BLOCK + GROUP_ROWS * padded;
+  const int64_t depth = inner<T>(size), padded = values_size<T>(size);
+  const int64_t narrow =
+      (rows + LANES) * depth / 2 + KEY_BLOCK * depth / 2 + KEY_BLOCK * padded / 2 + LANES * KEY_BLOCK / 2;
+  return (IS_BF16<T> ? round_up(narrow) + 4 * LANES : 0) + round_up(rows * depth) + rows * padded +
+         2 * round_up(rows + LANES) + KEY_BLOCK * depth + KEY_BLOCK * depth + KEY_BLOCK * padded +
+         GROUP_ROWS<T> * KEY_BLOCK + GROUP_ROWS<T> * padded;
 }
 
 // The tree of simd.h for each row of x (rows, 16), four rows at a time; rows up to the next multiple of four are read.
@@ -108,22 +117,22 @@ PT_INLINE f32x16 soften(float* s, int64_t visible, f32x16 scale, f32x16 m) {
 template <class T, bool WHOLE>
 static void soften_rows(float* s, int64_t rows, const int64_t* visible, float scale, float* block_max,
                         float* block_sum) {
-  alignas(64) float lanes[(GROUP_ROWS + 3) / 4 * 4 * LANES];
+  alignas(64) float lanes[(GROUP_ROWS<T> + 3) / 4 * 4 * LANES];
   for (int64_t i = rows; i % 4 != 0; i++) store(lanes + i * LANES, splat(0.0f));
   for (int64_t i = 0; i < rows; i++)
     store(lanes + i * LANES, maxima(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale)));
   reduce_rows(block_max, lanes, rows, [](quad a, quad b) { return a > b ? a : b; });
   for (int64_t i = 0; i < rows; i++)
-    store(lanes + i * LANES, soften<T>(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale),
-                                       finite(splat(block_max[i]))));
+    store(lanes + i * LANES,
+          soften<T>(s + i * KEY_BLOCK, WHOLE ? KEY_BLOCK : visible[i], splat(scale), finite(splat(block_max[i]))));
   reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
 // The forward of one piece of work. block(b) says where key block b lies; only keys up to the last query's are read.
-template <class T, class Block>
+template <class T, class Tiles, class Block>
 static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const T* q, float scale, const Block& block,
                    float* memory) {
-  const int64_t rows = w.count * w.heads, size = w.size, padded = round_up(size), depth = inner<T>(size);
+  const int64_t rows = w.count * w.heads, size = w.size, padded = values_size<T>(size), depth = inner<T>(size);
   Carver carver = {memory};
   float* packed = carver.take(rows * depth);
   float* o = carver.take(rows * padded);
@@ -132,14 +141,26 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
   float* keys_across = carver.take(KEY_BLOCK * depth);
   float* keys_copy = carver.take(KEY_BLOCK * depth);
   float* values_copy = carver.take(KEY_BLOCK * padded);
-  float* p = carver.take(GROUP_ROWS * KEY_BLOCK);
-  float* block_o = carver.take(GROUP_ROWS * padded);
+  float* p = carver.take(GROUP_ROWS<T> * KEY_BLOCK);
+  float* block_o = carver.take(GROUP_ROWS<T> * padded);
 
   for (int64_t i = 0; i < w.count; i++) {
     if constexpr (IS_BF16<T>)
       get_rows(packed + i * w.heads * depth, depth, q + i * w.stride, size, w.heads, size, w.heads);
     else
       memcpy(packed + i * w.heads * size, q + i * w.stride, w.heads * size * sizeof(float));
+  }
+  // What tiles load: rows of queries and of p as they are, rows of keys across and of values in pairs.
+  [[maybe_unused]] Tiles tiles;
+  [[maybe_unused]] bf16 *narrow_packed = nullptr, *narrow_p = nullptr;
+  [[maybe_unused]] uint32_t *key_pairs = nullptr, *value_pairs = nullptr;
+  if constexpr (HAS_TILES<Tiles>) {
+    narrow_packed = reinterpret_cast<bf16*>(carver.take((rows + LANES) * depth / 2));
+    narrow_p = reinterpret_cast<bf16*>(carver.take(LANES * KEY_BLOCK / 2));
+    key_pairs = reinterpret_cast<uint32_t*>(carver.take(KEY_BLOCK * depth / 2));
+    value_pairs = reinterpret_cast<uint32_t*>(carver.take(KEY_BLOCK * padded / 2));
+    narrow_rows(narrow_packed, packed, rows * depth);
+    memset(narrow_packed + rows * depth, 0, LANES * depth * sizeof(bf16));
   }
   memset(o, 0, rows * padded * sizeof(float));
   for (int64_t r = 0; r < rows + LANES; r++) m[r] = -__builtin_inff(), l[r] = 0.0f;
@@ -160,6 +181,10 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
         transpose(keys_across, keys_copy, depth, keys, depth);
       }
       get_rows(values_copy, padded, at.values, at.stride, keys, size, KEY_BLOCK);
+      if constexpr (HAS_TILES<Tiles>) {
+        pair_rows(key_pairs, keys_across, KEY_BLOCK, depth);
+        pair_rows(value_pairs, values_copy, padded, KEY_BLOCK);
+      }
     } else {
       if (at.across)
         across = at.keys;
@@ -168,13 +193,15 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
       values = dense_rows(values_copy, at.values, at.stride, keys, size);
     }
     const int64_t first_row = larger(0, start - w.first) * w.heads;
-    for (int64_t r = first_row; r < rows; r += GROUP_ROWS) {
-      const int64_t n = smaller(GROUP_ROWS, rows - r);
-      int64_t visible[GROUP_ROWS];
+    for (int64_t r = first_row; r < rows; r += GROUP_ROWS<T>) {
+      const int64_t n = smaller(GROUP_ROWS<T>, rows - r);
+      int64_t visible[GROUP_ROWS<T>];
       visible[0] = smaller(keys, w.first + r / w.heads + 1 - start);
       for (int64_t i = 1; i < n; i++)
         visible[i] = visible[0] == keys ? keys : smaller(keys, w.first + (r + i) / w.heads + 1 - start);
-      if constexpr (IS_BF16<T>) {
+      if constexpr (HAS_TILES<Tiles>) {
+        product_of_tiles(tiles, LANES, KEY_BLOCK, depth, narrow_packed + r * depth, key_pairs, p, true);
+      } else if constexpr (IS_BF16<T>) {
         const FlushSubnormals flush;
         product_of_pairs(n, round_up(visible[n - 1]), Along(packed + r * depth, depth), {across, KEY_BLOCK}, depth, p,
                          KEY_BLOCK, true);
@@ -200,10 +227,14 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
       store(keeps, keep);
       store(enters, enter);
       if constexpr (IS_BF16<T>) {
-        {
+        if constexpr (HAS_TILES<Tiles>) {
+          narrow_rows(narrow_p, p, LANES * KEY_BLOCK);
+          product_of_tiles(tiles, LANES, padded, KEY_BLOCK, narrow_p, value_pairs, block_o, true);
+        } else {
           const FlushSubnormals flush;
           // Further keys weigh zero, and zeros at the end change no sum that began at +0.
-          product_of_pairs(n, padded, Along(p, KEY_BLOCK), values, round_up_pairs(visible[n - 1]), block_o, padded, true);
+          product_of_pairs(n, padded, Along(p, KEY_BLOCK), values, round_up_pairs(visible[n - 1]), block_o, padded,
+                           true);
         }
         const Join join = {o + r * padded, padded, keeps, enters};
         for (int64_t i = 0; i < n; i++)
@@ -233,7 +264,7 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
 PT_INLINE int64_t query_tile(int64_t heads) { return heads >= 192 ? 1 : smaller(KEY_BLOCK, 192 / heads); }
 
 // Both forwards: position(s) is that of a sequence's first query, block(s, g, b) says where its key block b lies.
-template <class T, class Position, class Block>
+template <class T, class Tiles, class Position, class Block>
 static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, int64_t groups,
                      const int32_t* starts, int64_t sequences, double scale, const Position& position,
                      const Block& block) {
@@ -253,30 +284,31 @@ static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tenso
     const int64_t s = piece.sequence, row = starts[s] + piece.first;
     const Queries w = {smaller(tile, starts[s + 1] - row), heads, size, all_heads * size, position(s) + piece.first};
     const int64_t head = row * all_heads + g * heads;
-    attend(
-        w, static_cast<T*>(y.data) + head * size, f32(lse) + head, all_heads, static_cast<const T*>(q.data) + head * size,
-        static_cast<float>(scale),
+    attend<T, Tiles>(
+        w, static_cast<T*>(y.data) + head * size, f32(lse) + head, all_heads,
+        static_cast<const T*>(q.data) + head * size, static_cast<float>(scale),
         [&](int64_t b) { return block(s, g, b); }, memory + thread * floats);
   });
   return 0;
 }
 
-template <class T>
+template <class T, class Tiles>
 static int packed_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
                           pt_tensor starts, double scale) {
   const int64_t groups = k.dims[1], size = k.dims[2], sequences = starts.dims[0] - 1;
-  return attention<T>(
+  return attention<T, Tiles>(
       ctx, y, lse, q, groups, i32(starts), sequences, scale, [](int64_t) { return static_cast<int64_t>(0); },
       [=](int64_t s, int64_t g, int64_t b) {
         const int64_t at = ((i32(starts)[s] + b * KEY_BLOCK) * groups + g) * size;
-        return KeyBlock<T>{static_cast<const T*>(k.data) + at, static_cast<const T*>(v.data) + at, groups * size, false};
+        return KeyBlock<T>{static_cast<const T*>(k.data) + at, static_cast<const T*>(v.data) + at, groups * size,
+                           false};
       });
 }
-template <class T>
+template <class T, class Tiles>
 static int cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
                           pt_tensor values, pt_tensor starts, pt_tensor lengths, pt_tensor pages, double scale) {
   const int64_t groups = keys.dims[1], size = keys.dims[2], pages_each = pages.dims[1];
-  return attention<T>(
+  return attention<T, Tiles>(
       ctx, y, lse, q, groups, i32(starts), starts.dims[0] - 1, scale,
       [=](int64_t s) { return static_cast<int64_t>(i32(lengths)[s] - (i32(starts)[s + 1] - i32(starts)[s])); },
       [=](int64_t s, int64_t g, int64_t b) {
@@ -287,9 +319,13 @@ static int cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_
 
 int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,
                       pt_tensor starts, double scale) {
-  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y))
+    return 1;
   if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
-  return (is_bf16(q) ? packed_forward<bf16> : packed_forward<float>)(ctx, y, lse, q, k, v, starts, scale);
+  if (!is_bf16(q)) return packed_forward<float, NoTiles>(ctx, y, lse, q, k, v, starts, scale);
+  return with_tiles(ctx, [&](auto* tiles) {
+    return packed_forward<bf16, typename Pointed<decltype(tiles)>::type>(ctx, y, lse, q, k, v, starts, scale);
+  });
 }
 
 int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
@@ -322,8 +358,11 @@ int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, 
       }
     }
   }
-  return (is_bf16(q) ? cached_forward<bf16> : cached_forward<float>)(ctx, y, lse, q, keys, values, starts, lengths, pages,
-                                                                     scale);
+  if (!is_bf16(q)) return cached_forward<float, NoTiles>(ctx, y, lse, q, keys, values, starts, lengths, pages, scale);
+  return with_tiles(ctx, [&](auto* tiles) {
+    return cached_forward<bf16, typename Pointed<decltype(tiles)>::type>(ctx, y, lse, q, keys, values, starts, lengths,
+                                                                         pages, scale);
+  });
 }
 
 }  // namespace PT_NAMESPACE

@@ -349,8 +349,9 @@ PT_INLINE void transpose_quads(quad* x) {
 #undef PT_SHUFFLE
 }
 
-// to[c, r] = from[r, c], to's rows KEY_BLOCK wide; columns from `rows` on become zero.
-static inline void transpose(float* to, const float* from, int64_t stride, int64_t rows, int64_t columns) {
+// to[c, r] = from[r, c], to's rows `to_stride` apart; columns from `rows` to `all` become zero.
+static inline void transpose(float* to, const float* from, int64_t stride, int64_t rows, int64_t columns,
+                             int64_t to_stride = KEY_BLOCK, int64_t all = KEY_BLOCK) {
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const float* f = from + r * stride;
@@ -361,15 +362,18 @@ static inline void transpose(float* to, const float* from, int64_t stride, int64
       for (int i = 0; i < 4; i++) x[i] = load_quad(f + i * stride + c);
       transpose_quads(x);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; i++) memcpy(to + (c + i) * KEY_BLOCK + r, &x[i], sizeof x[i]);
+      for (int i = 0; i < 4; i++) memcpy(to + (c + i) * to_stride + r, &x[i], sizeof x[i]);
     }
-    for (; c < columns; c++)
-      for (int i = 0; i < 4; i++) to[c * KEY_BLOCK + r + i] = f[i * stride + c];
+    const int64_t rest = columns - c;  // three at most
+    for (int64_t e = 0; e < 3; e++)
+      for (int i = 0; e < rest && i < 4; i++) to[(c + e) * to_stride + r + i] = f[i * stride + c + e];
   }
-  if (r == KEY_BLOCK) return;
-  for (int64_t c = 0; c < columns; c++) {
-    float* line = to + c * KEY_BLOCK;
-    for (int64_t i = r; i < KEY_BLOCK; i++) line[i] = i < rows ? from[i * stride + c] : 0.0f;
+  for (int64_t c = 0; c < columns && r < all; c++) {
+    float* line = to + c * to_stride + r;
+    const float* f = from + r * stride + c;
+    for (int i = 0; i < 3; i++)
+      if (r + i < rows) line[i] = f[i * stride];
+    if (rows < all) memset(to + c * to_stride + rows, 0, static_cast<size_t>(all - rows) * sizeof(float));
   }
 }
 

@@ -6,7 +6,7 @@
 // bf16: dy, p and ds are rounded to bf16 for the products, which are summed in the order of AMX (attention.h): dq along whole key
 // blocks, dk and dv along whole query blocks from the key's own on, what is not seen being zero. Gradients stay fp32.
 // Memory is linear in the tokens: p and ds exist for one pair of blocks at a time. Dao et al. 2022 (arXiv 2205.14135).
-#include "attention.h"
+#include "attention_tiles.h"
 #include "attention_turns.h"
 
 namespace PT_NAMESPACE {
@@ -14,10 +14,10 @@ namespace PT_NAMESPACE {
 // One query head of one sequence with its key-value head: where its first token lies.
 template <class T, class G>
 struct Head {
-  const T *q, *k, *v;
+  const T *q, *k, *v, *y;
   const G* dy;
-  const float *lse, *delta;
-  float *dq, *dk, *dv;
+  const float* lse;
+  float *delta, *dq, *dk, *dv;
   int64_t tokens, size, q_stride, k_stride, statistics_stride;
   bool first, last;  // among the heads of its group
   float scale;
@@ -39,6 +39,27 @@ struct KeyBuffers {
 struct QueryBuffers {
   float *q, *dy, *dq, *p, *ds;
 };
+// The same as tiles load them: of a key block what is on the right of scores, of dy v and of dq; of a query block rows and columns of q
+// and dy, and p and ds in pairs of queries. dk and dv are summed across then, so that p and ds need not be turned.
+struct KeyPairs {
+  uint32_t *keys_across, *values_across, *keys;
+};
+struct NarrowQueries {
+  bf16 *q, *dy, *q_across, *dy_across, *ds;
+  uint32_t *p_pairs, *ds_pairs;
+  float* across;
+};
+static KeyPairs take_key_pairs(Carver& c, int64_t padded) {
+  const auto take = [&] { return reinterpret_cast<uint32_t*>(c.take(KEY_BLOCK * padded / 2)); };
+  return {take(), take(), take()};
+}
+static NarrowQueries take_narrow(Carver& c, int64_t padded) {
+  const auto take = [&](int64_t columns) { return c.take(KEY_BLOCK * columns / 2); };
+  const auto narrow = [&](int64_t columns) { return reinterpret_cast<bf16*>(take(columns)); };
+  const auto pairs = [&] { return reinterpret_cast<uint32_t*>(take(KEY_BLOCK)); };
+  return {narrow(padded),    narrow(padded), narrow(padded), narrow(padded),
+          narrow(KEY_BLOCK), pairs(),        pairs(),        c.take(KEY_BLOCK * padded)};
+}
 static KeyBuffers take_keys(Carver& c, int64_t padded) {
   const int64_t rows = KEY_BLOCK * padded;
   return {c.take(rows), c.take(rows), c.take(rows), c.take(rows), c.take(rows)};
@@ -47,8 +68,9 @@ static QueryBuffers take_queries(Carver& c, int64_t padded) {
   const int64_t rows = KEY_BLOCK * padded, square = KEY_BLOCK * KEY_BLOCK;
   return {c.take(rows), c.take(rows), c.take(rows), c.take(square), c.take(square)};
 }
-static int64_t backward_floats(int64_t size, int64_t padded) {
-  return (5 * span(size) + 3) * KEY_BLOCK * padded + 2 * KEY_BLOCK * KEY_BLOCK;
+static int64_t backward_floats(int64_t size, int64_t padded, bool bf16_too) {
+  const int64_t widened = (5 * span(size) + 3) * KEY_BLOCK * padded + 2 * KEY_BLOCK * KEY_BLOCK;
+  return widened + (bf16_too ? (2 * span(size) + 3) * KEY_BLOCK * padded + 2 * KEY_BLOCK * KEY_BLOCK : 0);
 }
 
 template <class T>
@@ -58,11 +80,12 @@ PT_INLINE void prefetch_rows(const T* from, int64_t stride, int64_t rows, int64_
       __builtin_prefetch(from + r * stride + d, 0, 2);
 }
 
-// p and ds for `rows` queries, of which `first` is the first, and `keys` keys, (KEY_BLOCK, KEY_BLOCK) each. Where a query does not
-// see a key they hold nothing of meaning in fp32, where that is left out of the chains, and zero in bf16.
+// Scores and dy v for `rows` queries and `keys` keys in p and ds, (KEY_BLOCK, KEY_BLOCK) each; then p and ds themselves, `first` being
+// the first query. Where a query does not see a key they hold nothing of meaning in fp32, where that is left out of the chains, and
+// zero in bf16.
 template <class T, class G>
-static void pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
-                  const QueryBuffers& m) {
+static void score_pairs(const Head<T, G>& h, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
+                        const QueryBuffers& m) {
   const int64_t padded = padded_size<T>(h.size);
   int64_t depth[TILE_ROWS];
   for (int64_t& end : depth) end = h.size;
@@ -80,6 +103,10 @@ static void pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys
     scores(m.q, k.keys_across, m.p);
     scores(m.dy, k.values_across, m.ds);
   });
+}
+template <class T, class G>
+static void weigh_pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal,
+                        const QueryBuffers& m) {
   const f32x16 scale = splat(h.scale);
   for (int64_t r = 0; r < rows; r++) {
     const int64_t visible = diagonal ? smaller(keys, r + 1) : keys, statistics = (first + r) * h.statistics_stride;
@@ -136,25 +163,69 @@ static void put_rows(float* to, int64_t stride, const float* from, int64_t padde
       store_first(to + r * stride + d, mul(load(from + r * padded + d), splat(scale)), smaller(LANES, size - d));
 }
 
-// One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places.
-template <class T, class G>
-static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
+// delta of `rows` tokens from their y and, padded, dy.
+template <class T>
+static void put_delta(float* delta, int64_t delta_stride, const T* y, int64_t y_stride, const float* dy, int64_t padded,
+                      int64_t rows, int64_t size) {
+  for (int64_t r = 0; r < rows; r++) {
+    f32x16 sum = splat(0.0f);
+    for (int64_t d = 0; d < size; d += LANES)
+      sum = fma(load(dy + r * padded + d), load_first(y + r * y_stride + d, smaller(LANES, size - d)), sum);
+    delta[r * delta_stride] = reduce_add(sum);
+  }
+}
+
+// One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places. `held`:
+// keys and values are in this memory, from another head of the group.
+template <class T, class G, class Tiles>
+static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float* memory) {
   const int64_t size = h.size, padded = padded_size<T>(size);
   Carver carver = {memory};
   const QueryBuffers m = take_queries(carver, padded);
   KeyBuffers buffers[4];
+  [[maybe_unused]] Tiles tiles;
+  [[maybe_unused]] KeyPairs key_pairs[4];
+  [[maybe_unused]] NarrowQueries narrow;
+  if constexpr (HAS_TILES<Tiles>) narrow = take_narrow(carver, padded);
   const int64_t blocks = smaller(span(size), ceil_div(h.tokens, KEY_BLOCK) - block);
+  const auto send_for = [&](int64_t t) {
+    const int64_t first = t * KEY_BLOCK, rows = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
+    prefetch_rows(h.q + at, h.q_stride, rows, size);
+    prefetch_rows(h.dy + at, h.q_stride, rows, size);
+    if (block > 0)
+      prefetch_rows(h.dq + at, h.q_stride, rows, size);
+    else
+      prefetch_rows(h.y + at, h.q_stride, rows, size);
+  };
+  send_for(block);
   const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
   for (int64_t i = 0; i < blocks; i++) {
     const KeyBuffers& k = buffers[i] = take_keys(carver, padded);
     const int64_t keys = keys_of(i), at = (block + i) * KEY_BLOCK * h.k_stride;
-    get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
-    transpose(k.values_across, k.keys, padded, keys, padded);
-    get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
-    transpose(k.keys_across, k.keys, padded, keys, padded);
+    if (!held) {
+      get_rows(k.keys, padded, h.v + at, h.k_stride, keys, size, KEY_BLOCK);
+      transpose(k.values_across, k.keys, padded, keys, padded);
+      get_rows(k.keys, padded, h.k + at, h.k_stride, keys, size, KEY_BLOCK);
+      transpose(k.keys_across, k.keys, padded, keys, padded);
+    }
+    if constexpr (HAS_TILES<Tiles>) {
+      const KeyPairs& pairs = key_pairs[i] = take_key_pairs(carver, padded);
+      if (!held) {
+        pair_rows(pairs.keys_across, k.keys_across, KEY_BLOCK, padded);
+        pair_rows(pairs.values_across, k.values_across, KEY_BLOCK, padded);
+        pair_rows(pairs.keys, k.keys, padded, KEY_BLOCK);
+      }
+    }
     const int64_t before = h.first ? 0 : keys;
     get_rows(k.dk, padded, h.dk + at, h.k_stride, before, size, KEY_BLOCK);
     get_rows(k.dv, padded, h.dv + at, h.k_stride, before, size, KEY_BLOCK);
+    if constexpr (HAS_TILES<Tiles>) {
+      const auto turn = [&](float* sum) {
+        memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
+        transpose(sum, narrow.across, padded, before, padded);
+      };
+      turn(k.dk), turn(k.dv);
+    }
   }
   for (int64_t t = block; t * KEY_BLOCK < h.tokens; t++) {
     const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
@@ -162,16 +233,38 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
     get_rows(m.dy, padded, h.dy + at, h.q_stride, count, size, KEY_BLOCK);
     if constexpr (IS_BF16<T> && !IS_BF16<G>)
       for (int64_t i = 0; i < count * padded; i += LANES) store(m.dy + i, to_bf16_and_back(load(m.dy + i)));
-    get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, count);
-    const int64_t next = at + KEY_BLOCK * h.q_stride, ahead = smaller(KEY_BLOCK, h.tokens - first - KEY_BLOCK);
-    prefetch_rows(h.q + next, h.q_stride, ahead, size);
-    prefetch_rows(h.dy + next, h.q_stride, ahead, size);
-    if (block > 0) prefetch_rows(h.dq + next, h.q_stride, ahead, size);
+    get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, KEY_BLOCK);
+    if (block == 0)
+      put_delta(h.delta + first * h.statistics_stride, h.statistics_stride, h.y + at, h.q_stride, m.dy, padded, count,
+                size);
+    send_for(t + 1);
+    if constexpr (HAS_TILES<Tiles>) {
+      narrow_rows(narrow.q, m.q, KEY_BLOCK * padded);
+      narrow_rows(narrow.dy, m.dy, KEY_BLOCK * padded);
+      transpose(narrow.across, m.q, padded, count, padded);
+      narrow_rows(narrow.q_across, narrow.across, KEY_BLOCK * padded);
+      transpose(narrow.across, m.dy, padded, count, padded);
+      narrow_rows(narrow.dy_across, narrow.across, KEY_BLOCK * padded);
+    }
     for (int64_t i = 0; i < blocks && block + i <= t; i++) {
       const KeyBuffers& k = buffers[i];
       const int64_t keys = keys_of(i);
       const bool diagonal = block + i == t;
-      pairs(h, first, count, keys, diagonal, k, m);
+      if constexpr (HAS_TILES<Tiles>) {
+        const KeyPairs& right = key_pairs[i];
+        product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.q, right.keys_across, m.p, true);
+        product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.dy, right.values_across, m.ds, true);
+        weigh_pairs(h, first, count, keys, diagonal, m);
+        pair_rows(narrow.p_pairs, m.p, KEY_BLOCK, KEY_BLOCK);
+        pair_rows(narrow.ds_pairs, m.ds, KEY_BLOCK, KEY_BLOCK);
+        narrow_rows(narrow.ds, m.ds, KEY_BLOCK * KEY_BLOCK);
+        product_of_tiles(tiles, padded, KEY_BLOCK, KEY_BLOCK, narrow.dy_across, narrow.p_pairs, k.dv, false);
+        product_of_tiles(tiles, padded, KEY_BLOCK, KEY_BLOCK, narrow.q_across, narrow.ds_pairs, k.dk, false);
+        product_of_tiles(tiles, KEY_BLOCK, padded, KEY_BLOCK, narrow.ds, right.keys, m.dq, false);
+        continue;
+      }
+      score_pairs(h, count, keys, diagonal, k, m);
+      weigh_pairs(h, first, count, keys, diagonal, m);
       if constexpr (IS_BF16<T>) {
         const FlushSubnormals flush;
         const int64_t columns = round_up(size);
@@ -188,40 +281,39 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, float* memory) {
   }
   for (int64_t i = 0; i < blocks; i++) {
     const int64_t at = (block + i) * KEY_BLOCK * h.k_stride;
+    if constexpr (HAS_TILES<Tiles>) {
+      const auto turn_back = [&](float* sum) {
+        memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
+        transpose(sum, narrow.across, KEY_BLOCK, padded, KEY_BLOCK, padded, padded);
+      };
+      turn_back(buffers[i].dk), turn_back(buffers[i].dv);
+    }
     put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, h.last ? h.scale : 1.0f);
     put_rows(h.dv + at, h.k_stride, buffers[i].dv, padded, keys_of(i), size, 1.0f);
   }
 }
 
-template <class T, class G>
+template <class T, class G, class Tiles>
 static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
                     pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
   const int64_t rows = q.dims[0], all_heads = q.dims[1], size = q.dims[2], groups = k.dims[1];
   const int64_t sequences = starts.dims[0] - 1;
   const int64_t heads = all_heads / groups;
-  const int64_t floats = backward_floats(size, padded_size<T>(size)), delta_floats = round_up(rows * all_heads);
+  const int64_t floats = backward_floats(size, padded_size<T>(size), IS_BF16<T>),
+                delta_floats = round_up(rows * all_heads);
   const int64_t tokens = span(size) * KEY_BLOCK;
   int64_t pieces = 0;
   for (int64_t s = 0; s < sequences; s++) pieces += ceil_div(i32(starts)[s + 1] - i32(starts)[s], tokens) * all_heads;
   if (pieces == 0) return 0;
   const int64_t bytes = (delta_floats + ctx->threads * floats) * static_cast<int64_t>(sizeof(float));
-  char* memory = static_cast<char*>(ctx->scratch(ctx, bytes + Turns::bytes(sequences * all_heads)));
+  char* memory = static_cast<char*>(ctx->scratch(
+      ctx, bytes + ctx->threads * static_cast<int64_t>(sizeof(Turn)) + Turns::bytes(sequences * all_heads)));
   if (!memory) return 1;
   float *buffers = reinterpret_cast<float*>(memory), *delta = buffers + ctx->threads * floats;
-  Turns turns(memory + bytes, i32(starts), sequences, groups, heads, tokens);
+  Turn* held = reinterpret_cast<Turn*>(memory + bytes);  // what each thread's buffers hold keys of
+  for (int32_t i = 0; i < ctx->threads; i++) held[i].sequence = -1;
+  Turns turns(held + ctx->threads, i32(starts), sequences, groups, heads, tokens);
 
-  parallel_ranges(ctx, rows * all_heads, 64, [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) {
-      f32x16 sum = splat(0.0f);
-      for (int64_t d = 0; d < size; d += LANES) {
-        const int64_t n = smaller(LANES, size - d);
-        f32x16 slope = load_first(static_cast<const G*>(dy.data) + r * size + d, n);
-        if constexpr (IS_BF16<T> && !IS_BF16<G>) slope = to_bf16_and_back(slope);
-        sum = fma(slope, load_first(static_cast<const T*>(y.data) + r * size + d, n), sum);
-      }
-      delta[r] = reduce_add(sum);
-    }
-  });
   parallel(ctx, pieces, [&](int64_t, int32_t thread) {
     const Turn turn = turns.take();
     const int64_t s = turn.sequence, g = turn.group, row = i32(starts)[s], head = g * heads + turn.head;
@@ -230,6 +322,7 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
     const Head<T, G> h = {static_cast<const T*>(q.data) + at,
                           static_cast<const T*>(k.data) + at_keys,
                           static_cast<const T*>(v.data) + at_keys,
+                          static_cast<const T*>(y.data) + at,
                           static_cast<const G*>(dy.data) + at,
                           f32(lse) + statistics,
                           delta + statistics,
@@ -244,7 +337,10 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
                           turn.head == 0,
                           turn.head == heads - 1,
                           static_cast<float>(scale)};
-    backward_blocks(h, turn.piece * span(size), buffers + thread * floats);
+    Turn& before = held[thread];
+    const bool same = before.sequence == s && before.group == g && before.piece == turn.piece;
+    before = turn;
+    backward_blocks<T, G, Tiles>(h, turn.piece * span(size), same, buffers + thread * floats);
     turns.done(turn);
   });
   return 0;
@@ -252,11 +348,16 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
 
 int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
                        pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
-  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y)) return 1;
+  if (refuse_mixed(ctx, "q", q, "k", k) || refuse_mixed(ctx, "q", q, "v", v) || refuse_mixed(ctx, "q", q, "y", y))
+    return 1;
   if (!is_bf16(q) && is_bf16(dy)) return refuse_mixed(ctx, "q", q, "dy", dy);
   if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
-  const auto run = !is_bf16(q) ? backward<float, float> : is_bf16(dy) ? backward<bf16, bf16> : backward<bf16, float>;
-  return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+  if (!is_bf16(q)) return backward<float, float, NoTiles>(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+  return with_tiles(ctx, [&](auto* pointer) {
+    using Tiles = typename Pointed<decltype(pointer)>::type;
+    const auto run = is_bf16(dy) ? backward<bf16, bf16, Tiles> : backward<bf16, float, Tiles>;
+    return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+  });
 }
 
 }  // namespace PT_NAMESPACE

@@ -29,7 +29,7 @@ class Turns {
     for (int64_t s = 0, c = 0; s < sequences; s++)
       for (int64_t i = 0; i < groups * heads; i++, c++)
         chains_[c] = {static_cast<int32_t>(ceil_div(starts[s + 1] - starts[s], tokens)), 0, false};
-    for (int64_t c = 0; c < size_; c += heads) offer(c);
+    for (int64_t c = size_ - heads; c >= 0; c -= heads) offer(c);
   }
   ~Turns() {
     pthread_cond_destroy(&more_);
@@ -43,9 +43,7 @@ class Turns {
   Turn take() {
     pthread_mutex_lock(&mutex_);
     while (waiting_ == 0) pthread_cond_wait(&more_, &mutex_);
-    const int64_t c = ready_[first_];
-    first_ = (first_ + 1) % size_;
-    waiting_--;
+    const int64_t c = ready_[--waiting_];
     const int64_t piece = chains_[c].done;
     pthread_mutex_unlock(&mutex_);
     return {c, c / (groups_ * heads_), c / heads_ % groups_, c % heads_, piece};
@@ -56,8 +54,8 @@ class Turns {
     chains_[turn.chain].done++;
     chains_[turn.chain].taken = false;
     const int64_t before = waiting_;
-    if (turn.head + 1 < heads_) offer(turn.chain + 1);
     offer(turn.chain);
+    if (turn.head + 1 < heads_) offer(turn.chain + 1);
     if (waiting_ > before) pthread_cond_broadcast(&more_);
     pthread_mutex_unlock(&mutex_);
   }
@@ -65,7 +63,7 @@ class Turns {
  private:
   struct Chain {
     int32_t pieces, done;
-    bool taken;  // its next piece is at work or in the queue
+    bool taken;  // its next piece is at work or offered
   };
 
   void offer(int64_t c) {
@@ -73,14 +71,14 @@ class Turns {
     if (chain.taken || chain.done == chain.pieces) return;
     if (c % heads_ > 0 && chains_[c - 1].done <= chain.done) return;
     chain.taken = true;
-    ready_[(first_ + waiting_++) % size_] = static_cast<int32_t>(c);
+    ready_[waiting_++] = static_cast<int32_t>(c);
   }
 
   pthread_mutex_t mutex_;
   pthread_cond_t more_;
   Chain* chains_;
-  int32_t* ready_;  // first in, first out: all chains go on at about the same pace
-  int64_t groups_, heads_, size_, first_ = 0, waiting_ = 0;
+  int32_t* ready_;  // last in, first out: the next head finds its keys in the cache
+  int64_t groups_, heads_, size_, waiting_ = 0;
 };
 
 }  // namespace PT_NAMESPACE
