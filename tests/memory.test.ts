@@ -46,6 +46,8 @@ it.each([
   { name: "with checkpointing", options: {} },
   { name: "with checkpointing, packed", options: packed },
   { name: "without", options: whole },
+  { name: "in bf16 with checkpointing", options: { bf16: true } },
+  { name: "in bf16 without, packed", options: { bf16: true, ...whole, ...packed } },
   {
     name: "without, packed, in two micro-batches, with held-out rows",
     options: {

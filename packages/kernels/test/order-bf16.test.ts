@@ -8,6 +8,7 @@ import {
   linear,
   openDevice,
   type Scope,
+  sample,
   type Tensor,
   tokenLogProbs,
 } from "../src/index.js";
@@ -71,14 +72,15 @@ function product(x: Float32Array, w: Float32Array, bias: Float32Array | undefine
 }
 
 describe("linear", () => {
-  // One block and less; blocks of columns, of tiles; several blocks of the inner dimension for few rows and for many.
+  // One block and less; blocks of columns, of tiles; more than 64 rows are not streamed; then the inner dimension is cut at 1,024 or less.
   it.each([
     [1, 5, 3],
     [3, 70, 31],
     [2, 33, 64],
     [17, 40, 97],
     [5, 35, 600],
-    [40, 20, 1100],
+    [70, 20, 1100],
+    [66, 3, 4200],
   ])("sums %s x %s outputs along %s inputs by blocks of 32, even and odd apart", async (M, N, K) => {
     const [x, w, bias] = [normal(M, K), rounded(normal(N, K)), rounded(normal(N))];
     const y = product(x, w, bias, N, K);
@@ -237,6 +239,70 @@ describe("linear", () => {
       y: linear(scope, scope.empty([2, 0]), scope.empty([3, 0], "bf16"), scope.from(bits(bias), [3], "bf16")),
     }));
   });
+});
+
+it("leaves the same gradients of 128 tokens in one call or in parts that meet at multiples of 32", async () => {
+  const [M, N, K] = [128, 37, 45];
+  const [dy, x, w] = [normal(M, N), normal(M, K), bits(rounded(normal(N, K)))];
+  for (const device of devices)
+    await device.run(async (scope) => {
+      const weight = scope.from(w, [N, K], "bf16");
+      const gradients = [[128], [64, 64], [32, 96], [32, 32, 32, 32]].map((parts) => {
+        const [dweight, dbias] = [
+          scope.from(new Float32Array(N * K).fill(0.1), [N, K]),
+          scope.from(new Float32Array(N)),
+        ];
+        let first = 0;
+        for (const count of parts) {
+          const rows = (values: Float32Array, width: number) =>
+            scope.from(values.slice(first * width, (first + count) * width), [count, width]);
+          linearBackward(null, dweight, dbias, rows(dy, N), rows(x, K), weight);
+          first += count;
+        }
+        return { dweight, dbias };
+      });
+      const results = await Promise.all(
+        gradients.map(async ({ dweight, dbias }) => [await dweight.read(), await dbias.read()] as const),
+      );
+      const [whole] = results as [(typeof results)[number]];
+      for (const other of results)
+        for (const i of [0, 1] as const) expect(firstDifference(whole[i], other[i]), device.path).toBe(-1);
+    });
+});
+
+it("samples with the log-probabilities that token_log_probs computes, rows alone or together", async () => {
+  const [M, C, V] = [70, 72, 2500];
+  const [x, w] = [bits(rounded(normal(M, C))), bits(rounded(normal(V, C)))];
+  const settings = Array.from({ length: M }, (_, m) => ({
+    temperature: 0.7,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    seen: [],
+    uniform: (m + 0.5) / M,
+  }));
+  for (const device of devices)
+    await device.run(async (scope) => {
+      const weight = scope.from(w, [V, C], "bf16");
+      const { tokens, logProb } = sample(scope, scope.from(x, [M, C], "bf16"), weight, settings, V);
+      const drawn = await logProb.read();
+      const together = tokenLogProbs(scope, scope.from(x, [M, C], "bf16"), weight, tokens, {
+        inverseTemperature: 1 / 0.7,
+      });
+      expect(firstDifference(drawn, await together.logProb.read()), device.path).toBe(-1);
+      const ids = await tokens.read();
+      for (const m of [0, 33, 69]) {
+        const alone = tokenLogProbs(
+          scope,
+          scope.from(x.slice(m * C, (m + 1) * C), [1, C], "bf16"),
+          weight,
+          scope.from(Int32Array.of(ids[m] as number)),
+          { inverseTemperature: 1 / 0.7 },
+        );
+        expect((await alone.logProb.read())[0], `row ${m} on ${device.path}`).toBe(drawn[m]);
+      }
+    });
 });
 
 describe("token_log_probs", () => {
