@@ -451,7 +451,7 @@ const faults = [
     name: "bf16 products: even and odd elements in one chain",
     file: "cpu/gemm_bf16_lanes.h",
     from: "    park<R>(rows, even);\n    run_chain<R>(rows, p, a_row, b);",
-    to: "    memset(even, 0, sizeof even);\n    for (int i = 0; i < 16; i++) {\n      step<R>(rows, p, a_row, load_wide(b));\n      p.p0++, p.p3++, p.p6++, p.p9++, p.p12++;\n      b += WIDTH;\n    }",
+    to: "    memset(even, 0, sizeof even);\n    for (int i = 0; i < 16; i++) {\n      step_rows(rows, p, a_row, load_wide(b));\n      p.next();\n      b += WIDTH;\n    }",
     tests: [orderBf16],
   },
   {

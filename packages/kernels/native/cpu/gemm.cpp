@@ -1,7 +1,6 @@
 // B is packed into panels of WIDTH columns, its inner dimension outermost; a block of A, packed or where it lies, stays in L2 while slabs
 // of B (a panel, SUM_BLOCK deep) pass through L1 one after the other and meet all its register tiles, up to TILE_ROWS rows each. A
-// tile fetches ahead what is needed next: its C, and the next slab. The tile's accumulators are members of nested structs: gcc 12
-// spills arrays of vectors (0.75 of the machine's peak instead of 0.97). Block sizes suit 48 KB of L1 and 1 MB of L2 a core.
+// tile fetches ahead what is needed next: its C, and the next slab. Block sizes suit 48 KB of L1 and 1 MB of L2 a core.
 #include "gemm_few_rows.h"
 #include "gemm_lanes.h"
 
@@ -24,31 +23,6 @@ static_assert((PANEL_FLOATS + A_BLOCK_FLOATS + MOST_TILES * TILE_GAP) * 4 <= PRO
 
 // ---- the register tile ----
 
-template <int R>
-struct Rows {
-  Rows<R - 1> above;
-  Wide last;
-};
-template <>
-struct Rows<0> {};
-
-// Where the rows of A begin: three rows share a pointer, which keeps 14 of them addressable with few registers.
-struct RowPointers {
-  const float *p0, *p3, *p6, *p9, *p12;
-};
-template <int R>
-PT_INLINE const float* row_pointer(const RowPointers& p, int64_t stride) {
-  const float* base = R < 3 ? p.p0 : R < 6 ? p.p3 : R < 9 ? p.p6 : R < 12 ? p.p9 : p.p12;
-  return base + (R % 3) * stride;
-}
-
-template <int R>
-PT_INLINE void step_rows(Rows<R>& rows, const RowPointers& p, int64_t stride, Wide b) {
-  if constexpr (R > 0) {
-    step_rows<R - 1>(rows.above, p, stride, b);
-    rows.last = fma(*row_pointer<R - 1>(p, stride), b, rows.last);
-  }
-}
 template <int R>
 PT_INLINE void step_packed(Rows<R>& rows, const float* a, Wide b) {
   if constexpr (R > 0) {
@@ -105,17 +79,14 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   start_rows<R>(rows, t.c, t.c_row, t.columns, t.from_c);
   const float *b = t.b, *a = t.a, *ahead = t.ahead;
   const int64_t stride = t.a_row;
-  RowPointers p = {};
-  if (!PACKED)
-    p = {a, R > 3 ? a + 3 * stride : nullptr, R > 6 ? a + 6 * stride : nullptr, R > 9 ? a + 9 * stride : nullptr,
-         R > 12 ? a + 12 * stride : nullptr};
+  RowPointers p = row_pointers<R>(a, stride);  // not packed
   const auto step = [&] {
     if constexpr (PACKED) {
       step_packed<R>(rows, a, load_wide(b));
       a += R;
     } else {
-      step_rows<R>(rows, p, stride, load_wide(b));
-      p.p0++, p.p3++, p.p6++, p.p9++, p.p12++;
+      step_rows(rows, p, stride, load_wide(b));
+      p.next();
     }
     b += WIDTH;
   };

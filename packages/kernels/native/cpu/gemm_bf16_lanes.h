@@ -1,74 +1,15 @@
 // Blocks of a bf16 product on fp32 lanes: the order of TDPBF16PS by fused multiply-adds, for machines without AMX. Both factors are
 // widened as they are packed, and each block of 32 along the inner dimension is laid down with its 16 even elements first: a
 // register tile then runs one chain over the even ones, parks it, runs the odd ones, and adds both to its totals, which lie in L1.
-// Accumulators are members of nested structs: gcc 12 spills arrays of vectors.
 #pragma once
 #include "gemm_bf16_block.h"
+#include "gemm_lanes.h"
 
 namespace PT_NAMESPACE {
 namespace {
 
-#if defined(PT_AVX512)
-constexpr int TILE_ROWS = 14;
-constexpr int WIDTH = 32;
-struct Wide {
-  f32x16 left, right;
-};
-PT_INLINE Wide load_wide(const float* p) { return {load(p), load(p + 16)}; }
-PT_INLINE void store_wide(float* p, Wide x) { store(p, x.left), store(p + 16, x.right); }
-PT_INLINE Wide zero_wide() { return {splat(0.0f), splat(0.0f)}; }
-PT_INLINE Wide add(Wide x, Wide y) { return {add(x.left, y.left), add(x.right, y.right)}; }
-PT_INLINE Wide fma(float x, Wide y, Wide z) {
-  const f32x16 s = splat(x);
-  return {fma(s, y.left, z.left), fma(s, y.right, z.right)};
-}
-#else
-#if defined(PT_AVX2)
-constexpr int TILE_ROWS = 6;
-#else
-constexpr int TILE_ROWS = 4;
-#endif
-constexpr int WIDTH = 16;
-typedef f32x16 Wide;
-PT_INLINE Wide load_wide(const float* p) { return load(p); }
-PT_INLINE void store_wide(float* p, Wide x) { store(p, x); }
-PT_INLINE Wide zero_wide() { return splat(0.0f); }
-PT_INLINE Wide fma(float x, Wide y, Wide z) { return fma(splat(x), y, z); }
-#endif
-
 // ---- the register tile ----
 
-template <int R>
-struct Rows {
-  Rows<R - 1> above;
-  Wide last;
-};
-template <>
-struct Rows<0> {};
-
-// Where the rows of A begin: three rows share a pointer, which keeps 14 of them addressable with few registers.
-struct RowPointers {
-  const float *p0, *p3, *p6, *p9, *p12;
-};
-template <int R>
-PT_INLINE const float* row_pointer(const RowPointers& p, int64_t stride) {
-  const float* base = R < 3 ? p.p0 : R < 6 ? p.p3 : R < 9 ? p.p6 : R < 12 ? p.p9 : p.p12;
-  return base + (R % 3) * stride;
-}
-template <int R>
-PT_INLINE void start(Rows<R>& rows) {
-  if constexpr (R > 0) {
-    start<R - 1>(rows.above);
-    rows.last = zero_wide();
-  }
-}
-template <int R>
-PT_INLINE void step(Rows<R>& rows, const RowPointers& p, int64_t stride, Wide b) {
-  if constexpr (R > 0) {
-    step<R - 1>(rows.above, p, stride, b);
-    rows.last = fma(*row_pointer<R - 1>(p, stride), b, rows.last);
-  }
-}
 template <int R>
 PT_INLINE void park(const Rows<R>& rows, float* to) {
   if constexpr (R > 0) {
@@ -87,10 +28,10 @@ PT_INLINE void add_block(float* total, const float* even, const Rows<R>& odd) {
 // A chain of 16 steps from +0.
 template <int R>
 PT_INLINE void run_chain(Rows<R>& rows, RowPointers& p, int64_t stride, const float*& b) {
-  start<R>(rows);
+  clear(rows);
   for (int k = 0; k < 16; k++) {
-    step<R>(rows, p, stride, load_wide(b));
-    p.p0++, p.p3++, p.p6++, p.p9++, p.p12++;
+    step_rows(rows, p, stride, load_wide(b));
+    p.next();
     b += WIDTH;
   }
 }
@@ -99,8 +40,7 @@ PT_INLINE void run_chain(Rows<R>& rows, RowPointers& p, int64_t stride, const fl
 template <int R>
 __attribute__((noinline)) void run_tile(float* total, const float* a, int64_t a_row, const float* b, int64_t depth) {
   alignas(64) float even[R * WIDTH];
-  RowPointers p = {a, R > 3 ? a + 3 * a_row : a, R > 6 ? a + 6 * a_row : a, R > 9 ? a + 9 * a_row : a,
-                   R > 12 ? a + 12 * a_row : a};
+  RowPointers p = row_pointers<R>(a, a_row);
   for (int64_t k = 0; k < depth; k += 32) {
     Rows<R> rows;
     run_chain<R>(rows, p, a_row, b);
@@ -120,61 +60,27 @@ PT_INLINE void run_tile_of(int64_t rows, float* total, const float* a, int64_t a
 // ---- packing ----
 
 // 16 lines of 32 bf16, `from_row` apart, turned: element 2 j of line i to even[j * to_row + i], element 2 j + 1 to odd[j * to_row + i],
-// widened. A pair moves as one word of 32 bits: 4 x 4 of them inside 128-bit lanes.
+// widened. A pair moves as one word of 32 bits.
 PT_INLINE void turn_pairs(float* even, float* odd, int64_t to_row, const bf16* from, int64_t from_row) {
+#if defined(PT_AVX512) || defined(PT_AVX2)
+  turn_words(
+      16,
+      [&](int line, int word) {
+        return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + line * from_row + 2 * word)));
+      },
+      [&](int word, int line, auto pairs) {
+        const int64_t at = word * to_row + line;
 #if defined(PT_AVX512)
-  const auto put = [&](int64_t j, __m512d pairs) {
-    const Words w = (Words)pairs;
-    store(even + j * to_row, as_lanes(w << 16));
-    store(odd + j * to_row, as_lanes(w & 0xffff0000u));
-  };
-  for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds line 4 l + j
-    for (int j = 0; j < 4; j++) {
-      const auto piece = [&](int line) {
-        return _mm_castsi128_ps(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + (j + line) * from_row + 2 * q)));
-      };
-      r[j] = _mm512_castps128_ps512(piece(0));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(4));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(8));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(12));
-    }
-    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
-                  b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
-                  d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    put(q, _mm512_unpacklo_pd(a, c));
-    put(q + 1, _mm512_unpackhi_pd(a, c));
-    put(q + 2, _mm512_unpacklo_pd(b, d));
-    put(q + 3, _mm512_unpackhi_pd(b, d));
-  }
-#elif defined(PT_AVX2)
-  const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
-  const auto put = [&](int64_t at, __m256d pairs) {
-    const __m256i w = _mm256_castpd_si256(pairs);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + at), _mm256_slli_epi32(w, 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(odd + at), _mm256_and_si256(w, upper));
-  };
-  for (int half = 0; half < 16; half += 8)
-    for (int q = 0; q < 16; q += 4) {
-      __m256 r[4];  // lane l of r[j] holds line half + 4 l + j
-      for (int j = 0; j < 4; j++) {
-        const auto piece = [&](int line) {
-          const bf16* p = from + (half + j + line) * from_row + 2 * q;
-          return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-        };
-        r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(piece(0)), piece(4), 1);
-      }
-      const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
-                    b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-      const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
-                    d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-      put(q * to_row + half, _mm256_unpacklo_pd(a, c));
-      put((q + 1) * to_row + half, _mm256_unpackhi_pd(a, c));
-      put((q + 2) * to_row + half, _mm256_unpacklo_pd(b, d));
-      put((q + 3) * to_row + half, _mm256_unpackhi_pd(b, d));
-    }
+        const Words w = (Words)pairs;
+        store(even + at, as_lanes(w << 16));
+        store(odd + at, as_lanes(w & 0xffff0000u));
+#else
+        const __m256i w = _mm256_castpd_si256(pairs);
+        const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + at), _mm256_slli_epi32(w, 16));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(odd + at), _mm256_and_si256(w, upper));
+#endif
+      });
 #else
   for (int i = 0; i < 16; i++)
     for (int j = 0; j < 16; j++) {

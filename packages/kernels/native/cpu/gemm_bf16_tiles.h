@@ -4,34 +4,21 @@
 #pragma once
 #include "amx.h"
 #include "gemm_bf16_block.h"
+#include "gemm_lanes.h"
 
 #if defined(PT_AVX512)
 namespace PT_NAMESPACE {
 namespace {
 
 // 16 words of 32 bits from each of 16 lines, `from_row` bytes apart, turned: to[j * 16 + i] = word j of line i.
-PT_INLINE void turn_words(uint32_t* to, const void* from, int64_t from_row) {
-  for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds line 4 l + j
-    for (int j = 0; j < 4; j++) {
-      const auto piece = [&](int line) {
+PT_INLINE void turn_tile(uint32_t* to, const void* from, int64_t from_row) {
+  turn_words(
+      16,
+      [&](int line, int word) {
         return _mm_loadu_ps(
-            reinterpret_cast<const float*>(static_cast<const char*>(from) + (j + line) * from_row + 4 * q));
-      };
-      r[j] = _mm512_castps128_ps512(piece(0));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(4));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(8));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(12));
-    }
-    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
-                  b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
-                  d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    _mm512_store_si512(to + 16 * q, _mm512_castpd_si512(_mm512_unpacklo_pd(a, c)));
-    _mm512_store_si512(to + 16 * (q + 1), _mm512_castpd_si512(_mm512_unpackhi_pd(a, c)));
-    _mm512_store_si512(to + 16 * (q + 2), _mm512_castpd_si512(_mm512_unpacklo_pd(b, d)));
-    _mm512_store_si512(to + 16 * (q + 3), _mm512_castpd_si512(_mm512_unpackhi_pd(b, d)));
-  }
+            reinterpret_cast<const float*>(static_cast<const char*>(from) + line * from_row + 4 * word));
+      },
+      [&](int word, int, __m512d x) { _mm512_store_si512(to + 16 * word, _mm512_castpd_si512(x)); });
 }
 
 // `n` elements of two lines, side by side: 16 words, zeros past n. A line that is not there is null.
@@ -54,7 +41,7 @@ void tile_from_lines(uint32_t* to, const bf16* from, int64_t stride, int64_t lin
     stride = 32;
   }
   if constexpr (TURNED)
-    turn_words(to, from, stride * static_cast<int64_t>(sizeof(bf16)));
+    turn_tile(to, from, stride * static_cast<int64_t>(sizeof(bf16)));
   else
     for (int64_t i = 0; i < 16; i++) memcpy(to + 16 * i, from + i * stride, 64);
 }
@@ -68,7 +55,7 @@ void tile_from_pairs(uint32_t* to, const bf16* from, int64_t stride, int64_t lin
     const bf16* second = k + 1 < depth ? from + (k + 1) * stride : nullptr;
     _mm512_store_si512(target + 8 * k, (__m512i)pair_up(first, second, lines));
   }
-  if constexpr (!TURNED) turn_words(to, pairs, 64);
+  if constexpr (!TURNED) turn_tile(to, pairs, 64);
 }
 
 template <class Tiles>

@@ -13,14 +13,6 @@ constexpr int64_t DEPTH_BLOCK = 1024;
 static_assert((FEW_ROWS_FLOATS + COLUMNS * GROUP_ROWS) * 4 <= PRODUCT_SCRATCH, "scratch");
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0, "sums begin at multiples of SUM_BLOCK");
 
-template <int R, class Lanes>
-struct Rows {
-  Rows<R - 1, Lanes> above;
-  Lanes last;
-};
-template <class Lanes>
-struct Rows<0, Lanes> {};
-
 template <class Lanes>
 constexpr int64_t WIDTH_OF = sizeof(Lanes) / sizeof(float);
 template <class Lanes>
@@ -31,41 +23,15 @@ PT_INLINE Lanes load_lanes(const float* p) {
     return load_wide(p);
 }
 PT_INLINE void store_lanes(float* p, f32x16 x) { store(p, x); }
-PT_INLINE f32x16 zero_like(f32x16) { return splat(0.0f); }
 #if defined(PT_AVX512)
 PT_INLINE void store_lanes(float* p, Wide x) { store_wide(p, x); }
-PT_INLINE Wide zero_like(Wide) { return splat_wide(0.0f); }
 #endif
 
-// Rows of B^T, `stride` apart. Three share a pointer: few registers address all.
-struct Pointers {
-  const float *p0, *p3, *p6, *p9, *p12;
-};
 template <int R>
-PT_INLINE const float* pointer(const Pointers& p, int64_t stride) {
-  const float* base = R < 3 ? p.p0 : R < 6 ? p.p3 : R < 9 ? p.p6 : R < 12 ? p.p9 : p.p12;
-  return base + (R % 3) * stride;
-}
-
-template <int R, class Lanes>
-PT_INLINE void clear(Rows<R, Lanes>& rows) {
-  if constexpr (R > 0) {
-    clear(rows.above);
-    rows.last = zero_like(rows.last);
-  }
-}
-template <int R, class Lanes>
-PT_INLINE void step(Rows<R, Lanes>& rows, const Pointers& p, int64_t stride, Lanes a) {
-  if constexpr (R > 0) {
-    step(rows.above, p, stride, a);
-    rows.last = fma(*pointer<R - 1>(p, stride), a, rows.last);
-  }
-}
-template <int R>
-PT_INLINE void prefetch(const Pointers& p, int64_t stride, int64_t ahead) {
+PT_INLINE void prefetch(const RowPointers& p, int64_t stride, int64_t ahead) {
   if constexpr (R > 0) {
     prefetch<R - 1>(p, stride, ahead);
-    __builtin_prefetch(pointer<R - 1>(p, stride) + ahead, 0, 2);
+    __builtin_prefetch(row_pointer<R - 1>(p, stride) + ahead, 0, 2);
   }
 }
 template <int R, class Lanes>
@@ -93,12 +59,11 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   Rows<R, Lanes> rows;
   clear(rows);
   const int64_t stride = t.b_row;
-  const float *a = t.a, *b = t.b;
-  Pointers p = {b, R > 3 ? b + 3 * stride : nullptr, R > 6 ? b + 6 * stride : nullptr, R > 9 ? b + 9 * stride : nullptr,
-                R > 12 ? b + 12 * stride : nullptr};
+  const float* a = t.a;
+  RowPointers p = row_pointers<R>(t.b, stride);
   const auto one = [&] {
-    step(rows, p, stride, load_lanes<Lanes>(a));
-    p.p0++, p.p3++, p.p6++, p.p9++, p.p12++;
+    step_rows(rows, p, stride, load_lanes<Lanes>(a));
+    p.next();
     a += WIDTH_OF<Lanes>;
   };
   int64_t k = 0;

@@ -1,4 +1,5 @@
-// The vectors of the products' register tiles: WIDTH columns, up to TILE_ROWS rows; and the transposition that packing needs.
+// What the products' register tiles share, fp32 and bf16: vectors of WIDTH columns, up to TILE_ROWS rows of accumulators, the rows of the
+// other factor; and the transposition that packing needs.
 #pragma once
 #include "gemm.h"
 
@@ -43,46 +44,111 @@ PT_INLINE Wide splat_wide(float x) { return splat(x); }
 #endif
 PT_INLINE f32x16 fma(float x, f32x16 y, f32x16 z) { return fma(splat(x), y, z); }
 
-// to[i * to_row + j] = from[j * from_row + i] for i in [0, 16) and j in [0, to_row), or a few more of j, which the next i overwrites:
-// four floats of every row at a time, 4 x 4 inside 128-bit lanes.
-PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t from_row) {
+// ---- what register tiles are made of ----
+
+// Accumulators are members of nested structs: gcc 12 spills arrays of vectors (0.75 of the machine's peak instead of 0.97).
+template <int R, class Lanes = Wide>
+struct Rows {
+  Rows<R - 1, Lanes> above;
+  Lanes last;
+};
+template <class Lanes>
+struct Rows<0, Lanes> {};
+
+PT_INLINE f32x16 zero_like(f32x16) { return splat(0.0f); }
 #if defined(PT_AVX512)
+PT_INLINE Wide zero_like(Wide) { return splat_wide(0.0f); }
+#endif
+template <int R, class Lanes>
+PT_INLINE void clear(Rows<R, Lanes>& rows) {
+  if constexpr (R > 0) {
+    clear(rows.above);
+    rows.last = zero_like(rows.last);
+  }
+}
+
+// Where R rows, `stride` apart, stand: three share a pointer, which keeps 14 of them addressable with few registers.
+struct RowPointers {
+  const float *p0, *p3, *p6, *p9, *p12;
+  __attribute__((always_inline)) void next() { p0++, p3++, p6++, p9++, p12++; }
+};
+template <int R>
+PT_INLINE RowPointers row_pointers(const float* a, int64_t stride) {
+  return {a, R > 3 ? a + 3 * stride : a, R > 6 ? a + 6 * stride : a, R > 9 ? a + 9 * stride : a,
+          R > 12 ? a + 12 * stride : a};
+}
+template <int R>
+PT_INLINE const float* row_pointer(const RowPointers& p, int64_t stride) {
+  const float* base = R < 3 ? p.p0 : R < 6 ? p.p3 : R < 9 ? p.p6 : R < 12 ? p.p9 : p.p12;
+  return base + (R % 3) * stride;
+}
+// Each row's number at its pointer times `lanes`.
+template <int R, class Lanes>
+PT_INLINE void step_rows(Rows<R, Lanes>& rows, const RowPointers& p, int64_t stride, Lanes lanes) {
+  if constexpr (R > 0) {
+    step_rows(rows.above, p, stride, lanes);
+    rows.last = fma(*row_pointer<R - 1>(p, stride), lanes, rows.last);
+  }
+}
+
+// ---- transposition ----
+
+#if defined(PT_AVX512) || defined(PT_AVX2)
+// 16 words of 32 bits from each of `lines` lines, at most 16 (AVX2: 8 at a time), turned: piece(line, w) gives words w to w + 3 of a line;
+// put(w, line, x) takes word w of the lines from `line` on, as many as a register holds. 4 x 4 words inside 128-bit lanes.
+template <class Piece, class Put>
+PT_INLINE void turn_words(int64_t lines, const Piece& piece, const Put& put) {
+#if defined(PT_AVX512)
+  (void)lines;
   for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds row 4 l + j
+    __m512 r[4];  // lane l of r[j] holds line 4 l + j
     for (int j = 0; j < 4; j++) {
-      const float* p = from + j * from_row + q;
-      r[j] = _mm512_castps128_ps512(_mm_loadu_ps(p));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, _mm_loadu_ps(p + 4 * from_row));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, _mm_loadu_ps(p + 8 * from_row));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, _mm_loadu_ps(p + 12 * from_row));
+      r[j] = _mm512_castps128_ps512(piece(j, q));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(j + 4, q));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(j + 8, q));
+      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(j + 12, q));
     }
     const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
                   b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
     const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
                   d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    _mm512_storeu_pd(to + q * to_row, _mm512_unpacklo_pd(a, c));
-    _mm512_storeu_pd(to + (q + 1) * to_row, _mm512_unpackhi_pd(a, c));
-    _mm512_storeu_pd(to + (q + 2) * to_row, _mm512_unpacklo_pd(b, d));
-    _mm512_storeu_pd(to + (q + 3) * to_row, _mm512_unpackhi_pd(b, d));
+    put(q, 0, _mm512_unpacklo_pd(a, c));
+    put(q + 1, 0, _mm512_unpackhi_pd(a, c));
+    put(q + 2, 0, _mm512_unpacklo_pd(b, d));
+    put(q + 3, 0, _mm512_unpackhi_pd(b, d));
   }
-#elif defined(PT_AVX2)
-  for (int half = 0; half < 16 && half < to_row; half += 8) {
+#else
+  for (int half = 0; half < 16 && half < lines; half += 8)
     for (int q = 0; q < 16; q += 4) {
-      __m256 r[4];  // lane l of r[j] holds row half + 4 l + j
-      for (int j = 0; j < 4; j++) {
-        const float* p = from + (half + j) * from_row + q;
-        r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * from_row), 1);
-      }
+      __m256 r[4];  // lane l of r[j] holds line half + 4 l + j
+      for (int j = 0; j < 4; j++)
+        r[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(piece(half + j, q)), piece(half + j + 4, q), 1);
       const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
                     b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
       const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
                     d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-      _mm256_storeu_ps(to + q * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 1) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
-      _mm256_storeu_ps(to + (q + 2) * to_row + half, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
-      _mm256_storeu_ps(to + (q + 3) * to_row + half, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
+      put(q, half, _mm256_unpacklo_pd(a, c));
+      put(q + 1, half, _mm256_unpackhi_pd(a, c));
+      put(q + 2, half, _mm256_unpacklo_pd(b, d));
+      put(q + 3, half, _mm256_unpackhi_pd(b, d));
     }
-  }
+#endif
+}
+#endif
+
+// to[i * to_row + j] = from[j * from_row + i] for i in [0, 16) and j in [0, to_row), or a few more of j, which the next i overwrites.
+PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t from_row) {
+#if defined(PT_AVX512) || defined(PT_AVX2)
+  turn_words(
+      to_row, [&](int line, int word) { return _mm_loadu_ps(from + line * from_row + word); },
+      [&](int word, int line, auto x) {
+        float* const at = to + word * to_row + line;
+#if defined(PT_AVX512)
+        _mm512_storeu_pd(at, x);
+#else
+        _mm256_storeu_ps(at, _mm256_castpd_ps(x));
+#endif
+      });
 #else
   for (int i = 0; i < 16; i++)
     for (int j = 0; j < 16; j++) to[i * to_row + j] = from[j * from_row + i];
