@@ -34,14 +34,6 @@ static inline void parallel_ranges(const pt_context* ctx, int64_t count, int64_t
   parallel(ctx, pieces, [&](int64_t i, int32_t) { body(i * grain, smaller(count, (i + 1) * grain)); });
 }
 
-// Fails an op that a tensor of bf16 was given to, where it computes in fp32 alone: refuse_bf16(ctx, "x", x, "weight", weight).
-static inline int refuse_bf16(const pt_context*) { return 0; }
-template <class... Rest>
-static inline int refuse_bf16(const pt_context* ctx, const char* name, pt_tensor t, const Rest&... rest) {
-  if (!is_bf16(t)) return refuse_bf16(ctx, rest...);
-  ctx->fail(ctx, "%s is bf16: bf16 is not computed here yet", name);
-  return 1;
-}
 // Fails an op whose two tensors of f32 or bf16 must be of one dtype.
 static inline int refuse_mixed(const pt_context* ctx, const char* first, pt_tensor a, const char* second, pt_tensor b) {
   if (a.dtype == b.dtype) return 0;

@@ -1,27 +1,12 @@
 // y[m] = table[ids[m]], in fp32. Backward adds into the rows that occurred, not into the table: drows[slots[m]] += dy[m], where
 // slots[m] says which of the R distinct rows token m used. Per element one chain of adds in token order from the stored value.
-#include "elementwise.h"
 #include "rows.h"
 
 namespace PT_NAMESPACE {
 
 int embedding_forward(const pt_context* ctx, pt_tensor y, pt_tensor table, pt_tensor ids) {
   if (check_rows(ctx, ids, table.dims[0], "ids", "the table")) return 1;
-  const int64_t columns = y.dims[1];
-  float* const to = f32(y);
-  const int32_t* const picked = i32(ids);
-  with_float(table, [&](auto from) {
-    with_flag(is_cold(y, columns), [&](auto cold) {
-      const int64_t last = y.dims[0] - 1;
-      parallel_rows(ctx, y.dims[0], columns, [=](int64_t m) {
-        const auto row = from + picked[m] * columns, next = from + picked[smaller(m + 2, last)] * columns;
-        each_group(0, columns, [&](int64_t c, int64_t n) {
-          fetch(next + c);
-          put(cold, to + m * columns + c, get(row + c, n), n);
-        });
-      });
-    });
-  });
+  with_float(table, [&](auto from) { pick_rows(ctx, y, f32(y), from, i32(ids)); });
   return 0;
 }
 

@@ -1,5 +1,4 @@
 // y[r] = x[rows[r]], in one dtype. Backward: dx is zero, then dx[rows[r]] += dy[r] in the order of r (a row may be picked twice).
-#include "elementwise.h"
 #include "rows.h"
 
 namespace PT_NAMESPACE {
@@ -7,21 +6,7 @@ namespace PT_NAMESPACE {
 int gather_rows_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor rows) {
   if (refuse_mixed(ctx, "y", y, "x", x)) return 1;
   if (check_rows(ctx, rows, x.dims[0], "rows", "x")) return 1;
-  const int64_t columns = y.dims[1];
-  const int32_t* const picked = i32(rows);
-  with_float(x, [&](auto from) {
-    const auto to = static_cast<decltype(from)>(y.data);
-    with_flag(is_cold(y, columns), [&](auto cold) {
-      const int64_t last = y.dims[0] - 1;
-      parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
-        const auto row = from + picked[r] * columns, next = from + picked[smaller(r + 2, last)] * columns;
-        each_group(0, columns, [&](int64_t c, int64_t n) {
-          fetch(next + c);
-          put(cold, to + r * columns + c, get(row + c, n), n);
-        });
-      });
-    });
-  });
+  with_float(x, [&](auto from) { pick_rows(ctx, y, static_cast<decltype(from)>(y.data), from, i32(rows)); });
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // A linear map: y = x weight^T + bias, with x (M, K), weight (N, K), bias (N). Backward: dx = dy weight (=), dweight += dy^T x,
-// dbias += column sums of dy; the last two are chains over tokens in ascending order that start from the stored gradient.
+// dbias += column sums of dy as it is given; the last two are chains over tokens in ascending order that start from the stored gradient.
 // The bias is added once, after the sum along K. How sums are made: gemm.h; with a bf16 weight: linear_bf16.cpp.
+#include "elementwise.h"
 #include "gemm.h"
 #include "linear_bf16.h"
 
@@ -17,21 +18,23 @@ int linear_forward(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tensor we
   return 0;
 }
 
-static void add_column_sums(const pt_context* ctx, float* sums, const float* x, int64_t rows, int64_t columns) {
+template <class T>
+static void add_column_sums(const pt_context* ctx, float* sums, const T* x, int64_t rows, int64_t columns) {
   parallel_ranges(ctx, columns, 4 * LANES, [=](int64_t begin, int64_t end) {
     for (int64_t row = 0; row < rows; row++)
-      for (int64_t c = begin; c < end; c++) sums[c] += x[row * columns + c];
+      each_group(begin, end,
+                 [&](int64_t c, int64_t n) { put(sums + c, add(get(sums + c, n), get(x + row * columns + c, n)), n); });
   });
 }
 
 int linear_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy, pt_tensor x,
                     pt_tensor weight) {
-  if (is_bf16(weight)) return linear_backward_bf16(ctx, dx, dweight, dbias, dy, x, weight);
-  if (refuse_bf16_beside(ctx, "weight", "dx", dx, "dy", dy, "x", x)) return 1;
+  if (!is_bf16(weight) && refuse_bf16_beside(ctx, "weight", "dx", dx, "dy", dy, "x", x)) return 1;
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
+  if (dbias.data) with_float(dy, [&](auto from) { add_column_sums(ctx, f32(dbias), from, M, N); });
+  if (is_bf16(weight)) return linear_backward_bf16(ctx, dx, dweight, dy, x, weight);
   void* scratch = parallel_scratch(ctx);
   if (!scratch) return 1;
-  if (dbias.data) add_column_sums(ctx, f32(dbias), f32(dy), M, N);
   if (dx.data)
     multiply_parallel(
         ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N, Sum::blocks, nullptr}, scratch);

@@ -1,5 +1,5 @@
 // linear with a bf16 weight: x, f32 or bf16, and dy are rounded to bf16 as they are read; y is f32 or bf16, gradients are f32. The
-// bias (bf16) is added in fp32 to the finished sum; dbias sums dy as it is given. How sums are made: gemm_bf16.h.
+// bias (bf16) is added in fp32 to the finished sum. How sums are made: gemm_bf16.h.
 #include "linear_bf16.h"
 
 namespace PT_NAMESPACE {
@@ -17,27 +17,9 @@ int linear_forward_bf16(const pt_context* ctx, pt_tensor y, pt_tensor x, pt_tens
       ctx, {y.data, !is_bf16(y), N, factor(x), factor(weight).transposed(), M, N, K, false, bf(bias)}, scratch);
 }
 
-template <class T>
-static void add_column_sums(const pt_context* ctx, float* sums, const T* x, int64_t rows, int64_t columns) {
-  parallel_ranges(ctx, columns, 4 * LANES, [=](int64_t begin, int64_t end) {
-    for (int64_t row = 0; row < rows; row++)
-      for (int64_t c = begin; c < end; c += LANES) {
-        const T* from = x + row * columns + c;
-        const int64_t n = smaller(LANES, end - c);
-        store_first(sums + c, add(load_first(sums + c, n), load_first(from, n)), n);
-      }
-  });
-}
-
-int linear_backward_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dbias, pt_tensor dy,
-                         pt_tensor x, pt_tensor weight) {
+int linear_backward_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_tensor dy, pt_tensor x,
+                         pt_tensor weight) {
   const int64_t M = x.dims[0], N = weight.dims[0], K = weight.dims[1];
-  if (dbias.data) {
-    if (is_bf16(dy))
-      add_column_sums(ctx, f32(dbias), bf(dy), M, N);
-    else
-      add_column_sums(ctx, f32(dbias), f32(dy), M, N);
-  }
   if (!dx.data && !dweight.data) return 0;
   void* scratch = parallel_scratch_bf16(ctx);
   dy = as_bf16(ctx, dy);

@@ -1,5 +1,5 @@
-// Rows picked by index, as embedding, gather_rows, scatter_add and kv_cache share them: the check that an index is a row, and
-// y[rows[r]] += x[r] as one chain per element in the order of r. Threads own columns, never ranges of r.
+// Rows picked by index, as embedding, gather_rows, scatter_add and kv_cache share them: the check that an index is a row; copies; and
+// y[rows[r]] += x[r] as one chain per element in the order of r, where threads own columns, never ranges of r.
 #pragma once
 #include "elementwise.h"
 
@@ -18,6 +18,21 @@ static inline int check_rows(const pt_context* ctx, pt_tensor rows, int64_t limi
     }
   }
   return 0;
+}
+
+// y[r] = x[rows[r]], from the element type of x to that of `to`, which is y's data.
+template <class To, class From>
+static inline void pick_rows(const pt_context* ctx, pt_tensor y, To* to, const From* x, const int32_t* rows) {
+  const int64_t columns = y.dims[1], last = y.dims[0] - 1;
+  with_flag(is_cold(y, columns), [&](auto cold) {
+    parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
+      const From *const row = x + rows[r] * columns, *const next = x + rows[smaller(r + 2, last)] * columns;
+      each_group(0, columns, [&](int64_t c, int64_t n) {
+        fetch(next + c);
+        put(cold, to + r * columns + c, get(row + c, n), n);
+      });
+    });
+  });
 }
 
 static inline void add_rows(const pt_context* ctx, float* y, const float* x, const int32_t* rows, int64_t count,
