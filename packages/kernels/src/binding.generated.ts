@@ -38,7 +38,7 @@ export const opNames: readonly string[] = [
 ];
 
 export function fillForward(
-  y: Tensor, // OUT F32 [*N]
+  y: Tensor, // OUT FLOAT [*N]
   value: number, // REAL
 ): void {
   enqueue(0, handleOf(y), value);

@@ -26,6 +26,13 @@ const of = (tensors: Tensors, name: string): Tensor => tensors[name] as Tensor;
 
 const ops: readonly Op[] = [
   {
+    name: "fill",
+    inputs: {},
+    outputs: { y: [N] },
+    floats: [["y"]],
+    run: (t) => binding.fillForward(of(t, "y"), 0.3),
+  },
+  {
     name: "embedding",
     inputs: { table: [M, C] },
     outputs: { y: [50, C] },
@@ -103,10 +110,8 @@ const ops: readonly Op[] = [
       ["k", "v"],
     ],
     run: (t, scope) => {
-      // What was there before: zeros, of whatever dtype.
-      const zero = scope.empty([of(t, "keys").size]);
-      binding.fillForward(zero, 0);
-      for (const name of ["keys", "values"]) convert(of(t, name), zero);
+      // What was there before.
+      for (const name of ["keys", "values"]) binding.fillForward(of(t, name), 0);
       binding.kvCacheWriteForward(of(t, "keys"), of(t, "values"), of(t, "k"), of(t, "v"), scope.from(slots));
       const [one, two] = [scope.from(Int32Array.of(1)), scope.from(Int32Array.of(0))];
       binding.kvCacheCopyForward(of(t, "keys"), of(t, "values"), one, two);

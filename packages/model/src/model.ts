@@ -4,6 +4,7 @@
 import {
   convert,
   type Device,
+  type FloatDtype,
   fill,
   RowGradient,
   type Scope,
@@ -17,7 +18,7 @@ import { type GenerationConfig, generationConfigFrom } from "./generation-config
  * What a model computes in. bf16: parameters and inputs of matrix products are rounded to bf16, sums and the residual stream are fp32
  * (ARCHITECTURE.md).
  */
-export type ComputeDtype = "f32" | "bf16";
+export type ComputeDtype = FloatDtype;
 
 /** Bytes of a parameter or a cached key as the forward pass reads it. */
 export const computeBytes: Readonly<Record<ComputeDtype, number>> = { f32: 4, bf16: 2 };
@@ -104,8 +105,7 @@ export function emptyModel(
   const scope = device.scope();
   const layout = parameterLayout(config);
   const arena = scope.empty([layout.length], dtype);
-  if (dtype === "f32") fill(arena, 0);
-  else clear(arena);
+  fill(arena, 0);
   const masters =
     dtype === "f32" ? arena : options.masters === true ? scope.empty([layout.length]) : undefined;
   if (masters !== undefined && masters !== arena) fill(masters, 0);
@@ -120,21 +120,6 @@ export function emptyModel(
 
 /** Values that are converted through fp32 at a time. */
 const chunk = 1 << 22;
-
-/** Zeros in a bf16 tensor, for which fill has no code. */
-function clear(arena: Tensor): void {
-  const scope = arena.device.scope();
-  try {
-    const zeros = scope.empty([Math.min(chunk, arena.size)]);
-    fill(zeros, 0);
-    for (let start = 0; start < arena.size; start += chunk) {
-      const count = Math.min(chunk, arena.size - start);
-      convert(scope.view(arena, start, [count]), scope.view(zeros, 0, [count]));
-    }
-  } finally {
-    scope.end();
-  }
-}
 
 /** Sets a parameter to `values` (f32, bf16 or f16): its master exactly, what the forward pass reads rounded to the model's dtype. */
 export function setParameter(model: Model, name: string, values: Tensor): void {

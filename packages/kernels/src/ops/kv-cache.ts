@@ -1,6 +1,6 @@
 import { kvCacheCopyForward, kvCacheWriteForward } from "../binding.generated.js";
 import type { Scope } from "../scope.js";
-import type { Tensor } from "../tensor.js";
+import type { FloatDtype, Tensor } from "../tensor.js";
 
 /** Keys (P, G, D, B) and values (P, G, B, D) of one layer in pages of B keys; what of a page was never written is undefined. */
 export interface KvPages {
@@ -17,7 +17,7 @@ export function kvPages(
   pages: number,
   kvHeads: number,
   headDim: number,
-  dtype: "f32" | "bf16" = "f32",
+  dtype: FloatDtype = "f32",
 ): KvPages {
   return {
     keys: scope.empty([pages, kvHeads, headDim, keysPerPage], dtype, "kvPages"),
