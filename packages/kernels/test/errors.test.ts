@@ -48,6 +48,15 @@ function ones(shape: readonly number[], of: Scope = scope): Tensor {
   fill(y, 1);
   return y;
 }
+const adamwStep = {
+  learningRate: 1,
+  beta1: 0.9,
+  beta2: 0.9,
+  eps: 1,
+  weightDecay: 0,
+  step: 1,
+  gradientScale: 1,
+};
 const ids = (...values: number[]): Tensor => scope.from(Int32Array.from(values));
 
 function thrown(body: () => unknown): { code: string; message: string } {
@@ -105,13 +114,7 @@ describe("a call that cannot be right", () => {
       "the number of elements of a step",
       () =>
         adamw(ones([4]), ones([4]), ones([5]), ones([4]), {
-          learningRate: 1,
-          beta1: 0.9,
-          beta2: 0.9,
-          eps: 1,
-          weightDecay: 0,
-          step: 1,
-          gradientScale: 1,
+          ...adamwStep,
         }),
       "adamw: v is f32 [5], expected 4 elements (N is 4 in parameter)",
     ],
@@ -134,13 +137,7 @@ describe("a call that cannot be right", () => {
       "dtype of the rounded parameter",
       () =>
         adamw(ones([4]), ones([4]), ones([4]), ones([4]), {
-          learningRate: 1,
-          beta1: 0.9,
-          beta2: 0.9,
-          eps: 1,
-          weightDecay: 0,
-          step: 1,
-          gradientScale: 1,
+          ...adamwStep,
           rounded: ones([4]),
         }),
       "adamw: rounded is f32 [4], expected dtype bf16",
@@ -202,13 +199,8 @@ describe("a call that cannot be right", () => {
       "the first step",
       () =>
         adamw(ones([4]), ones([4]), ones([4]), ones([4]), {
-          learningRate: 1,
-          beta1: 0.9,
-          beta2: 0.9,
-          eps: 1,
-          weightDecay: 0,
+          ...adamwStep,
           step: 0,
-          gradientScale: 1,
         }),
       "adamw: step is 0, expected a whole number from 1 on",
     ],

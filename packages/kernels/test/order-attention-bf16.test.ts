@@ -4,16 +4,14 @@
 // and odd products in one chain, subnormals kept.
 import { afterAll, describe, expect, it } from "vitest";
 import { attentionBackward, attentionForward } from "../src/binding.generated.js";
-import { attentionCached, cpuPaths, keysPerPage, kvCacheWrite, openDevice } from "../src/index.js";
+import { attentionCached, keysPerPage, kvCacheWrite, openDevice, type TensorData } from "../src/index.js";
 import { Random } from "./cases/case.js";
-import { firstDifference } from "./cases/run.js";
-import { add, bf16Bits, blocksOf32, byLanes, div, exp, fma, mul, sub, toBf16 } from "./float32.js";
+import { firstDifference, numbers, pathsOf } from "./cases/run.js";
+import { bf16Bits, blocksOf32, byLanes, exp, fma, mul, sub, toBf16 } from "./float32.js";
+import { attentionByRule, keyBlock } from "./rule.js";
 
-const keyBlock = 64;
 const round = Math.fround;
-const larger = (a: number, b: number): number => (a > b ? a : b);
-const paths = cpuPaths();
-const devices = [...paths, ...(paths.includes("avx512") ? ["amx_emulated"] : [])].flatMap((path) =>
+const devices = pathsOf({ variant: "bf16" }).flatMap((path) =>
   [1, 2].map((threads) => openDevice({ path, threads, guards: true })),
 );
 afterAll(async () => {
@@ -22,8 +20,7 @@ afterAll(async () => {
 
 const random = new Random(44);
 const bits = (values: Float32Array): Uint16Array => Uint16Array.from(values, bf16Bits);
-const widened = (data: ArrayLike<number>): Float32Array =>
-  new Float32Array(Uint32Array.from(data, (half) => half << 16).buffer);
+const widened = (data: TensorData): Float32Array => numbers(data, "bf16") as Float32Array;
 
 // Two sequences, two query heads for each of two key-value heads; sizes that fill blocks of 32 and that do not. Small numbers in some
 // places make products that are flushed.
@@ -54,35 +51,15 @@ describe.each([32, 10, 40])("bf16 attention with heads of %s", (D) => {
       ),
       scale,
     );
-  const y = new Float32Array(M * H * D);
-  const lse = new Float32Array(M * H);
-  for (let i = 0; i < M; i++)
-    for (let h = 0; h < H; h++) {
-      let m = Number.NEGATIVE_INFINITY;
-      let l = 0;
-      const o = new Array<number>(D).fill(0);
-      for (let block = first(i); block <= i; block += keyBlock) {
-        const keys = Math.min(keyBlock, i + 1 - block);
-        const s = Array.from({ length: keys }, (_, j) => score(i, h, block + j));
-        const here = s.reduce(larger);
-        const p = s.map((value) => exp(sub(value, here)));
-        const sum = byLanes(keys, 0, (j, lane) => add(lane, p[j] as number));
-        const both = larger(m, here);
-        const [keep, enter] = [exp(sub(m, both)), exp(sub(here, both))];
-        m = both;
-        l = fma(sum, enter, mul(l, keep));
-        for (let d = 0; d < D; d++) {
-          const part = blocksOf32(
-            keyBlock,
-            (j) => (j < keys ? toBf16(p[j] as number) : 0),
-            (j) => (block + j < last(i) ? element(v, G, block + j, group(h), d) : 0),
-          );
-          o[d] = fma(part, enter, mul(o[d] as number, keep));
-        }
-      }
-      for (let d = 0; d < D; d++) y[(i * H + h) * D + d] = toBf16(div(o[d] as number, l));
-      lse[i * H + h] = m + Math.log(l);
-    }
+  const forward = attentionByRule({ M, H, D, first }, score, (i, h, block, p, d) =>
+    blocksOf32(
+      keyBlock,
+      (j) => toBf16(p[j] ?? 0),
+      (j) => (block + j < last(i) ? element(v, G, block + j, group(h), d) : 0),
+    ),
+  );
+  const y = forward.y.map(toBf16);
+  const { lse } = forward;
 
   it("sums y in blocks of 32 along heads and keys, packed", async () => {
     for (const device of devices)

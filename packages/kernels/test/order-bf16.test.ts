@@ -3,7 +3,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { linearBackward, tokenLogProbsBackward, tokenLogProbsForward } from "../src/binding.generated.js";
 import {
-  cpuPaths,
   type Device,
   linear,
   openDevice,
@@ -13,13 +12,12 @@ import {
   tokenLogProbs,
 } from "../src/index.js";
 import { Random } from "./cases/case.js";
-import { firstDifference } from "./cases/run.js";
+import { firstDifference, pathsOf } from "./cases/run.js";
 import { add, bf16Bits, blocksOf32, byLanes, exp, flushedFma, mul, sub, toBf16 } from "./float32.js";
+import * as rule from "./rule.js";
+import { at, matrix } from "./rule.js";
 
-const paths = cpuPaths();
-const devices = [...paths, ...(paths.includes("avx512") ? ["amx_emulated"] : [])].map((path) =>
-  openDevice({ path, threads: 2 }),
-);
+const devices = pathsOf({ variant: "bf16" }).map((path) => openDevice({ path, threads: 2 }));
 afterAll(async () => {
   for (const device of devices) await device.close();
 });
@@ -28,35 +26,10 @@ const random = new Random(43);
 const normal = (...shape: number[]): Float32Array => random.normal(shape).data as Float32Array;
 const rounded = (values: Float32Array): Float32Array => values.map(toBf16);
 const bits = (values: Float32Array): Uint16Array => Uint16Array.from(values, bf16Bits);
-const at = (data: ArrayLike<number>, width: number, row: number, column: number): number =>
-  data[row * width + column] as number;
-const matrix = (
-  rows: number,
-  columns: number,
-  element: (row: number, column: number) => number,
-): Float32Array =>
-  Float32Array.from({ length: rows * columns }, (_, i) => element(Math.floor(i / columns), i % columns));
-
-/** Two NaNs are the same bits. */
-async function expectBits(
+const expectBits = (
   expected: Readonly<Record<string, Float32Array>>,
   body: (scope: Scope, device: Device) => Readonly<Record<string, Tensor>>,
-): Promise<void> {
-  for (const device of devices)
-    await device.run(async (scope) => {
-      const made = body(scope, device);
-      for (const [name, values] of Object.entries(expected)) {
-        const tensor = made[name] as Tensor;
-        const data = await tensor.read();
-        const found =
-          tensor.dtype === "bf16"
-            ? new Float32Array(Uint32Array.from(data, (half) => half << 16).buffer)
-            : data;
-        const first = firstDifference(values, found);
-        expect(first, `${name} on ${device.path}: ${found[first]}, by the rule ${values[first]}`).toBe(-1);
-      }
-    });
-}
+): Promise<void> => rule.expectBits(devices, expected, body);
 
 /** x (M, K) f32 and w (N, K) bf16 with a bias; y by the rule, from x rounded. */
 function product(x: Float32Array, w: Float32Array, bias: Float32Array | undefined, N: number, K: number) {

@@ -24,14 +24,13 @@ import {
   type Tensor,
 } from "../src/index.js";
 import { Random } from "./cases/case.js";
-import { firstDifference } from "./cases/run.js";
 import { add, blocks, byLanes, chain, div, exp, fma, mul, sqrt, sub } from "./float32.js";
+import * as rule from "./rule.js";
+import { at, larger, matrix } from "./rule.js";
 
 const sumBlock = 256;
-const keyBlock = 64;
 const vocabularyBlock = 2048;
 const round = Math.fround;
-const larger = (a: number, b: number): number => (a > b ? a : b);
 
 const devices = cpuPaths().map((path) => openDevice({ path, threads: 2 }));
 afterAll(async () => {
@@ -40,39 +39,19 @@ afterAll(async () => {
 
 const random = new Random(42);
 const normal = (...shape: number[]): Float32Array => random.normal(shape).data as Float32Array;
-/** Element `column` of row `row`. */
-const at = (data: ArrayLike<number>, width: number, row: number, column: number): number =>
-  data[row * width + column] as number;
-
-/** Runs `body` on every path and compares what it returns, tensor by tensor, with `expected`. */
-async function expectBits(
+const expectBits = async (
   expected: Readonly<Record<string, Float32Array>>,
   body: (scope: Scope, device: Device) => Readonly<Record<string, Tensor>>,
-): Promise<void> {
-  for (const device of devices) {
-    await device.run(async (scope) => {
-      const made = body(scope, device);
-      for (const [name, values] of Object.entries(expected)) {
-        expect(values.every(Number.isFinite), `the rule for ${name}`).toBe(true);
-        const found = await (made[name] as Tensor).read();
-        const first = firstDifference(values, found);
-        expect(first, `${name} on ${device.path}: ${found[first]}, by the rule ${values[first]}`).toBe(-1);
-      }
-    });
-  }
-}
+): Promise<void> => {
+  for (const [name, values] of Object.entries(expected))
+    expect(values.every(Number.isFinite), `the rule for ${name}`).toBe(true);
+  await rule.expectBits(devices, expected, body);
+};
 const filled = (scope: Scope, shape: readonly number[], value: number): Tensor => {
   const tensor = scope.empty(shape);
   fill(tensor, value);
   return tensor;
 };
-const matrix = (
-  rows: number,
-  columns: number,
-  element: (row: number, column: number) => number,
-): Float32Array =>
-  Float32Array.from({ length: rows * columns }, (_, i) => element(Math.floor(i / columns), i % columns));
-
 describe("linear", () => {
   const [M, N, K] = [3, 530, 600];
   const [x, w, bias, dy] = [normal(M, K), normal(N, K), normal(N), normal(M, N)];
@@ -256,37 +235,14 @@ describe.each([16, 10])("attention with heads of %s", (D) => {
       ),
       scale,
     );
-  const y = new Float32Array(M * H * D);
-  const lse = new Float32Array(M * H);
-  for (let i = 0; i < M; i++)
-    for (let h = 0; h < H; h++) {
-      const g = Math.floor(group(h));
-      let m = Number.NEGATIVE_INFINITY;
-      let l = 0;
-      const o = new Array<number>(D).fill(0);
-      for (let block = first(i); block <= i; block += keyBlock) {
-        const keys = Math.min(keyBlock, i + 1 - block);
-        const s = Array.from({ length: keys }, (_, j) => score(i, h, block + j));
-        const here = s.reduce(larger);
-        const p = s.map((value) => exp(sub(value, here)));
-        const sum = byLanes(keys, 0, (j, lane) => add(lane, p[j] as number));
-        const both = larger(m, here);
-        const [keep, enter] = [exp(sub(m, both)), exp(sub(here, both))];
-        m = both;
-        l = fma(sum, enter, mul(l, keep));
-        for (let d = 0; d < D; d++) {
-          const part = chain(
-            0,
-            keys,
-            (j) => p[j] as number,
-            (j) => element(v, G, block + j, g, d),
-          );
-          o[d] = fma(part, enter, mul(o[d] as number, keep));
-        }
-      }
-      for (let d = 0; d < D; d++) y[(i * H + h) * D + d] = div(o[d] as number, l);
-      lse[i * H + h] = m + Math.log(l);
-    }
+  const { y, lse } = rule.attentionByRule({ M, H, D, first }, score, (_, h, block, p, d) =>
+    chain(
+      0,
+      p.length,
+      (j) => p[j] as number,
+      (j) => element(v, G, block + j, Math.floor(group(h)), d),
+    ),
+  );
 
   it("joins blocks of 64 keys in order, each from zero against its own maximum", async () => {
     await expectBits({ y }, (scope) => {

@@ -30,12 +30,12 @@ export function lossWeights(
 }
 
 /** The numbers of a tensor; those of bf16 widened, which is exact. */
-function numbers(data: TensorData, dtype: Dtype): TensorData {
+export function numbers(data: TensorData, dtype: Dtype): TensorData {
   return dtype === "bf16" ? new Float32Array(Uint32Array.from(data, (half) => half << 16).buffer) : data;
 }
 
 /** The paths that a case is run on: this machine's, and for bf16 products that of AMX with its tiles in C++. */
-export function pathsOf(opCase: OpCase): readonly string[] {
+export function pathsOf(opCase: Pick<OpCase, "variant">): readonly string[] {
   const paths = cpuPaths();
   return opCase.variant === "bf16" && paths.includes("avx512") ? [...paths, "amx_emulated"] : paths;
 }
