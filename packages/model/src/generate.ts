@@ -143,7 +143,7 @@ export async function generate(
           finished.push(...(await arrive(before, cache, options)));
           running = running.filter(({ finish }) => finish === undefined);
         }
-        const entering = admit(cache, requests.slice(next), needs, next, running.length, options);
+        const entering = admit(cache, requests, needs, next, running.length, options);
         next += entering.length;
         const now =
           running.length + entering.length > 0
@@ -166,12 +166,12 @@ export async function generate(
   });
 }
 
-/** The requests that enter now, in their order: as many as sequences, prompt tokens and pages allow, one at least if nothing runs. */
+/** The requests from `next` on that enter now, in their order: as many as sequences, prompt tokens and pages allow, one at least if nothing runs. */
 function admit(
   cache: KvCache,
-  waiting: readonly GenerationRequest[],
+  requests: readonly GenerationRequest[],
   needs: readonly number[],
-  first: number,
+  next: number,
   running: number,
   options: GenerationOptions,
 ): Running[][] {
@@ -180,13 +180,14 @@ function admit(
   const entering: Running[][] = [];
   let sequences = running;
   let prompt = 0;
-  for (const [i, request] of waiting.entries()) {
+  for (let i = next; i < requests.length; i++) {
+    const request = requests[i] as GenerationRequest;
     prompt += request.promptIds.length;
     const full = sequences > 0 && sequences + request.samples > maxSequences;
     const long = entering.length > 0 && prompt > prefillTokens;
-    if (full || long || (needs[first + i] as number) > cache.free.length) break;
+    if (full || long || (needs[i] as number) > cache.free.length) break;
     sequences += request.samples;
-    entering.push(enter(cache, request, first + i));
+    entering.push(enter(cache, request, i));
   }
   return entering;
 }
