@@ -4,6 +4,7 @@ import type { TokenizedRow } from "@posttrain/data";
 import { IGNORED_LABEL } from "@posttrain/data";
 import { permutation } from "@posttrain/kernels";
 import { type PackedBatch, type Predictions, packSequences } from "@posttrain/model";
+import type { SftConfig } from "./config.js";
 
 export interface MicroBatch {
   readonly rows: readonly TokenizedRow[];
@@ -45,6 +46,14 @@ export function planSteps(units: number, unitsPerMicroBatch: number, microBatche
     microBatchesPerStep,
     stepsPerEpoch: Math.ceil(units / (unitsPerMicroBatch * microBatchesPerStep)),
   };
+}
+
+/** Optimizer steps of a run: max_steps, else so many epochs. */
+export function totalStepsOf(
+  { max_steps, num_train_epochs }: Pick<SftConfig, "max_steps" | "num_train_epochs">,
+  { stepsPerEpoch }: StepPlan,
+): number {
+  return max_steps ?? Math.ceil(num_train_epochs * stepsPerEpoch);
 }
 
 /** The micro-batches of optimizer step `step` (from 1). The last step of an epoch takes what is left of it. */

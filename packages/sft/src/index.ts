@@ -1,4 +1,12 @@
-export { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches, type Unit } from "./batches.js";
+export {
+  type MicroBatch,
+  microBatch,
+  planSteps,
+  type StepPlan,
+  stepBatches,
+  totalStepsOf,
+  type Unit,
+} from "./batches.js";
 export {
   type ArithmeticKind,
   type ArithmeticOptions,

@@ -3,7 +3,15 @@
 import { byteText, type TokenizedRow, UserError } from "@posttrain/data";
 import { defaultMemoryLimit, machineMemory, permutation } from "@posttrain/kernels";
 import { forwardWork, type Qwen2Config } from "@posttrain/model";
-import { type MicroBatch, microBatch, planSteps, type StepPlan, stepBatches, type Unit } from "./batches.js";
+import {
+  type MicroBatch,
+  microBatch,
+  planSteps,
+  type StepPlan,
+  stepBatches,
+  totalStepsOf,
+  type Unit,
+} from "./batches.js";
 import { dtypeOf, type SftConfig } from "./config.js";
 import { type TrainingMemory, trainingMemory } from "./memory.js";
 import type { SftData } from "./rows.js";
@@ -60,7 +68,7 @@ export async function planSft(
 ): Promise<SftPlan> {
   const micro = config.per_device_train_batch_size;
   const plan = planSteps(data.units.length, micro, config.gradient_accumulation_steps);
-  const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
+  const totalSteps = totalStepsOf(config, plan);
   const largest = largestStep(data.units, plan, config.seed, totalSteps);
   const memory = await trainingMemory(
     { model, activationCheckpointing: config.gradient_checkpointing, dtype: dtypeOf(config), ...machine },
@@ -82,10 +90,11 @@ export async function planSft(
     head += work.head;
   }
   const again = config.gradient_checkpointing ? layers : 0;
+  const own = processBytes();
   return {
     memory,
-    process: processBytes(),
-    resident: residentOf(memory),
+    process: own,
+    resident: memory.arena + memory.scratch + own,
     available: machineMemory(),
     tensorLimit: machine.memoryLimit ?? defaultMemoryLimit(),
     totalSteps,
@@ -163,11 +172,8 @@ export async function residentBytes(
   const row: TokenizedRow = { id: "", line: 0, parents: [], inputIds, labels: inputIds };
   const step = [microBatch(Array.from({ length: rows }, () => row))];
   const memory = await trainingMemory({ model, activationCheckpointing }, step);
-  return { resident: residentOf(memory), activations: memory.held + memory.working };
-}
-
-function residentOf({ arena, scratch }: TrainingMemory): number {
-  return arena + scratch + processBytes();
+  const resident = memory.arena + memory.scratch + processBytes();
+  return { resident, activations: memory.held + memory.working };
 }
 
 /** Of this process, and what it grows by while it trains. */

@@ -14,12 +14,14 @@ import {
   UserError,
   writeRejects,
 } from "@posttrain/data";
-import { openModelFolder } from "@posttrain/model";
+import { openModelFolder, type Qwen2Config } from "@posttrain/model";
 import { writeDurably } from "@posttrain/run";
 import type { Unit } from "./batches.js";
 import type { SftConfig } from "./config.js";
 
 export interface SftData {
+  /** Of the folder that the run starts from: rows were held against it. */
+  readonly model: Qwen2Config;
   /** What steps draw: single rows, or packs of them. */
   readonly units: readonly Unit[];
   readonly trainRows: readonly TokenizedRow[];
@@ -89,6 +91,7 @@ export async function prepareSftData(
       )
     : undefined;
   return {
+    model,
     units: packing
       ? packing.bins.map((bin) => bin.map((row) => trainRows[row] as TokenizedRow))
       : trainRows.map((row) => [row]),

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import type { SftCounts } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
-import { loadModel, type Model, modelDigest, openModelFolder } from "@posttrain/model";
+import { loadModel, type Model, modelDigest } from "@posttrain/model";
 import {
   acceptDifferences,
   type Damage,
@@ -16,7 +16,7 @@ import {
   writeDurably,
 } from "@posttrain/run";
 import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
-import { planSteps, type StepPlan, stepBatches } from "./batches.js";
+import { planSteps, type StepPlan, stepBatches, totalStepsOf } from "./batches.js";
 import { dtypeOf, identityOf, type SftConfig } from "./config.js";
 import { addStep, loggedLine, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
 import { planSft, refuseWhatCannotFit, type SftPlan } from "./plan.js";
@@ -78,10 +78,9 @@ export async function runSft(
       config.per_device_train_batch_size,
       config.gradient_accumulation_steps,
     );
-    const totalSteps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
-    const { config: shape } = await openModelFolder(config.model_name_or_path);
-    const prediction = await planSft(config, shape, data, device);
-    await refuseWhatCannotFit(prediction, config, shape, data, device);
+    const totalSteps = totalStepsOf(config, plan);
+    const prediction = await planSft(config, data.model, data, device);
+    await refuseWhatCannotFit(prediction, config, data.model, data, device);
     const base = await modelDigest(config.model_name_or_path);
     const identity = identityOf(config, totalSteps, { ...data.digests, model: base });
     const changes =

@@ -3,7 +3,6 @@
 import { freemem } from "node:os";
 import { byteText } from "@posttrain/data";
 import { probeFmaPeak } from "@posttrain/kernels";
-import { openModelFolder } from "@posttrain/model";
 import { planSft, prepareSftData, refusalOf, type SftPlan, sftConfig } from "@posttrain/sft";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
@@ -42,11 +41,10 @@ export const command = defineCommand({
     "(docs/memory.md). Time is the work over a share of the processor's fp32 peak, measured just then: other programs slow it. Exit code 1: it cannot fit; the message " +
     'says what to lower and to what. --json prints one object: {"fits", "memory", "tokens", "work", "time", "steps"}; --quiet the predicted bytes.',
   run: async (config, context) => {
-    const { config: model } = await openModelFolder(config.model_name_or_path);
     const data = await prepareSftData(config);
     const output = createOutput(context, process.stdout);
     await withDevice(context, async (device) => {
-      const plan = await planSft(config, model, data, device);
+      const plan = await planSft(config, data.model, data, device);
       const peak = await probeFmaPeak(device, probeSeconds);
       const rate = reachedShare * peak;
       const seconds = (plan.work.run + plan.work.again) / rate;
@@ -70,7 +68,7 @@ export const command = defineCommand({
           `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
         ],
       ]);
-      const refusal = await refusalOf(plan, config, model, data, device);
+      const refusal = await refusalOf(plan, config, data.model, data, device);
       output.print("");
       output.table([refusal === undefined ? ["ok", "it fits"] : ["refused", refusal]]);
       const { memory, process: own, resident, available, tensorLimit, totalSteps, tokens, work } = plan;

@@ -1,7 +1,7 @@
 // What a run will do with its rows: rows, packs, micro-batches and optimizer steps of a step, an epoch and the run.
 import type { TokenizedRow } from "@posttrain/data";
 import { IGNORED_LABEL } from "@posttrain/data";
-import { planSteps, type SftConfig, type SftData } from "@posttrain/sft";
+import { planSteps, type SftConfig, type SftData, totalStepsOf } from "@posttrain/sft";
 import { count } from "../format.js";
 
 export interface Amounts {
@@ -27,7 +27,7 @@ export interface Plan {
 export function planOf(config: Omit<SftConfig, "output_dir">, data: SftData): Plan {
   const micro = config.per_device_train_batch_size;
   const plan = planSteps(data.units.length, micro, config.gradient_accumulation_steps);
-  const steps = config.max_steps ?? Math.ceil(config.num_train_epochs * plan.stepsPerEpoch);
+  const steps = totalStepsOf(config, plan);
   const epoch: Amounts = {
     rows: data.trainRows.length,
     packs: data.units.length,
