@@ -192,7 +192,7 @@ async function sft(model, variant) {
   const { microBatch, sftStep } = await import("@posttrain/sft");
   const { createOptimizer } = await import("@posttrain/train");
   const { parameterCount } = await import("@posttrain/model");
-  const { device, config } = model;
+  const { config } = model;
   const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
   const micro = microBatch(
     Array.from({ length: rows }, (_, row) => {
@@ -210,35 +210,15 @@ async function sft(model, variant) {
   const work =
     tokens * (6 * parameterCount(config) + 6 * config.layers * config.heads * config.headDim * length);
   const limit = variant.dtype === "bf16" && device.path === "amx" ? "AMX peak" : "fp32 peak";
-  /** @type {{ roof: { wall: number, cpu: number }, span: { wall: number, cpu: number } }[]} */
-  const samples = [];
-  const step = async () => void (await sftStep(model, optimizer, [micro], options));
+  const step = () => sftStep(model, optimizer, [micro], options);
   await step();
-  await profiled(steps, async () => {
-    for (let i = 0; i < steps; i++) {
-      const roof = await measuring.probe(device, limit);
-      samples.push({ roof, span: await measuring.timed(step) });
-    }
-  });
-  const middle = measuring.median;
-  const milliseconds = 1000 * middle(samples.map(({ span }) => span.wall));
-  return {
-    milliseconds,
-    cpuSeconds: middle(samples.map(({ span }) => span.cpu)),
-    tokensPerSecond: (1000 * tokens) / milliseconds,
-    rate: work / milliseconds / 1e6,
-    unit: /** @type {const} */ ("GFLOP/s"),
-    roof: limit,
-    roofRate: middle(samples.map(({ roof }) => roof.wall)) / 1e9,
-    share: middle(samples.map(({ roof, span }) => work / span.wall / roof.wall)),
-    cpuShare: middle(samples.map(({ roof, span }) => work / span.cpu / roof.cpu)),
-  };
+  return measured(step, limit, work, tokens);
 }
 
 /** @param {import("@posttrain/model").Model} model @param {Variant} variant */
 async function generation(model, variant) {
   const { generate, policySampling, parameterCount } = await import("@posttrain/model");
-  const { device, config } = model;
+  const { config } = model;
   const sequences = variant.sequences ?? 1;
   const requests = Array.from({ length: sequences }, (_, row) => ({
     promptIds: tokensOf(promptLength, config.vocabSize, row),
@@ -262,13 +242,24 @@ async function generation(model, variant) {
     sequences *
     context *
     (2 * parameterCount(config) + 2 * config.layers * config.heads * config.headDim * context);
-  const [limit, cost] = sequences <= 8 ? ["read", bytes] : ["fp32 peak", operations];
+  const [limit, cost] =
+    sequences <= 8
+      ? /** @type {const} */ (["read", bytes])
+      : /** @type {const} */ (["fp32 peak", operations]);
+  return measured(once, limit, cost, sequences * newTokens);
+}
+
+/**
+ * `steps` runs of `body`, each against the limit probed before it. `cost` counts what the limit counts.
+ * @param {() => Promise<unknown>} body @param {string} limit @param {number} cost @param {number} tokens
+ */
+async function measured(body, limit, cost, tokens) {
   /** @type {{ roof: { wall: number, cpu: number }, span: { wall: number, cpu: number } }[]} */
   const samples = [];
   await profiled(steps, async () => {
     for (let i = 0; i < steps; i++) {
       const roof = await measuring.probe(device, limit);
-      samples.push({ roof, span: await measuring.timed(async () => void (await once())) });
+      samples.push({ roof, span: await measuring.timed(async () => void (await body())) });
     }
   });
   const middle = measuring.median;
@@ -276,7 +267,7 @@ async function generation(model, variant) {
   return {
     milliseconds,
     cpuSeconds: middle(samples.map(({ span }) => span.cpu)),
-    tokensPerSecond: (1000 * sequences * newTokens) / milliseconds,
+    tokensPerSecond: (1000 * tokens) / milliseconds,
     rate: cost / milliseconds / 1e6,
     unit: limit === "read" ? /** @type {const} */ ("GB/s") : /** @type {const} */ ("GFLOP/s"),
     roof: limit,

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDevice, probeFmaPeak } from "@posttrain/kernels";
-import { parameterCount } from "@posttrain/model";
 import { runSft, sftConfig } from "@posttrain/sft";
 
 const [model, data, steps = "20", rows = "20"] = process.argv.slice(2);
@@ -23,15 +22,15 @@ const config = sftConfig.parse({
   max_steps: Number(steps),
   per_device_train_batch_size: Number(rows),
 });
-/** @type {import("@posttrain/model").Model | undefined} */
+/** @type {import("@posttrain/sft").SftStart | undefined} */
 let started;
 /** @type {{ tokens: number, time: number }[]} */
 const timings = [];
 let tokensBefore = 0;
 try {
-  const { counts } = await runSft(config, device, {
+  await runSft(config, device, {
     onStart: (run) => {
-      started = run.model;
+      started = run;
     },
     onStep: (metrics) => {
       const tokens = metrics.num_tokens - tokensBefore;
@@ -45,17 +44,9 @@ try {
   const peakAfter = await probeFmaPeak(device, 1);
   const peak = (peakBefore + peakAfter) / 2;
   if (started === undefined) throw new Error("the run ended without having started");
-  const { config: shape, layout } = started;
-  const arena = 4 * layout.length;
-  const parameters = parameterCount(shape);
-  const embedding = shape.vocabSize * shape.hiddenSize;
-  // The head is asked for trained tokens alone.
-  const headShare = counts.trainedTokens / counts.tokens;
-  const body = parameters - (shape.tieWordEmbeddings ? 1 : 2) * embedding;
-  // Attention: two products of half the square of a row's length, forward once and backward twice; rows of the mean length.
-  const length = counts.tokens / counts.kept;
-  const attention = 6 * shape.layers * shape.heads * shape.headDim * length;
-  const perToken = 6 * (body + headShare * embedding) + attention;
+  const { model: trained, prediction } = started;
+  const arena = 4 * trained.layout.length;
+  const perToken = prediction.work.step / prediction.tokens.step;
   const rates = timings.map(({ tokens, time }) => tokens / time).sort((x, y) => x - y);
   const rate = rates[Math.floor(rates.length / 2)] ?? 0;
   const status = device.status();

@@ -2,7 +2,7 @@
 import type { Device, FloatDtype } from "@posttrain/kernels";
 import { attentionBackward, attentionForward } from "@posttrain/kernels/binding";
 import { type Measured, measure } from "./measure.js";
-import { type Row, report } from "./results.js";
+import { report, rowOf } from "./results.js";
 import { filled } from "./tensors.js";
 
 const heads = [
@@ -84,23 +84,4 @@ export async function attentionOf(
       ["backward", backward],
     ] as const;
   });
-}
-
-export function rowOf(
-  device: Device,
-  measured: Measured,
-  names: Pick<Row, "group" | "what" | "dtype" | "shape"> & { readonly direction: string },
-): Row {
-  return {
-    ...names,
-    path: device.path,
-    threads: device.threads,
-    milliseconds: 1000 * measured.seconds,
-    rate: measured.rate / 1e9,
-    unit: "GFLOP/s",
-    roof: "fp32 peak",
-    roofRate: measured.roof / 1e9,
-    share: measured.share,
-    cpuShare: measured.cpuShare,
-  };
 }

@@ -2,7 +2,7 @@
 import { backward, type Device, fill, Tape, type Tensor } from "@posttrain/kernels";
 import { type Dims, type OpCase, Random } from "../test/cases/case.js";
 import { type Measured, measure, median, probe, timed } from "./measure.js";
-import { report } from "./results.js";
+import { report, rowOf } from "./results.js";
 
 export async function benchCase(device: Device, opCase: OpCase): Promise<void> {
   for (const dims of opCase.benchmarks) await benchShape(device, opCase, dims);
@@ -73,22 +73,8 @@ async function benchShape(device: Device, opCase: OpCase, dims: Dims): Promise<v
 }
 
 function reportCase(device: Device, opCase: OpCase, dims: Dims, direction: string, found: Measured): void {
-  report({
-    group: "ops",
-    what: opCase.stem,
-    direction,
-    dtype: "f32",
-    shape: Object.entries(dims)
-      .map(([name, value]) => `${name}${value}`)
-      .join(" "),
-    path: device.path,
-    threads: device.threads,
-    milliseconds: 1000 * found.seconds,
-    rate: found.rate / 1e9,
-    unit: "GFLOP/s",
-    roof: "fp32 peak",
-    roofRate: found.roof / 1e9,
-    share: found.share,
-    cpuShare: found.cpuShare,
-  });
+  const shape = Object.entries(dims)
+    .map(([name, value]) => `${name}${value}`)
+    .join(" ");
+  report(rowOf(device, found, { group: "ops", what: opCase.stem, direction, dtype: "f32", shape }));
 }

@@ -2,9 +2,9 @@
 // thread gives.
 import { type Device, type FloatDtype, openDevice } from "@posttrain/kernels";
 import { linearForward } from "@posttrain/kernels/binding";
-import { attentionOf, rowOf } from "./attention.js";
+import { attentionOf } from "./attention.js";
 import { measure, median, timed } from "./measure.js";
-import { report } from "./results.js";
+import { report, rowOf } from "./results.js";
 import { filled } from "./tensors.js";
 
 const tokens = 16_384;

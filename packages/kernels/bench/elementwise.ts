@@ -13,7 +13,7 @@ import {
   swigluForward,
 } from "@posttrain/kernels/binding";
 import { type Limit, measure } from "./measure.js";
-import { report } from "./results.js";
+import { report, rowOf } from "./results.js";
 import { filled } from "./tensors.js";
 
 interface Case {
@@ -37,23 +37,8 @@ export async function elementwise(device: Device, dtypes: readonly FloatDtype[])
       await device.run(async (scope) => {
         for (const { what, direction = "", shape, bytes, limit, run } of make(scope, dtype)) {
           const found = await measure(device, { run, cost: bytes, limit });
-          report({
-            group: "elementwise",
-            what,
-            direction,
-            dtype,
-            shape,
-            path: device.path,
-            threads: device.threads,
-            milliseconds: 1000 * found.seconds,
-            rate: found.rate / 1e9,
-            unit: "GB/s",
-            roof: limit,
-            roofRate: found.roof / 1e9,
-            share: found.share,
-            cpuShare: found.cpuShare,
-            target: 0.9,
-          });
+          const names = { group: "elementwise", what, direction, dtype, shape };
+          report({ ...rowOf(device, found, names, limit), target: 0.9 });
         }
       });
     }

@@ -4,7 +4,7 @@ import type { Device, FloatDtype, Scope } from "@posttrain/kernels";
 import { linearBackward, linearForward } from "@posttrain/kernels/binding";
 import { measure, probe } from "./measure.js";
 import { type Direction, peersOf } from "./peers.js";
-import { report } from "./results.js";
+import { report, rowOf } from "./results.js";
 import { filled } from "./tensors.js";
 
 /** Outputs x inputs of the maps, and which model has them. */
@@ -67,35 +67,18 @@ async function product(
       const better = peers.filter(
         ({ share, cpuShare }) => limit === "fp32 peak" && share > own.share && cpuShare > own.cpuShare,
       );
-      const common = { group: "products", what, direction, dtype, shape, path: device.path } as const;
-      const rate = { unit: "GFLOP/s", threads: device.threads } as const;
+      const names = { group: "products", what, direction, dtype, shape };
       report({
-        ...common,
-        ...rate,
-        milliseconds: 1000 * own.seconds,
-        rate: own.rate / 1e9,
-        roof: limit,
-        roofRate: own.roof / 1e9,
-        share: own.share,
-        cpuShare: own.cpuShare,
+        ...rowOf(device, own, names, limit),
         // Without AMX nobody promises a share of the peak; bf16 is held against fp32 (of the same run) by its reader.
         target:
           dtype === "bf16" && limit === "fp32 peak" ? undefined : target(dtype, direction, operations, n),
         ...(better.length === 0 ? {} : { remark: `below ${better.map((peer) => peer.library).join(", ")}` }),
       });
       for (const peer of peers) {
-        report({
-          ...common,
-          ...rate,
-          library: peer.library,
-          path: "",
-          milliseconds: 1000 * peer.seconds,
-          rate: operations / peer.seconds / 1e9,
-          roof: "fp32 peak",
-          roofRate: peer.peak / 1e9,
-          share: peer.share,
-          cpuShare: peer.cpuShare,
-        });
+        const { seconds, peak: roof, share, cpuShare } = peer;
+        const measured = { seconds, rate: operations / seconds, roof, share, cpuShare };
+        report({ ...rowOf(device, measured, names), library: peer.library, path: "" });
       }
     }
   });
@@ -133,23 +116,13 @@ async function rowsOf(
   const bytes = (m: number): number => copies * width * (n * k + m * (n + k));
   const operations = (m: number): number => copies * 2 * m * n * k;
   const full = await measure(device, { run: walk(512), cost: operations(512), limit: "fp32 peak" });
-  const common = { group: "rows", what, direction: "forward", dtype, path: device.path } as const;
   for (const m of few) {
-    const shape = `${m} x ${n} x ${k}`;
+    const names = { group: "rows", what, direction: "forward", dtype, shape: `${m} x ${n} x ${k}` };
     const read = await measure(device, { run: walk(m), cost: bytes(m), limit: "read" });
     const seconds = read.seconds / copies;
     if (m <= 8) {
       report({
-        ...common,
-        shape,
-        threads: device.threads,
-        milliseconds: 1000 * seconds,
-        rate: read.rate / 1e9,
-        unit: "GB/s",
-        roof: "read",
-        roofRate: read.roof / 1e9,
-        share: read.share,
-        cpuShare: read.cpuShare,
+        ...rowOf(device, { ...read, seconds }, names, "read"),
         target: m === 8 ? 0.75 : dtype === "bf16" ? 0.78 : 0.85,
       });
       continue;
@@ -160,17 +133,10 @@ async function rowsOf(
     const roof = Math.min(read.roof * intensity, full.share * peak.wall);
     const rate = read.rate * intensity;
     const cpuRoof = Math.min((read.rate / read.cpuShare) * intensity, full.cpuShare * peak.cpu);
+    const found = { seconds, rate, roof, share: rate / roof, cpuShare: rate / cpuRoof };
     report({
-      ...common,
-      shape,
-      threads: device.threads,
-      milliseconds: 1000 * seconds,
-      rate: rate / 1e9,
-      unit: "GFLOP/s",
+      ...rowOf(device, found, names),
       roof: roof === read.roof * intensity ? "read" : "512 rows",
-      roofRate: roof / 1e9,
-      share: rate / roof,
-      cpuShare: rate / cpuRoof,
       target: m <= 32 ? 0.65 : dtype === "bf16" ? 0.5 : 0.75,
     });
   }

@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
+import type { Device } from "@posttrain/kernels";
+import type { Limit, Measured } from "./measure.js";
 
 export interface Row {
   readonly group: string;
@@ -28,6 +30,27 @@ export interface Row {
   readonly target?: number | undefined;
   /** Why it is not met although the share is reached, or what else a reader must know. */
   readonly remark?: string | undefined;
+}
+
+/** A row of what was held against `limit`, in G(FLOP or bytes) a second. */
+export function rowOf(
+  device: Device,
+  measured: Measured,
+  names: Pick<Row, "group" | "what" | "dtype" | "shape"> & { readonly direction: string },
+  limit: Limit = "fp32 peak",
+): Row {
+  return {
+    ...names,
+    path: device.path,
+    threads: device.threads,
+    milliseconds: 1000 * measured.seconds,
+    rate: measured.rate / 1e9,
+    unit: limit === "fp32 peak" || limit === "AMX peak" ? "GFLOP/s" : "GB/s",
+    roof: limit,
+    roofRate: measured.roof / 1e9,
+    share: measured.share,
+    cpuShare: measured.cpuShare,
+  };
 }
 
 const results = join(process.cwd(), "packages/kernels/bench/results.csv");

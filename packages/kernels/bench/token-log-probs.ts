@@ -8,7 +8,7 @@ import {
   tokenLogProbsForward,
 } from "@posttrain/kernels/binding";
 import { compare } from "./measure.js";
-import { report } from "./results.js";
+import { report, rowOf } from "./results.js";
 import { filled } from "./tensors.js";
 
 const sizes = [
@@ -66,23 +66,10 @@ async function timeOne(
     ];
     for (const { direction, operations, base, run } of runs) {
       const found = await compare(device, base, run);
-      report({
-        group: "token_log_probs",
-        what: `token_log_probs, ${name}`,
-        direction,
-        dtype,
-        shape: `${m} x ${v} x ${c}`,
-        path: device.path,
-        threads: device.threads,
-        milliseconds: 1000 * found.seconds,
-        rate: operations / found.seconds / 1e9,
-        unit: "GFLOP/s",
-        roof: "its products",
-        roofRate: operations / found.baseSeconds / 1e9,
-        share: found.share,
-        cpuShare: found.cpuShare,
-        target: 1 / 1.2,
-      });
+      const [rate, roof] = [operations / found.seconds, operations / found.baseSeconds];
+      const shape = `${m} x ${v} x ${c}`;
+      const names = { group: "token_log_probs", what: `token_log_probs, ${name}`, direction, dtype, shape };
+      report({ ...rowOf(device, { ...found, rate, roof }, names), roof: "its products", target: 1 / 1.2 });
     }
   });
 }
