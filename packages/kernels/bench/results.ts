@@ -121,5 +121,6 @@ export function report(row: Row): void {
     target ?? "",
     met(row),
   ];
-  appendFileSync(results, `${values.join(",")}\n`);
+  const fields = values.map((value) => (String(value).includes(",") ? `"${value}"` : value));
+  appendFileSync(results, `${fields.join(",")}\n`);
 }
