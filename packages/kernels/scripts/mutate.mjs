@@ -199,7 +199,7 @@ const faults = [
   {
     name: "products: the inner dimension split over threads by rows of tokens",
     file: "cpu/linear.cpp",
-    from: "for (int64_t row = 0; row < rows; row++)\n      each_group(begin, end, [&](int64_t c, int64_t n) {\n        put(sums + c, add(get(sums + c, n), get(x + row * columns + c, n)), n);\n      });",
+    from: "for (int64_t row = 0; row < rows; row++)\n      each_group(begin, end,\n                 [&](int64_t c, int64_t n) { put(sums + c, add(get(sums + c, n), get(x + row * columns + c, n)), n); });",
     to: "for (int64_t c = begin; c < end; c++) {\n      float part[2] = {0, 0};\n      for (int64_t row = 0; row < rows; row++) part[row >= rows / ctx->threads] += get_one(x + row * columns + c);\n      sums[c] += part[0] + part[1];\n    }",
     tests: [ops("linear"), accumulation],
   },
