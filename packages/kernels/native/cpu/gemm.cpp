@@ -3,6 +3,7 @@
 // tile fetches ahead what is needed next: its C, and the next slab. Block sizes suit 48 KB of L1 and 1 MB of L2 a core.
 #include "gemm_few_rows.h"
 #include "gemm_lanes.h"
+#include "gemv.h"
 
 namespace PT_NAMESPACE {
 namespace {
@@ -38,22 +39,6 @@ PT_INLINE void start_rows(Rows<R>& rows, const float* c, int64_t c_row, int64_t 
     rows.last = !from_c ? splat_wide(0.0f) : columns == WIDTH ? load_wide(p) : load_first_wide(p, columns);
   }
 }
-template <int R>
-PT_INLINE void finish_rows(const Rows<R>& rows, float* c, int64_t c_row, int64_t columns, bool add_c,
-                           const float* bias) {
-  if constexpr (R > 0) {
-    finish_rows<R - 1>(rows.above, c, c_row, columns, add_c, bias);
-    float* p = c + (R - 1) * c_row;
-    Wide x = rows.last;
-    if (add_c) x = add(columns == WIDTH ? load_wide(p) : load_first_wide(p, columns), x);
-    if (bias) x = add(x, columns == WIDTH ? load_wide(bias) : load_first_wide(bias, columns));
-    if (columns == WIDTH)
-      store_wide(p, x);
-    else
-      store_first_wide(p, x, columns);
-  }
-}
-
 struct Tile {
   float* c;
   int64_t c_row;
@@ -265,6 +250,7 @@ static int64_t depth_of_blocks(const Product& p) {
 static int64_t columns_of_blocks(int64_t depth) { return PANEL_FLOATS / depth / WIDTH * WIDTH; }
 
 void multiply(const Product& p, void* scratch) {
+  if (is_gemv(p)) return multiply_gemv(p);
   if (has_few_rows(p)) return multiply_few_rows(p, scratch);
   const bool flat = p.rows <= FLAT_ROWS;
   const int64_t depth = depth_of_blocks(p), held = smaller(depth, p.depth > 0 ? p.depth : 1);
@@ -297,7 +283,7 @@ struct Cut {
 };
 static Cut cut(const Product& p, int64_t threads) {
   const int64_t panels = ceil_div(p.columns, WIDTH), tiles = ceil_div(p.rows, TILE_ROWS);
-  if (has_few_rows(p)) {  // each part packs A
+  if (is_gemv(p) || has_few_rows(p)) {  // each part packs A, or waits for its first columns
     const int64_t each = p.columns / threads / 448;
     return {1, smaller(panels, threads * (each < 1 ? 1 : smaller(each, 4)))};
   }

@@ -75,7 +75,7 @@ PT_INLINE void turn_pairs(float* even, float* odd, int64_t to_row, const bf16* f
         store(even + at, as_lanes(w << 16));
         store(odd + at, as_lanes(w & 0xffff0000u));
 #else
-        const __m256i w = _mm256_castpd_si256(pairs);
+        const __m256i w = _mm256_castps_si256(pairs);
         const __m256i upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(even + at), _mm256_slli_epi32(w, 16));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(odd + at), _mm256_and_si256(w, upper));

@@ -18,7 +18,7 @@ PT_INLINE void turn_tile(uint32_t* to, const void* from, int64_t from_row) {
         return _mm_loadu_ps(
             reinterpret_cast<const float*>(static_cast<const char*>(from) + line * from_row + 4 * word));
       },
-      [&](int word, int, __m512d x) { _mm512_store_si512(to + 16 * word, _mm512_castpd_si512(x)); });
+      [&](int word, int, __m512 x) { _mm512_store_ps(to + 16 * word, x); });
 }
 
 // `n` elements of two lines, side by side: 16 words, zeros past n. A line that is not there is null.

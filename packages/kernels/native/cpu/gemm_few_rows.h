@@ -8,7 +8,7 @@ namespace PT_NAMESPACE {
 constexpr int64_t FEW_ROWS = 256;
 constexpr int64_t FEW_ROWS_DEPTH = 16384;
 
-// One or two rows fill too few lanes; and columns at multiples of 4 KB would meet in one set of L1.
+// One or two rows fill too few lanes (gemv.h); and columns at multiples of 4 KB would meet in one set of L1.
 PT_INLINE bool has_few_rows(const Product& p) {
   return p.sum == Sum::blocks && p.rows > 2 && p.rows <= FEW_ROWS && p.depth > 0 && p.depth <= FEW_ROWS_DEPTH &&
          p.a.column == 1 && p.b.row == 1 && p.b.column % 1024 != 0;

@@ -91,31 +91,60 @@ PT_INLINE void step_rows(Rows<R, Lanes>& rows, const RowPointers& p, int64_t str
   }
 }
 
+// Finished sums to C, of whose columns `columns` exist: added to what is stored there, and the bias to that, where asked.
+template <int R>
+PT_INLINE void finish_rows(const Rows<R>& rows, float* c, int64_t c_row, int64_t columns, bool add_c,
+                           const float* bias) {
+  if constexpr (R > 0) {
+    finish_rows<R - 1>(rows.above, c, c_row, columns, add_c, bias);
+    float* p = c + (R - 1) * c_row;
+    Wide x = rows.last;
+    if (add_c) x = add(columns == WIDTH ? load_wide(p) : load_first_wide(p, columns), x);
+    if (bias) x = add(x, columns == WIDTH ? load_wide(bias) : load_first_wide(bias, columns));
+    if (columns == WIDTH)
+      store_wide(p, x);
+    else
+      store_first_wide(p, x, columns);
+  }
+}
+
 // ---- transposition ----
 
+#if defined(PT_AVX512)
+struct FourWords {
+  __m512 w0, w1, w2, w3;
+};
+// Words q to q + 3 of 16 lines, a register each: 4 x 4 words inside 128-bit lanes. piece(line, q) gives them of one line.
+template <class Piece>
+PT_INLINE FourWords turn_four_words(int64_t q, const Piece& piece) {
+  __m512 r[4];  // lane l of r[j] holds line 4 l + j
+  for (int j = 0; j < 4; j++) {
+    r[j] = _mm512_castps128_ps512(piece(j, q));
+    r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(j + 4, q));
+    r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(j + 8, q));
+    r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(j + 12, q));
+  }
+  const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+                b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+  const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+                d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+  return {_mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, c)),
+          _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), _mm512_castpd_ps(_mm512_unpackhi_pd(b, d))};
+}
+#endif
 #if defined(PT_AVX512) || defined(PT_AVX2)
 // 16 words of 32 bits from each of `lines` lines, at most 16 (AVX2: 8 at a time), turned: piece(line, w) gives words w to w + 3 of a line;
-// put(w, line, x) takes word w of the lines from `line` on, as many as a register holds. 4 x 4 words inside 128-bit lanes.
+// put(w, line, x) takes word w of the lines from `line` on, as many as a register holds.
 template <class Piece, class Put>
 PT_INLINE void turn_words(int64_t lines, const Piece& piece, const Put& put) {
 #if defined(PT_AVX512)
   (void)lines;
   for (int q = 0; q < 16; q += 4) {
-    __m512 r[4];  // lane l of r[j] holds line 4 l + j
-    for (int j = 0; j < 4; j++) {
-      r[j] = _mm512_castps128_ps512(piece(j, q));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x00f0, piece(j + 4, q));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0x0f00, piece(j + 8, q));
-      r[j] = _mm512_mask_broadcast_f32x4(r[j], 0xf000, piece(j + 12, q));
-    }
-    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
-                  b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
-                  d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    put(q, 0, _mm512_unpacklo_pd(a, c));
-    put(q + 1, 0, _mm512_unpackhi_pd(a, c));
-    put(q + 2, 0, _mm512_unpacklo_pd(b, d));
-    put(q + 3, 0, _mm512_unpackhi_pd(b, d));
+    const FourWords x = turn_four_words(q, piece);
+    put(q, 0, x.w0);
+    put(q + 1, 0, x.w1);
+    put(q + 2, 0, x.w2);
+    put(q + 3, 0, x.w3);
   }
 #else
   for (int half = 0; half < 16 && half < lines; half += 8)
@@ -127,10 +156,10 @@ PT_INLINE void turn_words(int64_t lines, const Piece& piece, const Put& put) {
                     b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
       const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
                     d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-      put(q, half, _mm256_unpacklo_pd(a, c));
-      put(q + 1, half, _mm256_unpackhi_pd(a, c));
-      put(q + 2, half, _mm256_unpacklo_pd(b, d));
-      put(q + 3, half, _mm256_unpackhi_pd(b, d));
+      put(q, half, _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)));
+      put(q + 1, half, _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)));
+      put(q + 2, half, _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)));
+      put(q + 3, half, _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)));
     }
 #endif
 }
@@ -144,9 +173,9 @@ PT_INLINE void transpose16(float* to, int64_t to_row, const float* from, int64_t
       [&](int word, int line, auto x) {
         float* const at = to + word * to_row + line;
 #if defined(PT_AVX512)
-        _mm512_storeu_pd(at, x);
+        _mm512_storeu_ps(at, x);
 #else
-        _mm256_storeu_ps(at, _mm256_castpd_ps(x));
+        _mm256_storeu_ps(at, x);
 #endif
       });
 #else
