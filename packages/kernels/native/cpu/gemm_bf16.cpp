@@ -1,8 +1,9 @@
 // bf16 products, cut into blocks: chunks of rows of A, packed once, against blocks of columns of B that fit L2, packed once a chunk. The inner
 // dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h,
-// gemm_bf16_tiles.h) packs and computes a block.
+// gemm_bf16_tiles.h, gemm_bf16_vectors.h) packs and computes a block.
 #include "gemm_bf16_lanes.h"
 #include "gemm_bf16_tiles.h"
+#include "gemm_bf16_vectors.h"
 
 namespace PT_NAMESPACE {
 namespace {
@@ -90,8 +91,11 @@ void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* s
   const Cut cut = cut_of<Kernel>(p);
   const int64_t wanted = 4 * ctx->threads;
   const int64_t panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
-  const int64_t blocks = cut.streamed ? 1 : ceil_div(p.columns, cut.columns);
-  const int64_t column_parts = smaller(panels, ceil_div(blocks, wanted) * wanted);
+  // Streamed parts wait for their first panel: of few columns there are few. Else each thread packs whole blocks.
+  const int64_t each = p.columns / ctx->threads / 448;
+  const int64_t streams = ctx->threads * (each < 1 ? 1 : smaller(each, 4));
+  const int64_t blocks = ceil_div(p.columns, cut.columns);
+  const int64_t column_parts = smaller(panels, cut.streamed ? streams : ceil_div(blocks, wanted) * wanted);
   for (int64_t row = 0; row < p.rows; row += cut.rows) {
     const int64_t rows = smaller(cut.rows, p.rows - row);
     const int64_t row_groups = ceil_div(rows, ROWS);
@@ -138,19 +142,21 @@ pt_tensor as_bf16(const pt_context* ctx, pt_tensor x) {
   return x;
 }
 
-// body(kernel) with the kernel that the context's path has.
+// body(kernel) with the kernel that suits the product, on the context's path.
 template <class Body>
-static void with_kernel(const pt_context* ctx, const Body& body) {
+static void with_kernel(const pt_context* ctx, const ProductBf16& p, const Body& body) {
 #if defined(PT_AVX512)
+  if (p.b.row == 1 && suits_gemv(p.rows, 2 * p.b.column)) return body(VectorKernel());
   if (ctx->tiles == PT_AMX_TILES) return body(TileKernel<AmxTiles>());
   if (ctx->tiles == PT_SOFTWARE_TILES) return body(TileKernel<SoftwareTiles>());
 #endif
   (void)ctx;
+  (void)p;
   body(LaneKernel());
 }
 
 void multiply(const pt_context* ctx, const ProductBf16& p, void* scratch) {
-  with_kernel(ctx, [&](auto kernel) { multiply_with<decltype(kernel)>(p, static_cast<char*>(scratch)); });
+  with_kernel(ctx, p, [&](auto kernel) { multiply_with<decltype(kernel)>(p, static_cast<char*>(scratch)); });
 }
 
 void* parallel_scratch_bf16(const pt_context* ctx) { return ctx->scratch(ctx, A_BYTES + ctx->threads * B_BYTES); }
@@ -166,7 +172,8 @@ int multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch
     q.c_row = p.columns;
     if (!q.c) return 1;
   }
-  with_kernel(ctx, [&](auto kernel) { multiply_parallel_with<decltype(kernel)>(ctx, q, static_cast<char*>(scratch)); });
+  with_kernel(ctx, p,
+              [&](auto kernel) { multiply_parallel_with<decltype(kernel)>(ctx, q, static_cast<char*>(scratch)); });
   if (held)
     parallel(ctx, p.rows, [&](int64_t i, int32_t) {
       const float* from = static_cast<float*>(q.c) + i * p.columns;

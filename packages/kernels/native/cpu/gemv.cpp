@@ -1,44 +1,15 @@
 // How: gemv.h. The order of sums is gemm.h's; lanes are columns of C, each with a chain of its own.
 #include "gemv.h"
 
-#include "gemm_lanes.h"
-
 namespace PT_NAMESPACE {
 
 #if defined(PT_AVX512)
 namespace {
 
-constexpr int64_t DEPTH_BLOCK = 1536;  // WIDTH columns of that, and those fetched ahead, stay in L2
+constexpr int64_t DEPTH_BLOCK = GEMV_COLUMN_BYTES / 4;
 static_assert(DEPTH_BLOCK % SUM_BLOCK == 0, "sums begin at multiples of SUM_BLOCK");
 
-// Goes over a block of B line by line as it lies in memory, in the time in which the block before it is computed: memory gives most when
-// it is read in order.
-struct Ahead {
-  const float* at;
-  int64_t left, depth, gap;  // floats to the end of this column; of a column; from there to the next one
-
-  Ahead(const float* b, int64_t b_row, int64_t depth) : at(b), left(depth), depth(depth), gap(b_row - depth) {}
-  __attribute__((always_inline)) void fetch() {
-    if (left >= 16 * LINES || gap == 0) {
-      for (int64_t i = 0; i < LINES; i++) __builtin_prefetch(at + 16 * i, 0, 3);
-      at += 16 * LINES;
-      left -= 16 * LINES;
-      return;
-    }
-    for (int64_t i = 0; i < LINES; i++) {
-      __builtin_prefetch(at, 0, 3);
-      at += 16;
-      left -= 16;
-      if (left <= 0) {
-        at += left + gap;
-        left = depth;
-      }
-    }
-  }
-  static constexpr int64_t LINES = WIDTH;  // at a time: as many as 16 steps of WIDTH columns read
-};
-
-// WIDTH columns of B, b_row apart, with R rows of A, a_row apart.
+// R rows of A, a_row apart, with WIDTH columns of B, b_row apart.
 template <int R>
 PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
                          Ahead& ahead) {
@@ -47,19 +18,10 @@ PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const flo
     step_rows(sums, p, a_row, columns);
     p.next();
   };
-  const float* right = b + 16 * b_row;
   int64_t k = 0;
   for (; k + 16 <= depth; k += 16) {
     ahead.fetch();
-    for (int q = 0; q < 16; q += 4) {
-      const FourWords x = turn_four_words(k + q, [&](int i, int64_t at) { return _mm_loadu_ps(b + i * b_row + at); });
-      const FourWords y =
-          turn_four_words(k + q, [&](int i, int64_t at) { return _mm_loadu_ps(right + i * b_row + at); });
-      step({{x.w0}, {y.w0}});
-      step({{x.w1}, {y.w1}});
-      step({{x.w2}, {y.w2}});
-      step({{x.w3}, {y.w3}});
-    }
+    for (int q = 0; q < 16; q += 4) four_steps(b, b_row, k + q, step);
   }
   alignas(64) float lanes[WIDTH];
   for (; k < depth; k++) {
@@ -68,7 +30,7 @@ PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const flo
   }
 }
 
-// Columns of B that a tile reads where they do not all exist.
+// Columns of B that a step reads where they do not all exist.
 void copy_columns(float* to, const float* b, int64_t b_row, int64_t columns, int64_t depth) {
   for (int64_t i = 0; i < WIDTH; i++)
     for (int64_t k = 0; k < depth; k++) to[i * SUM_BLOCK + k] = i < columns ? b[i * b_row + k] : 0.0f;
@@ -84,7 +46,7 @@ __attribute__((noinline)) void multiply_rows(const Product& p) {
     for (int64_t column = 0; column < p.columns; column += WIDTH) {
       const float* b = p.b.data + column * b_row;
       const int64_t columns = smaller(WIDTH, p.columns - column);
-      Ahead ahead(b + WIDTH * b_row + block, b_row, end - block);
+      Ahead ahead(b + WIDTH * b_row + block, 4 * (end - block), 4 * b_row);
       for (int64_t k = block; k < end; k += SUM_BLOCK) {
         const int64_t depth = smaller(SUM_BLOCK, end - k);
         Rows<R> sums;

@@ -1,0 +1,84 @@
+// Blocks of a bf16 product of a few rows, where columns of B lie along the inner dimension: fp32 lanes in the order of TDPBF16PS, with or
+// without AMX. B is not packed: pairs of its elements are turned in registers (gemv_ahead.h), the even and the odd chain of a block
+// go side by side.
+#pragma once
+#include "gemm_bf16_lanes.h"
+#include "gemv_ahead.h"
+
+#if defined(PT_AVX512)
+namespace PT_NAMESPACE {
+namespace {
+
+template <int R>
+PT_INLINE void add_totals(float* total, const Rows<R>& even, const Rows<R>& odd) {
+  if constexpr (R > 0) {
+    add_totals<R - 1>(total, even.above, odd.above);
+    float* t = total + (R - 1) * WIDTH;
+    store_wide(t, add(load_wide(t), add(even.last, odd.last)));
+  }
+}
+
+// total (R, WIDTH) += R lines of A, a_row apart and even elements first, with WIDTH columns of B: 32 along the inner dimension.
+template <int R>
+PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const float* pairs, int64_t b_row) {
+  Rows<R> even, odd;
+  clear(even);
+  clear(odd);
+  RowPointers p = row_pointers<R>(a, a_row), q = row_pointers<R>(a + 16, a_row);
+  const auto words = [](f32x16 x) {
+    Words w;
+    memcpy(&w, &x, sizeof w);
+    return w;
+  };
+  for (int word = 0; word < 16; word += 4)
+    four_steps(pairs, b_row, word, [&](Wide x) {
+      const Words left = words(x.left), right = words(x.right);
+      step_rows(even, p, a_row, Wide{as_lanes(left << 16), as_lanes(right << 16)});
+      step_rows(odd, q, a_row, Wide{as_lanes(left & 0xffff0000u), as_lanes(right & 0xffff0000u)});
+      p.next();
+      q.next();
+    });
+  add_totals<R>(total, even, odd);
+}
+
+struct VectorKernel : LaneKernel {
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) { run_rows_of(block, a, b); }
+
+ private:
+  template <int R = GEMV_ROWS>
+  static void run_rows_of(const BlockBf16& block, const char* a, const Factor& b) {
+    if (R == 1 || block.rows == R)
+      run_rows<R>(block, a, b);
+    else if constexpr (R > 1)
+      run_rows_of<R - 1>(block, a, b);
+  }
+
+  template <int R>
+  __attribute__((noinline)) static void run_rows(const BlockBf16& block, const char* a, const Factor& b) {
+    const int64_t a_row = line(block.depth);
+    const float* lines = reinterpret_cast<const float*>(a);
+    alignas(64) float total[R * WIDTH];
+    for (int64_t j = 0; j < block.columns; j += WIDTH) {
+      const int64_t columns = smaller(WIDTH, block.columns - j);
+      const bf16* column = b.data + j * b.column;
+      start_totals(block, 0, R, j, columns, total, WIDTH);
+      Ahead ahead(column + WIDTH * b.column, 2 * block.depth, 2 * b.column);
+      for (int64_t k = 0; k < block.depth; k += 32) {
+        ahead.fetch();
+        const int64_t depth = smaller(32, block.depth - k);
+        if (depth == 32 && columns == WIDTH && b.column % 2 == 0) {
+          add_pairs<R>(total, lines + k, a_row, reinterpret_cast<const float*>(column + k), b.column / 2);
+          continue;
+        }
+        alignas(64) bf16 copy[WIDTH * 32] = {};
+        for (int64_t i = 0; i < columns; i++) memcpy(copy + i * 32, column + k + i * b.column, depth * sizeof(bf16));
+        add_pairs<R>(total, lines + k, a_row, reinterpret_cast<const float*>(copy), 16);
+      }
+      finish_totals(block, 0, R, j, columns, total, WIDTH);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace PT_NAMESPACE
+#endif
