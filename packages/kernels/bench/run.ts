@@ -52,6 +52,7 @@ const limits: Limit[] = [
   "copy",
   "update",
 ];
+await probe(device, "fp32 peak"); // wakes the cores up
 const found: string[] = [];
 for (const limit of limits) found.push(`${limit} ${((await probe(device, limit)).wall / 1e9).toFixed(0)}`);
 process.stdout.write(
