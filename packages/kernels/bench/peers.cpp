@@ -146,6 +146,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < rounds; i++) {
     // The library's threads go on spinning for a while after a product, and would share the cores with the probe.
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    peak(threads);  // wakes the cores up
     const Span limit = peak(threads);
     const Span span = timed([&] {
       for (int t = 0; t < times; t++) run();

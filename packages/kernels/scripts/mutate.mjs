@@ -179,14 +179,14 @@ const faults = [
     name: "products of one to four rows: a later block of the sum replaces the ones before",
     file: "cpu/gemv.cpp",
     from: "p.c_row, columns, k > 0, bias);",
-    to: "p.c_row, columns, k > block, bias);",
+    to: "p.c_row, columns, k > SUM_BLOCK, bias);",
     tests: [ops("linear")],
   },
   {
     name: "products of one to four rows: the last columns are read a block too early",
     file: "cpu/gemv.cpp",
     from: "copy_columns(copy, b + k, b_row, columns, depth);",
-    to: "copy_columns(copy, b + block, b_row, columns, depth);",
+    to: "copy_columns(copy, b, b_row, columns, depth);",
     tests: [order, ops("linear")],
   },
   {

@@ -6,12 +6,18 @@
 namespace PT_NAMESPACE {
 
 constexpr int64_t FEW_ROWS = 256;
+#if defined(PT_AVX512)
+constexpr int64_t FEWEST_ROWS = 0;
+#else
+constexpr int64_t FEWEST_ROWS = 2;
+#endif
 constexpr int64_t FEW_ROWS_DEPTH = 16384;
 
-// One or two rows fill too few lanes (gemv.h); and columns at multiples of 4 KB would meet in one set of L1.
+// One or two rows fill too few lanes, except where there are enough (and see gemv.h). Columns at multiples of 4 KB would meet in one set
+// of L1.
 PT_INLINE bool has_few_rows(const Product& p) {
-  return p.sum == Sum::blocks && p.rows > 2 && p.rows <= FEW_ROWS && p.depth > 0 && p.depth <= FEW_ROWS_DEPTH &&
-         p.a.column == 1 && p.b.row == 1 && p.b.column % 1024 != 0;
+  return p.sum == Sum::blocks && p.rows > FEWEST_ROWS && p.rows <= FEW_ROWS && p.depth > 0 &&
+         p.depth <= FEW_ROWS_DEPTH && p.a.column == 1 && p.b.row == 1 && p.b.column % 1024 != 0;
 }
 
 void multiply_few_rows(const Product& product, void* scratch);

@@ -6,9 +6,6 @@ namespace PT_NAMESPACE {
 #if defined(PT_AVX512)
 namespace {
 
-constexpr int64_t DEPTH_BLOCK = GEMV_COLUMN_BYTES / 4;
-static_assert(DEPTH_BLOCK % SUM_BLOCK == 0, "sums begin at multiples of SUM_BLOCK");
-
 // R rows of A, a_row apart, with WIDTH columns of B, b_row apart.
 template <int R>
 PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
@@ -39,27 +36,23 @@ void copy_columns(float* to, const float* b, int64_t b_row, int64_t columns, int
 template <int R>
 __attribute__((noinline)) void multiply_rows(const Product& p) {
   alignas(64) float copy[WIDTH * SUM_BLOCK];
-  const int64_t b_row = p.b.column, blocks = ceil_div(p.depth, DEPTH_BLOCK);
-  const int64_t deep = ceil_div(ceil_div(p.depth, blocks), SUM_BLOCK) * SUM_BLOCK;
-  for (int64_t block = 0; block < p.depth; block += deep) {
-    const int64_t end = smaller(p.depth, block + deep);
-    for (int64_t column = 0; column < p.columns; column += WIDTH) {
-      const float* b = p.b.data + column * b_row;
-      const int64_t columns = smaller(WIDTH, p.columns - column);
-      Ahead ahead(b + WIDTH * b_row + block, 4 * (end - block), 4 * b_row);
-      for (int64_t k = block; k < end; k += SUM_BLOCK) {
-        const int64_t depth = smaller(SUM_BLOCK, end - k);
-        Rows<R> sums;
-        clear(sums);
-        if (columns == WIDTH) {
-          add_chain(sums, p.a.data + k, p.a.row, b + k, b_row, depth, ahead);
-        } else {
-          copy_columns(copy, b + k, b_row, columns, depth);
-          add_chain(sums, p.a.data + k, p.a.row, copy, SUM_BLOCK, depth, ahead);
-        }
-        const float* bias = p.bias && k + depth == p.depth ? p.bias + column : nullptr;
-        finish_rows<R>(sums, p.c + column, p.c_row, columns, k > 0, bias);
+  const int64_t b_row = p.b.column;
+  for (int64_t column = 0; column < p.columns; column += WIDTH) {
+    const float* b = p.b.data + column * b_row;
+    const int64_t columns = smaller(WIDTH, p.columns - column);
+    Ahead ahead(b + WIDTH * b_row, 4 * p.depth, 4 * b_row);
+    for (int64_t k = 0; k < p.depth; k += SUM_BLOCK) {
+      const int64_t depth = smaller(SUM_BLOCK, p.depth - k);
+      Rows<R> sums;
+      clear(sums);
+      if (columns == WIDTH) {
+        add_chain(sums, p.a.data + k, p.a.row, b + k, b_row, depth, ahead);
+      } else {
+        copy_columns(copy, b + k, b_row, columns, depth);
+        add_chain(sums, p.a.data + k, p.a.row, copy, SUM_BLOCK, depth, ahead);
       }
+      const float* bias = p.bias && k + depth == p.depth ? p.bias + column : nullptr;
+      finish_rows<R>(sums, p.c + column, p.c_row, columns, k > 0, bias);
     }
   }
 }

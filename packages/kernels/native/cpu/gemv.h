@@ -5,8 +5,11 @@
 
 namespace PT_NAMESPACE {
 
+constexpr int64_t GEMV_DEPTH = 1536;  // deeper ones are too far apart in memory to be read in order
+
 PT_INLINE bool is_gemv(const Product& p) {
-  return p.sum == Sum::blocks && p.depth > 0 && p.a.column == 1 && p.b.row == 1 && suits_gemv(p.rows, 4 * p.b.column);
+  return p.sum == Sum::blocks && p.depth > 0 && p.depth <= GEMV_DEPTH && p.a.column == 1 && p.b.row == 1 &&
+         suits_gemv(p.rows, 4 * p.b.column);
 }
 
 void multiply_gemv(const Product& product);

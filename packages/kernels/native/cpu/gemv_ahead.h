@@ -6,9 +6,7 @@
 namespace PT_NAMESPACE {
 
 #if defined(PT_AVX512)
-// The most rows, and the bytes of a column in a block: two blocks stay in L2.
 constexpr int64_t GEMV_ROWS = 4;
-constexpr int64_t GEMV_COLUMN_BYTES = 6144;
 
 struct Ahead {
   const char* at;
