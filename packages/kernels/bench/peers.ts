@@ -1,8 +1,7 @@
 // OpenBLAS and oneDNN at the same products: peers.cpp, built here when it is first asked for, once for each library that is installed
 // (Debian: libopenblas-dev, libdnnl-dev). No part of the product.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
-import { cpus } from "node:os";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 export type Direction = "forward" | "data gradient" | "weight gradient";
@@ -56,15 +55,8 @@ function programOf({ library, define, link, debian }: (typeof libraries)[number]
   return built;
 }
 
-// Its threads would spin for 100 ms after a product, on the core that the probe needs; and 0.3.21 takes an AMD processor with AVX-512 for a
-// Haswell, which halves its rate.
-const avx512 =
-  existsSync("/proc/cpuinfo") && /^flags.* avx512vl /m.test(readFileSync("/proc/cpuinfo", "utf8"));
-const amd = cpus()[0]?.model.includes("AMD") === true;
-const openBlas = {
-  OPENBLAS_THREAD_TIMEOUT: "20",
-  ...(avx512 && amd ? { OPENBLAS_CORETYPE: "SkylakeX" } : {}),
-};
+// OpenBLAS' threads would spin for 100 ms after a product, on the core that the probe needs; and it is to choose its kernels itself.
+const openBlas = { OPENBLAS_THREAD_TIMEOUT: "20", OPENBLAS_CORETYPE: undefined };
 
 const letters = { forward: "f", "data gradient": "d", "weight gradient": "w" };
 
