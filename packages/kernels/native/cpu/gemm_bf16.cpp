@@ -146,7 +146,7 @@ pt_tensor as_bf16(const pt_context* ctx, pt_tensor x) {
 template <class Body>
 static void with_kernel(const pt_context* ctx, const ProductBf16& p, const Body& body) {
 #if defined(PT_AVX512)
-  if (p.b.row == 1 && suits_gemv(p.rows, 2 * p.b.column)) return body(VectorKernel());
+  if (p.b.row == 1 && p.b.column == p.depth && suits_gemv(p.rows, 2 * p.depth)) return body(VectorKernel());
   if (ctx->tiles == PT_AMX_TILES) return body(TileKernel<AmxTiles>());
   if (ctx->tiles == PT_SOFTWARE_TILES) return body(TileKernel<SoftwareTiles>());
 #endif

@@ -62,9 +62,9 @@ struct VectorKernel : LaneKernel {
       const int64_t columns = smaller(WIDTH, block.columns - j);
       const bf16* column = b.data + j * b.column;
       start_totals(block, 0, R, j, columns, total, WIDTH);
-      Ahead ahead(column + WIDTH * b.column, 2 * block.depth, 2 * b.column);
+      const char* next = reinterpret_cast<const char*>(column + WIDTH * b.column);
       for (int64_t k = 0; k < block.depth; k += 32) {
-        ahead.fetch();
+        fetch_ahead(next);
         const int64_t depth = smaller(32, block.depth - k);
         if (depth == 32 && columns == WIDTH && b.column % 2 == 0) {
           add_pairs<R>(total, lines + k, a_row, reinterpret_cast<const float*>(column + k), b.column / 2);

@@ -9,7 +9,7 @@ namespace {
 // R rows of A, a_row apart, with WIDTH columns of B, b_row apart.
 template <int R>
 PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
-                         Ahead& ahead) {
+                         const char*& next) {
   RowPointers p = row_pointers<R>(a, a_row);
   const auto step = [&](Wide columns) {
     step_rows(sums, p, a_row, columns);
@@ -17,7 +17,7 @@ PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const flo
   };
   int64_t k = 0;
   for (; k + 16 <= depth; k += 16) {
-    ahead.fetch();
+    fetch_ahead(next);
     for (int q = 0; q < 16; q += 4) four_steps(b, b_row, k + q, step);
   }
   alignas(64) float lanes[WIDTH];
@@ -40,16 +40,16 @@ __attribute__((noinline)) void multiply_rows(const Product& p) {
   for (int64_t column = 0; column < p.columns; column += WIDTH) {
     const float* b = p.b.data + column * b_row;
     const int64_t columns = smaller(WIDTH, p.columns - column);
-    Ahead ahead(b + WIDTH * b_row, 4 * p.depth, 4 * b_row);
+    const char* next = reinterpret_cast<const char*>(b + WIDTH * b_row);
     for (int64_t k = 0; k < p.depth; k += SUM_BLOCK) {
       const int64_t depth = smaller(SUM_BLOCK, p.depth - k);
       Rows<R> sums;
       clear(sums);
       if (columns == WIDTH) {
-        add_chain(sums, p.a.data + k, p.a.row, b + k, b_row, depth, ahead);
+        add_chain(sums, p.a.data + k, p.a.row, b + k, b_row, depth, next);
       } else {
         copy_columns(copy, b + k, b_row, columns, depth);
-        add_chain(sums, p.a.data + k, p.a.row, copy, SUM_BLOCK, depth, ahead);
+        add_chain(sums, p.a.data + k, p.a.row, copy, SUM_BLOCK, depth, next);
       }
       const float* bias = p.bias && k + depth == p.depth ? p.bias + column : nullptr;
       finish_rows<R>(sums, p.c + column, p.c_row, columns, k > 0, bias);
