@@ -31,7 +31,9 @@ describe.each([32, 10, 40])("bf16 attention with heads of %s", (D) => {
   const scale = round(0.3);
   const normal = (heads: number): Float32Array => {
     const values = (random.normal([M, heads, D]).data as Float32Array).map(toBf16);
-    return values.map((x, i) => (i % D === 3 ? toBf16(x * 2 ** -125) : i % 13 === 5 ? toBf16(x * 2 ** -70) : x));
+    return values.map((x, i) =>
+      i % D === 3 ? toBf16(x * 2 ** -125) : i % 13 === 5 ? toBf16(x * 2 ** -70) : x,
+    );
   };
   const [q, k, v] = [normal(H), normal(G), normal(G)];
   // Not bf16: attention's backward rounds it.
