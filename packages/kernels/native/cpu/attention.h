@@ -10,11 +10,6 @@ namespace PT_NAMESPACE {
 constexpr int64_t KEY_BLOCK = 64;
 
 #define PT_MEMBER inline __attribute__((always_inline))
-template <int V>
-struct Width {
-  static constexpr int value = V;
-};
-
 // The tile of one product: as many rows and vectors of columns as the registers hold.
 #if defined(PT_AVX512)
 constexpr int TILE_ROWS = 6, TILE_VECTORS = 4;
@@ -195,27 +190,10 @@ __attribute__((noinline)) static void run_on(Across a, Right b, int64_t depth, b
   finish_sums(sums, c);
 }
 
-template <int V, class Finish, int R = TILE_ROWS>
-PT_INLINE void run_rows_to_ends(int64_t rows, const Along& a, const Right& b, const int64_t* end, const float* c,
-                                int64_t stride, const Finish& finish) {
-  if (R == 1 || rows == R)
-    run_to_ends<R, V>(a, b, end, c, stride, finish);
-  else if constexpr (R > 1)
-    run_rows_to_ends<V, Finish, R - 1>(rows, a, b, end, c, stride, finish);
-}
-template <int V, int R = TILE_ROWS>
-PT_INLINE void run_rows_on(int64_t rows, const Across& a, const Right& b, int64_t depth, bool staggered,
-                           const Store& c) {
-  if (R == 1 || rows == R)
-    run_on<R, V>(a, b, depth, staggered, c);
-  else if constexpr (R > 1)
-    run_rows_on<V, R - 1>(rows, a, b, depth, staggered, c);
-}
-
 // visit(V, column): tiles of V vectors over `columns`, a multiple of 16.
 template <int V, class Visit>
 PT_INLINE void each_width(int64_t column, int64_t columns, const Visit& visit) {
-  for (; column + V * LANES <= columns; column += V * LANES) visit(Width<V>(), column);
+  for (; column + V * LANES <= columns; column += V * LANES) visit(Count<V>(), column);
   if constexpr (V > 1) each_width<V / 2>(column, columns, visit);
 }
 
@@ -224,14 +202,18 @@ template <class Finish>
 static inline void product_to_ends(int64_t rows, int64_t columns, const Along& a, const Right& b, const int64_t* end,
                                    const float* c, int64_t stride, const Finish& finish) {
   each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
-    run_rows_to_ends<decltype(width)::value>(rows, a, {b.data + n, b.stride}, end, c ? c + n : nullptr, stride,
-                                             finish.from(n));
+    with_count<TILE_ROWS>(rows, [&](auto count) {
+      run_to_ends<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, end, c ? c + n : nullptr,
+                                                                  stride, finish.from(n));
+    });
   });
 }
 static inline void product_on(int64_t rows, int64_t columns, const Across& a, const Right& b, int64_t depth,
                               bool staggered, const Store& c) {
   each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
-    run_rows_on<decltype(width)::value>(rows, a, {b.data + n, b.stride}, depth, staggered, c.from(n));
+    with_count<TILE_ROWS>(rows, [&](auto count) {
+      run_on<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, depth, staggered, c.from(n));
+    });
   });
 }
 
@@ -283,22 +265,16 @@ __attribute__((noinline)) static void run_pairs(Left a, Right b, int64_t depth, 
     add_sums(even, odd, c, stride, from_zero && k == 0);
   }
 }
-template <int V, class Left, int R = PAIR_ROWS>
-PT_INLINE void run_rows_of_pairs(int64_t rows, const Left& a, const Right& b, int64_t depth, float* c, int64_t stride,
-                                 bool from_zero) {
-  if (R == 1 || rows == R)
-    run_pairs<R, V>(a, b, depth, c, stride, from_zero);
-  else if constexpr (R > 1)
-    run_rows_of_pairs<V, Left, R - 1>(rows, a, b, depth, c, stride, from_zero);
-}
 // Any number of rows; `columns` is a multiple of 16, `depth` of 32.
 template <class Left>
 static inline void product_of_pairs(int64_t rows, int64_t columns, const Left& a, const Right& b, int64_t depth,
                                     float* c, int64_t stride, bool from_zero) {
   for (int64_t r = 0; r < rows; r += PAIR_ROWS)
     each_width<PAIR_VECTORS>(0, columns, [&](auto width, int64_t n) {
-      run_rows_of_pairs<decltype(width)::value>(smaller(PAIR_ROWS, rows - r), a.from(r), {b.data + n, b.stride}, depth,
-                                                c + r * stride + n, stride, from_zero);
+      with_count<PAIR_ROWS>(smaller(PAIR_ROWS, rows - r), [&](auto count) {
+        run_pairs<decltype(count)::value, decltype(width)::value>(a.from(r), {b.data + n, b.stride}, depth,
+                                                                  c + r * stride + n, stride, from_zero);
+      });
     });
 }
 

@@ -19,6 +19,20 @@ PT_INLINE int64_t elements(pt_tensor t) {
 PT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 PT_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// A number that templates can take: body(count) gets its value from decltype(count)::value.
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+// body(Count<n>()) for n in [1, MOST].
+template <int MOST, class Body>
+PT_INLINE void with_count(int64_t n, const Body& body) {
+  if (MOST == 1 || n == MOST)
+    body(Count<MOST>());
+  else if constexpr (MOST > 1)
+    with_count<MOST - 1>(n, body);
+}
+
 // body(i, thread) for i in [0, count) on all compute threads.
 template <class Body>
 static inline void parallel(const pt_context* ctx, int64_t count, const Body& body) {

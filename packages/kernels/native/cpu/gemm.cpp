@@ -39,6 +39,7 @@ PT_INLINE void start_rows(Rows<R>& rows, const float* c, int64_t c_row, int64_t 
     rows.last = !from_c ? splat_wide(0.0f) : columns == WIDTH ? load_wide(p) : load_first_wide(p, columns);
   }
 }
+
 struct Tile {
   float* c;
   int64_t c_row;
@@ -85,12 +86,9 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   finish_rows<R>(rows, t.c, t.c_row, t.columns, t.add_c, t.bias);
 }
 
-template <bool PACKED, int R = TILE_ROWS>
+template <bool PACKED>
 PT_INLINE void run_tile_of(int64_t rows, const Tile& t) {
-  if (R == 1 || rows == R)
-    run_tile<R, PACKED>(t);
-  else if constexpr (R > 1)
-    run_tile_of<PACKED, R - 1>(rows, t);
+  with_count<TILE_ROWS>(rows, [&](auto count) { run_tile<decltype(count)::value, PACKED>(t); });
 }
 
 // ---- packing ----
@@ -284,8 +282,7 @@ struct Cut {
 static Cut cut(const Product& p, int64_t threads) {
   const int64_t panels = ceil_div(p.columns, WIDTH), tiles = ceil_div(p.rows, TILE_ROWS);
   if (is_gemv(p) || has_few_rows(p)) {  // each part packs A, or waits for its first columns
-    const int64_t each = p.columns / threads / 448;
-    return {1, smaller(panels, threads * (each < 1 ? 1 : smaller(each, 4)))};
+    return {1, smaller(panels, streamed_parts(p.columns, threads))};
   }
   if (p.rows <= FLAT_ROWS) {
     const int64_t wanted = 4 * threads;

@@ -34,6 +34,12 @@ struct Product {
   const float* bias;  // (columns), added once to each finished sum; or null
 };
 
+// Into how many parts the columns of a product of few rows are cut, whose B comes from memory: each part waits for its first columns.
+PT_INLINE int64_t streamed_parts(int64_t columns, int64_t threads) {
+  const int64_t each = columns / threads / 448;
+  return threads * (each < 1 ? 1 : smaller(each, 4));
+}
+
 constexpr int64_t PRODUCT_SCRATCH = 2560 * 1024;  // bytes that multiply() needs, 64-byte aligned, its own per thread
 
 void multiply(const Product& product, void* scratch);

@@ -91,11 +91,9 @@ void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* s
   const Cut cut = cut_of<Kernel>(p);
   const int64_t wanted = 4 * ctx->threads;
   const int64_t panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
-  // Streamed parts wait for their first panel: of few columns there are few. Else each thread packs whole blocks.
-  const int64_t each = p.columns / ctx->threads / 448;
-  const int64_t streams = ctx->threads * (each < 1 ? 1 : smaller(each, 4));
-  const int64_t blocks = ceil_div(p.columns, cut.columns);
-  const int64_t column_parts = smaller(panels, cut.streamed ? streams : ceil_div(blocks, wanted) * wanted);
+  const int64_t parts = cut.streamed ? streamed_parts(p.columns, ctx->threads)
+                                     : ceil_div(ceil_div(p.columns, cut.columns), wanted) * wanted;
+  const int64_t column_parts = smaller(panels, parts);
   for (int64_t row = 0; row < p.rows; row += cut.rows) {
     const int64_t rows = smaller(cut.rows, p.rows - row);
     const int64_t row_groups = ceil_div(rows, ROWS);

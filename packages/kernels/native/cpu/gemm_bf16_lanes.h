@@ -49,12 +49,8 @@ __attribute__((noinline)) void run_tile(float* total, const float* a, int64_t a_
     add_block<R>(total, even, rows);
   }
 }
-template <int R = TILE_ROWS>
 PT_INLINE void run_tile_of(int64_t rows, float* total, const float* a, int64_t a_row, const float* b, int64_t depth) {
-  if (R == 1 || rows == R)
-    run_tile<R>(total, a, a_row, b, depth);
-  else if constexpr (R > 1)
-    run_tile_of<R - 1>(rows, total, a, a_row, b, depth);
+  with_count<TILE_ROWS>(rows, [&](auto count) { run_tile<decltype(count)::value>(total, a, a_row, b, depth); });
 }
 
 // ---- packing ----

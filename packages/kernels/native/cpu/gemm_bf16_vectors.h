@@ -25,14 +25,9 @@ PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const floa
   clear(even);
   clear(odd);
   RowPointers p = row_pointers<R>(a, a_row), q = row_pointers<R>(a + 16, a_row);
-  const auto words = [](f32x16 x) {
-    Words w;
-    memcpy(&w, &x, sizeof w);
-    return w;
-  };
   for (int word = 0; word < 16; word += 4)
     four_steps(pairs, b_row, word, [&](Wide x) {
-      const Words left = words(x.left), right = words(x.right);
+      const Words left = (Words)x.left.v, right = (Words)x.right.v;
       step_rows(even, p, a_row, Wide{as_lanes(left << 16), as_lanes(right << 16)});
       step_rows(odd, q, a_row, Wide{as_lanes(left & 0xffff0000u), as_lanes(right & 0xffff0000u)});
       p.next();
@@ -42,17 +37,11 @@ PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const floa
 }
 
 struct VectorKernel : LaneKernel {
-  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) { run_rows_of(block, a, b); }
-
- private:
-  template <int R = GEMV_ROWS>
-  static void run_rows_of(const BlockBf16& block, const char* a, const Factor& b) {
-    if (R == 1 || block.rows == R)
-      run_rows<R>(block, a, b);
-    else if constexpr (R > 1)
-      run_rows_of<R - 1>(block, a, b);
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+    with_count<GEMV_ROWS>(block.rows, [&](auto count) { run_rows<decltype(count)::value>(block, a, b); });
   }
 
+ private:
   template <int R>
   __attribute__((noinline)) static void run_rows(const BlockBf16& block, const char* a, const Factor& b) {
     const int64_t a_row = line(block.depth);

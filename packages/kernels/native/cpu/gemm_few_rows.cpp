@@ -74,12 +74,9 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   for (; k < t.depth; k++) one();
   finish(rows, t.c, t.c_row, t.add_c);
 }
-template <class Lanes, int R = TILE_ROWS>
+template <class Lanes>
 PT_INLINE void run_tile_of(int64_t rows, const Tile& t) {
-  if (R == 1 || rows == R)
-    run_tile<R, Lanes>(t);
-  else if constexpr (R > 1)
-    run_tile_of<Lanes, R - 1>(rows, t);
+  with_count<TILE_ROWS>(rows, [&](auto count) { run_tile<decltype(count)::value, Lanes>(t); });
 }
 
 // Panels of A^T, each (depth, lanes): WIDTH lanes, and LANES in the last where they suffice. Rows that do not exist are 0.

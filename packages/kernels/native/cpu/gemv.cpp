@@ -57,18 +57,10 @@ __attribute__((noinline)) void multiply_rows(const Product& p) {
   }
 }
 
-template <int R = GEMV_ROWS>
-PT_INLINE void multiply_rows_of(const Product& p) {
-  if (R == 1 || p.rows == R)
-    multiply_rows<R>(p);
-  else if constexpr (R > 1)
-    multiply_rows_of<R - 1>(p);
-}
-
 }  // namespace
 
 void multiply_gemv(const Product& p) {
-  if (p.rows > 0) multiply_rows_of(p);
+  with_count<GEMV_ROWS>(p.rows, [&](auto count) { multiply_rows<decltype(count)::value>(p); });
 }
 #else
 void multiply_gemv(const Product&) {}

@@ -30,6 +30,6 @@ constexpr int64_t GEMV_ROWS = 0;  // 16 registers are too few
 #endif
 
 // `bytes` a column. At multiples of 4 KB columns would meet in one set of L1.
-PT_INLINE bool suits_gemv(int64_t rows, int64_t bytes) { return rows <= GEMV_ROWS && bytes % 4096 != 0; }
+PT_INLINE bool suits_gemv(int64_t rows, int64_t bytes) { return rows > 0 && rows <= GEMV_ROWS && bytes % 4096 != 0; }
 
 }  // namespace PT_NAMESPACE
