@@ -40,10 +40,11 @@ const { openDevice } = await import("@posttrain/kernels");
 const device = openDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
 if (values.peak) {
   // For bench/peers: {wall, cpu}, fp32 operations a second.
-  const samples = [];
-  for (let i = 0; i < 6; i++) samples.push(await measuring.probe(device, "fp32 peak"));
-  samples.shift(); // the first one wakes the cores up
-  say(JSON.stringify(samples.sort((a, b) => a.wall - b.wall)[2]));
+  await measuring.probe(device, "fp32 peak"); // wakes the cores up
+  const found = [];
+  for (let i = 0; i < 5; i++) found.push(await measuring.probe(device, "fp32 peak"));
+  const [wall, cpu] = [found.map((rate) => rate.wall), found.map((rate) => rate.cpu)].map(measuring.median);
+  say(JSON.stringify({ wall, cpu }));
   await device.close();
   process.exit();
 }
