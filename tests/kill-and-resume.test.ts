@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { uniform } from "@posttrain/kernels";
+import { uniform } from "@posttrain/data";
 import type { ComputeDtype } from "@posttrain/model";
 import { expect, test } from "vitest";
 import { startPosttrain } from "./support/command-line.js";

@@ -20,6 +20,7 @@ export {
   packingStrategies,
   packPieces,
 } from "./packing.js";
+export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";

@@ -25,7 +25,6 @@ export { type SampleSettings, sample } from "./ops/sample.js";
 export { sumSquares } from "./ops/sum-squares.js";
 export { swiglu } from "./ops/swiglu.js";
 export { type TokenLogProbs, tokenLogProbs } from "./ops/token-log-probs.js";
-export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
 export type { Kept, Scope } from "./scope.js";
 export { backward, checkpoint, type Seed, Tape } from "./tape.js";
 export { type Dtype, describe, type FloatDtype, Tensor, type TensorData } from "./tensor.js";

@@ -5,16 +5,15 @@
 // What a sequence gets depends on (weights, prompt, settings, seed, row, visit, sample) alone: the ops keep rows apart, and the
 // random number of a draw is a function of (seed, stream; row, visit, sample, position). Log-probabilities are those of the tempered
 // distribution before penalty and filters (greedy: of temperature 1), equal bit for bit to a training forward of the same tokens.
+import { type RandomStream, uniform } from "@posttrain/data";
 import {
   gatherIds,
   gatherRows,
   keysPerPage,
-  type RandomStream,
   type Scope,
   sample,
   type Tensor,
   type TensorData,
-  uniform,
 } from "@posttrain/kernels";
 import { type CacheStep, forward, type PackedBatch } from "./forward.js";
 import {

@@ -1,6 +1,7 @@
 // A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config), each starting at a
 // multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32 masters, which a
 // model that is trained keeps beside it, laid out alike. Optimizers work on the masters; a shard of an arena is a range.
+import { uniform4 } from "@posttrain/data";
 import {
   convert,
   type Device,
@@ -9,7 +10,6 @@ import {
   RowGradient,
   type Scope,
   type Tensor,
-  uniform4,
 } from "@posttrain/kernels";
 import { parameterShapes, type Qwen2Config, ropeFrequencies } from "./config.js";
 import { type GenerationConfig, generationConfigFrom } from "./generation-config.js";

@@ -1,8 +1,7 @@
 // Which rows an optimizer step trains on: a fresh permutation for each epoch, cut into micro-batches; and what a micro-batch looks
 // like to the model. A function of (rows, seed, step) alone.
 import type { TokenizedRow } from "@posttrain/data";
-import { IGNORED_LABEL } from "@posttrain/data";
-import { permutation } from "@posttrain/kernels";
+import { IGNORED_LABEL, permutation } from "@posttrain/data";
 import { type PackedBatch, type Predictions, packSequences } from "@posttrain/model";
 import type { SftConfig } from "./config.js";
 

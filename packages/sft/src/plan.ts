@@ -1,7 +1,7 @@
 // What a run will take, before anything is spent: memory, by taking its largest step dry (memory.ts), and floating-point work. A run
 // that does not fit is refused, with what to lower and to what.
-import { byteText, type TokenizedRow, UserError } from "@posttrain/data";
-import { defaultMemoryLimit, machineMemory, permutation } from "@posttrain/kernels";
+import { byteText, permutation, type TokenizedRow, UserError } from "@posttrain/data";
+import { defaultMemoryLimit, machineMemory } from "@posttrain/kernels";
 import { forwardWork, type Qwen2Config } from "@posttrain/model";
 import {
   type MicroBatch,

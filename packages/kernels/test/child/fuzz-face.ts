@@ -170,12 +170,8 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   sumSquares: () => [scopeLike(), value()],
   swiglu: () => [scopeLike(), value(), value()],
   tokenLogProbs: () => [scopeLike(), value(), value(), value(), options(["inverseTemperature"])()],
-  permutation: () => [value(), value(), value(), dice.pick([0, 1, 7, -1, Number.NaN, 2.5, undefined])],
   defaultMemoryLimit: () => [],
   machineMemory: () => [],
-  philox4x32: () => [value(), value()],
-  uniform: () => [value(), value(), value()],
-  uniform4: () => [value(), value(), value()],
   backward: () => [
     scopeLike(),
     dice.chance(80) ? scope.tape : value(),

@@ -1,5 +1,5 @@
 // Seeded arbitrary JavaScript values for the fuzzing children: what a caller could pass by mistake or on purpose.
-import { philox4x32 } from "../../src/philox.js";
+import { philox4x32 } from "@posttrain/data";
 
 export const sentinel = new Error("thrown by a getter of the fuzzer");
 

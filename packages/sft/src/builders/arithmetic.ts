@@ -2,7 +2,7 @@
 //
 // Which pairs of operands are held out is a property of the pair alone, the same for every seed, kind and order of the two: a pair that
 // is asked in an evaluation occurs in no training set. Subtraction puts the larger operand first: answers are never negative.
-import { uniform, uniform4 } from "@posttrain/kernels";
+import { uniform, uniform4 } from "@posttrain/data";
 
 export const arithmeticKinds = ["addition", "subtraction", "multiplication"] as const;
 export type ArithmeticKind = (typeof arithmeticKinds)[number];
