@@ -1,5 +1,5 @@
 // Graders: a function from a question and a response to a verdict. Exact match is here; others are passed in.
-import type { Verdict } from "@posttrain/verify";
+import { type Verdict, withoutThinking } from "@posttrain/verify";
 import { type Extraction, extractAnswer, isExactMatch, referenceAnswer } from "./extract.js";
 import type { Question } from "./questions.js";
 
@@ -15,14 +15,16 @@ export type Grader = (
   response: ModelResponse,
 ) => Verdict | Promise<Verdict>;
 
-/** Exact match of the extracted answer. A response that never ended has no answer, whatever stands in it. */
+/** Exact match of the extracted answer. A response or thinking that never ended has no answer, whatever stands in it. */
 export function exactMatch(extraction: Extraction): Grader {
   return ({ answer }, { text, finish }) => {
     const reference = referenceAnswer(answer);
-    const extracted = finish === "length" ? undefined : extractAnswer(text, extraction, reference);
+    const seen = finish === "length" ? undefined : withoutThinking(text);
+    const extracted = seen === undefined ? undefined : extractAnswer(seen, extraction, reference);
     const details = { extracted: extracted ?? null, reference };
     if (extracted === undefined) {
-      const why = finish === "length" ? "it never ended" : `it has none that extract ${extraction} finds`;
+      const unended = finish === "length" ? "it never ended" : "its thinking never ended";
+      const why = seen === undefined ? unended : `it has none that extract ${extraction} finds`;
       return { outcome: "unparseable", evidence: `No answer was taken from the response: ${why}.`, details };
     }
     const same = isExactMatch(extracted, reference);

@@ -1,11 +1,11 @@
 // Grades by the verifiers of packages/verify, as a grader of evaluate: the row of a question and a response to it.
 import {
-  afterThinking,
   checkInstructions,
   type GradedResponse,
   type Row,
   type Verdict,
   type Verifiers,
+  withoutThinking,
 } from "@posttrain/verify";
 import type { Grader } from "./grade.js";
 
@@ -43,7 +43,18 @@ async function withLoose(graded: GradedResponse, row: Row, text: string): Promis
   if (!Array.isArray(ids) || !Array.isArray(kwargs) || graded.outcome === "infrastructure-error")
     return graded;
   const requests = ids.map((id: unknown, i) => ({ id: String(id), kwargs: kwargs[i] as unknown }));
-  const loose = await checkInstructions(afterThinking(text), requests, "loose");
+  const seen = withoutThinking(text);
+  if (seen === undefined) {
+    const none = requests.map(({ id }) => ({ id, outcome: graded.outcome, evidence: graded.evidence }));
+    const details = {
+      ...graded.details,
+      instructions: none,
+      loose: graded.outcome,
+      loose_instructions: none,
+    };
+    return { ...graded, details };
+  }
+  const loose = await checkInstructions(seen, requests, "loose");
   return {
     ...graded,
     details: { ...graded.details, loose: loose.outcome, loose_instructions: loose.details.instructions },

@@ -100,3 +100,24 @@ test("a response that never ended is not right, and one without an answer is tol
   expect(await outcome("#### 71", "stop")).toBe("fail");
   expect(await outcome("no idea", "stop")).toBe("unparseable");
 });
+
+test.each<Extraction>(["auto", "boxed", "hash", "answer", "last_number", "whole"])(
+  "%s: what stands in thinking is not graded",
+  async (extraction) => {
+    const marks = {
+      auto: "72",
+      boxed: "\\boxed{72}",
+      hash: "#### 72",
+      answer: "Answer: 72",
+      last_number: "72",
+      whole: "72",
+    };
+    const answer = marks[extraction];
+    const outcome = async (text: string) =>
+      (await exactMatch(extraction)({ answer: "72" }, { text, finish: "stop" })).outcome;
+    expect(await outcome(`<think>\n#### 5 or \\boxed{6}\n</think>\n${answer}`)).toBe("pass");
+    expect(await outcome(`<think>${answer}</think>`)).toBe("unparseable");
+    expect(await outcome(`<think>\n${answer}`)).toBe("unparseable");
+    expect(await outcome(`${answer}\n</think>no idea`)).not.toBe("pass");
+  },
+);

@@ -67,6 +67,7 @@ export type {
 } from "./instructions/instruction.js";
 export { findKind, goTogether, instructionKinds } from "./instructions/kinds.js";
 export { detectLanguage } from "./language.js";
+export { withoutThinking } from "./thinking.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";
 export {
   fromTrlReward,
@@ -112,4 +113,4 @@ export {
   type SelfTestReport,
   selfTest,
 } from "./verifiers/self-test.js";
-export { afterThinking, type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";
+export { type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";

@@ -7,6 +7,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@posttrain/data";
+import { withoutThinking } from "../thinking.js";
 import type { Verdict } from "../verdict.js";
 import type { AnswerOptions } from "./grade.js";
 import { MAX_RESPONSE_LENGTH } from "./limits.js";
@@ -90,11 +91,12 @@ export function createAnswerGrader(options: AnswerGraderOptions = {}): AnswerGra
   function grade(request: AnswerRequest): Promise<Verdict> {
     if (closed) return Promise.reject(new Error("The answer grader is closed."));
     return new Promise((resolve, reject) => {
+      const all = { ...defaults, ...request.options };
       const job: AnswerJob = {
         id: nextId++,
         reference: request.reference,
-        response: request.response.slice(-MAX_RESPONSE_LENGTH),
-        options: { ...defaults, ...request.options },
+        response: sent(request.response, all),
+        options: all,
       };
       queue.push({ job, resolve, reject, attempts: 0 });
       feed();
@@ -115,6 +117,12 @@ export function createAnswerGrader(options: AnswerGraderOptions = {}): AnswerGra
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** The end of a response; thinking comes off first, so that no cut hides where it began. */
+function sent(response: string, { extracted }: AnswerOptions): string {
+  const seen = extracted === true ? response : (withoutThinking(response) ?? "<think>");
+  return seen.slice(-MAX_RESPONSE_LENGTH);
 }
 
 /** The compiled program: from TypeScript sources, that of the last build. */

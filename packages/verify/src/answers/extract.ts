@@ -3,6 +3,8 @@
  * <answer> tag, `####` or a phrase that announces an answer; mentioning a number somewhere earns nothing. Lenient (on
  * request) goes on to the last formula, the last choice letter and the last number.
  */
+
+import { withoutThinking } from "../thinking.js";
 import { LANGUAGES } from "./languages.js";
 import { MAX_RESPONSE_LENGTH } from "./limits.js";
 import { closingBrace, toAscii } from "./tokens.js";
@@ -21,15 +23,10 @@ export interface ExtractionOptions {
 
 const found = (text: string, by: ExtractionRule): Extraction => ({ found: true, text, by });
 
-/** What comes after the thinking, of a long response the end. */
-function finalPart(response: string): string {
-  const end = response.length > MAX_RESPONSE_LENGTH ? response.slice(-MAX_RESPONSE_LENGTH) : response;
-  const thought = end.lastIndexOf("</think>");
-  return thought < 0 ? end : end.slice(thought + "</think>".length);
-}
-
 export function extractAnswer(response: string, options: ExtractionOptions = {}): Extraction {
-  const text = finalPart(response);
+  const seen = withoutThinking(response);
+  if (seen === undefined) return { found: false, reason: "its thinking never ended" };
+  const text = seen.slice(-MAX_RESPONSE_LENGTH);
   const strict = lastBox(text) ?? tagged(text) ?? hashed(text) ?? announced(text);
   if (strict !== undefined) return strict;
   if (options.extraction !== "lenient") {

@@ -2,6 +2,7 @@
  * One answer against its reference, in the conventions of one grader: extraction, comparison, verdict. Pure and synchronous:
  * stages call it through the pool of answer-grader.ts, which can be killed.
  */
+import { UNENDED_THINKING, withoutThinking } from "../thinking.js";
 import type { Verdict } from "../verdict.js";
 import { compareAnswers, isJson } from "./compare.js";
 import type { CompareOptions } from "./compare-trees.js";
@@ -125,9 +126,11 @@ function gradeAs(
   response: string,
   options: AnswerOptions,
 ): Verdict {
-  const text = response.length > MAX_RESPONSE_LENGTH ? response.slice(-MAX_RESPONSE_LENGTH) : response;
   const details: Details = { mode, reference };
   const given = options.extracted === true;
+  const seen = given ? response : withoutThinking(response);
+  if (seen === undefined) return conclude(UNENDED_THINKING.outcome, UNENDED_THINKING.evidence, details);
+  const text = seen.slice(-MAX_RESPONSE_LENGTH);
   const finish = (equal: boolean, extracted: string): Verdict =>
     conclude(
       equal ? "pass" : "fail",

@@ -5,13 +5,7 @@ import { gradeCode } from "../code/grade.js";
 import type { CodeTask, Language, OutputComparison } from "../code/task.js";
 import type { Verdict } from "../verdict.js";
 import { type CodeRow, readCodeRow } from "./code-rows.js";
-import {
-  afterThinking,
-  defineVerifier,
-  type Row,
-  type VerifierDefinition,
-  type VerifierSettings,
-} from "./verifier.js";
+import { defineVerifier, type Row, type VerifierDefinition, type VerifierSettings } from "./verifier.js";
 
 const needs = z
   .custom<Row>((row) => typeof row === "object" && row !== null)
@@ -26,8 +20,7 @@ const code = defineVerifier({
   name: "code",
   about: "a program passes tests: assert lines, function calls, or standard input and output",
   needs,
-  grade: async (response, row, settings, { sandbox }): Promise<Verdict> => {
-    const text = afterThinking(response);
+  grade: async (text, row, settings, { sandbox }): Promise<Verdict> => {
     const task = withSettings(inLanguageOf(text, row), settings);
     const { cpu_seconds: cpuSeconds, memory_mb: memoryMb } = settings;
     return gradeCode(task, programOf(text, row, task, settings), {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { judgeWith } from "../code/grade.js";
 import { checkInstructions, type InstructionRequest } from "../instructions/check.js";
 import { dataOf, referenceValue } from "./references.js";
-import { afterThinking, defineVerifier, type Row, type VerifierDefinition } from "./verifier.js";
+import { defineVerifier, type Row, type VerifierDefinition } from "./verifier.js";
 
 const pairs = z.object({
   instruction_id_list: z.array(z.string()).min(1),
@@ -69,8 +69,7 @@ const ifeval = defineVerifier({
   name: "ifeval",
   about: "every instruction of instruction_id_list with its kwargs is followed, strict or loose",
   needs: ifevalNeeds,
-  grade: (response, requests, { strictness = "strict" }) =>
-    checkInstructions(afterThinking(response), requests, strictness),
+  grade: (response, requests, { strictness = "strict" }) => checkInstructions(response, requests, strictness),
 });
 
 const instructions = defineVerifier({
@@ -82,7 +81,7 @@ const instructions = defineVerifier({
       .min(1),
   }),
   grade: (response, needs, { strictness = "strict" }) =>
-    checkInstructions(afterThinking(response), needs.instructions, strictness),
+    checkInstructions(response, needs.instructions, strictness),
 });
 
 const checker = defineVerifier({
@@ -95,8 +94,7 @@ const checker = defineVerifier({
       entryPoint: z.string().default("evaluate"),
     }),
   }),
-  grade: (response, needs, _settings, { sandbox }) =>
-    judgeWith(needs.checker, [afterThinking(response)], sandbox),
+  grade: (response, needs, _settings, { sandbox }) => judgeWith(needs.checker, [response], sandbox),
 });
 
 export const instructionVerifiers: readonly VerifierDefinition[] = [ifeval, instructions, checker];

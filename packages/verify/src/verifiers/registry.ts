@@ -7,6 +7,7 @@ import { UserError } from "@posttrain/data";
 import { type AnswerGrader, createAnswerGrader } from "../answers/answer-grader.js";
 import type { Route } from "../code/task.js";
 import { closeIdle } from "../code/wasm.js";
+import { UNENDED_THINKING, withoutThinking } from "../thinking.js";
 import type { Verdict } from "../verdict.js";
 import { answerVerifiers } from "./answer-verifiers.js";
 import { codeVerifiers } from "./code-verifier.js";
@@ -139,7 +140,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       return { problem: `${where}${message} (verifier ${name}, from ${detection.by})`, name };
     }
     const settings = { ...defaults, ...own.data };
-    return { name, grade: (response) => definition.grade(response, needs.data, settings, tools) };
+    return { name, grade: (response) => gradeSeen(definition, response, needs.data, settings, tools) };
   }
 
   function gradeWith(prepared: ReturnType<typeof prepare>, response: string): Promise<GradedResponse> {
@@ -175,7 +176,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
           const needs = definition.needs.safeParse(row);
           if (!needs.success)
             return rowFault(`${needs.error.issues[0]!.message} (verifier ${definition.name})`);
-          return definition.grade(response, needs.data, defaults, tools);
+          return gradeSeen(definition, response, needs.data, defaults, tools);
         },
       };
     },
@@ -200,6 +201,18 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Our verifiers see no thinking; those of the user's own get the response as it is. */
+async function gradeSeen(
+  definition: VerifierDefinition,
+  response: string,
+  needs: unknown,
+  settings: VerifierSettings,
+  tools: Tools,
+): Promise<Verdict> {
+  const seen = withoutThinking(response);
+  return seen === undefined ? UNENDED_THINKING : definition.grade(seen, needs, settings, tools);
 }
 
 const settingNames = Object.keys(verifierSettings.shape);

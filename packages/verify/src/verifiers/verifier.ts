@@ -79,12 +79,6 @@ export function rowFault(reason: string): Verdict {
   return { outcome: "infrastructure-error", evidence: `Not graded: ${reason}`, details: { fault: "row" } };
 }
 
-/** What is shown of a model that thinks first. */
-export function afterThinking(response: string): string {
-  const end = response.lastIndexOf("</think>");
-  return end < 0 ? response : response.slice(end + "</think>".length).trimStart();
-}
-
 /** A score from 0 to 1 as a verdict; the score stays readable in the details. */
 export function scored(score: number, passScore: number, what: string): Verdict {
   return {
