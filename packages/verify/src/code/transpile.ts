@@ -1,6 +1,6 @@
 /**
- * TypeScript and ES modules to CommonJS, by sucrase: types are taken away, not checked. It reads hostile text, so it works
- * in a thread that can be ended, never in the event loop.
+ * TypeScript and ES modules to CommonJS, by the compiler itself: namespaces, enums and decorators are code, which no stripping of types
+ * gives; types are not checked. It reads hostile text, so it works in a thread that can be ended, never in the event loop.
  */
 import { Worker } from "node:worker_threads";
 import { ownFile } from "./packages.js";
@@ -68,7 +68,7 @@ function transpile(source: string, language: string): Promise<string> {
       settle(() => reject(error));
     };
     const timer = setTimeout(
-      () => onError(new Error(`sucrase did not end within ${patienceMs / 1000} s`)),
+      () => onError(new Error(`the TypeScript compiler did not end within ${patienceMs / 1000} s`)),
       patienceMs,
     );
     mine.on("message", onMessage).on("error", onError);

@@ -231,6 +231,41 @@ describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
     );
   });
 
+  test.each([
+    [
+      "a namespace",
+      "namespace A { export const one = 1; }\nfunction f(x: number): number { return x + A.one; }",
+    ],
+    [
+      "enums",
+      "enum A { Zero, One }\nconst enum B { One = 1 }\nfunction f(x: number) { return x + A.One * B.One; }",
+    ],
+    [
+      "parameter properties and accessors",
+      "class A { accessor one = 1; constructor(private readonly x: number) {} get sum() { return this.x + this.one; } }\nfunction f(x: number): number { return new A(x).sum; }",
+    ],
+    [
+      "decorators of the standard",
+      "function more(method: any, _context: ClassMethodDecoratorContext) { return function (this: any, x: number, ...rest: any[]) { return method.call(this, x) + 1; }; }\nfunction seen(value: any) { return value; }\n@seen class A { @more same(x: number) { return x; } }\nfunction f(x: number) { return new A().same(x); }",
+    ],
+    [
+      "decorators of before it",
+      "const more = (by: number) => (target: any, key: string, descriptor: PropertyDescriptor) => { const method = descriptor.value; descriptor.value = function (x: number) { return method.call(this, x) + by; }; };\nfunction given(target: object, key: string, index: number) {}\nclass A { @more(1) same(@given x: number) { return x; } }\nfunction f(x: number) { return new A().same(x); }",
+    ],
+    [
+      "imports, overloads and a generic arrow",
+      "import assert = require('node:assert');\nexport type T = number;\nfunction g(x: T): T;\nfunction g(x: any) { return x; }\nexport const f = <X extends T>(x: X): T => { assert.ok(true); return g(x)! + (1 satisfies T); };",
+    ],
+  ])("TypeScript: %s", options, async (_, source) => {
+    const task = {
+      mode: "calls",
+      language: "typescript",
+      entryPoint: "f",
+      cases: [{ args: [2], expected: 3 }],
+    } as const;
+    expect(await gradeCode(task, source, { route })).toMatchObject({ outcome: "pass" });
+  });
+
   test("JavaScript and TypeScript: asserts, calls, objects", options, async () => {
     const tests =
       "const assert = require('node:assert');\nassert.deepStrictEqual(f([1, { a: new Set([2]) }]), [1, { a: new Set([2]) }]);\nconst a = [3, 1];\nassert.strictEqual(f(a), a);\nassert.throws(() => f(null), TypeError);\n";
