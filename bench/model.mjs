@@ -194,10 +194,13 @@ async function profiled(count, body) {
 /** @param {import("@posttrain/model").Model} model @param {Variant} variant */
 async function sft(model, variant) {
   const { microBatch, sftStep } = await import("@posttrain/sft");
-  const { createOptimizer } = await import("@posttrain/train");
+  const { adamwRule, createOptimizer } = await import("@posttrain/train");
   const { parameterCount } = await import("@posttrain/model");
   const { config } = model;
-  const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
+  const optimizer = createOptimizer(
+    model,
+    adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }),
+  );
   const micro = microBatch(
     Array.from({ length: rows }, (_, row) => {
       const inputIds = tokensOf(length, config.vocabSize, row);

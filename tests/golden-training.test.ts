@@ -2,7 +2,7 @@
 import { adamw, openDevice, sumSquares } from "@posttrain/kernels";
 import { loadModel, type Model } from "@posttrain/model";
 import { microBatch, sftStep } from "@posttrain/sft";
-import { createOptimizer, learningRateAt, type Schedule } from "@posttrain/train";
+import { adamwRule, createOptimizer, learningRateAt, type Schedule } from "@posttrain/train";
 import { afterAll, describe, expect, it } from "vitest";
 import { deviation, goldenJson, goldenPath, goldenTensors, l2 } from "./support/golden.js";
 
@@ -96,12 +96,13 @@ describe("SFT equals TRL", () => {
   // biome-ignore lint/suspicious/noExplicitAny: a reference file
   async function* steps(model: Model, golden: any) {
     const { config } = golden;
-    const optimizer = createOptimizer(model, {
+    const rule = adamwRule({
       beta1: config.adam_beta1,
       beta2: config.adam_beta2,
       eps: config.adam_epsilon,
       weightDecay: config.weight_decay,
     });
+    const optimizer = createOptimizer(model, rule);
     const rows = data.map(({ prompt_ids, completion_ids }, line) => ({
       id: String(line),
       line,

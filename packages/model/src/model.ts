@@ -1,6 +1,7 @@
-// A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config), each starting at a
-// multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32 masters, which a
-// model that is trained keeps beside it, laid out alike. Optimizers work on the masters; a shard of an arena is a range.
+// A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config) and then those beside
+// them, each starting at a multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32
+// masters. What is trained (all of it, unless told otherwise) has a layout of its own, in which masters, gradients and moments lie: a
+// shard of such an arena is a range.
 import { uniform4 } from "@posttrain/data";
 import {
   convert,
@@ -43,10 +44,10 @@ export interface ParameterLayout {
   readonly length: number;
 }
 
-function parameterLayout(config: Qwen2Config): ParameterLayout {
+function layoutOf(shapes: Iterable<readonly [string, readonly number[]]>): ParameterLayout {
   const places = new Map<string, { offset: number; shape: readonly number[]; size: number }>();
   let length = 0;
-  for (const [name, shape] of parameterShapes(config)) {
+  for (const [name, shape] of shapes) {
     const size = shape.reduce((product, n) => product * n, 1);
     places.set(name, { offset: length, shape, size });
     length += Math.ceil(size / alignment) * alignment;
@@ -59,10 +60,12 @@ export interface Model {
   readonly generationConfig: GenerationConfig;
   readonly device: Device;
   readonly layout: ParameterLayout;
+  /** Of the parameters that are trained: where their masters, gradients and moments lie. `layout` itself where all are. */
+  readonly trained: ParameterLayout;
   readonly dtype: ComputeDtype;
   /** All parameters as the forward pass reads them, in `dtype`; padding is zero. */
   readonly arena: Tensor;
-  /** Their fp32 values, laid out alike: in f32 the arena itself; in bf16 an arena of its own, where it was asked for. */
+  /** Fp32 values: in f32 the arena itself; in bf16 those of what is trained, an arena of their own, where it was asked for. */
   readonly masters: Tensor | undefined;
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly rope: { readonly frequencies: Tensor; readonly scale: number };
@@ -71,10 +74,10 @@ export interface Model {
   gradients: Gradients | undefined;
 }
 
-/** Where backward passes add up: an arena like the parameters', and the looked-up rows of the embedding apart. */
+/** Where backward passes add up: an arena for what is trained, and the looked-up rows of the embedding apart, if that is among it. */
 export interface Gradients {
   readonly arena: Tensor;
-  readonly lookups: RowGradient;
+  readonly lookups: RowGradient | undefined;
 }
 
 export function parameter(model: Model, name: string): Tensor {
@@ -85,7 +88,7 @@ export function parameter(model: Model, name: string): Tensor {
 
 /** The output projection: the embedding itself when tied. */
 export function head(model: Model): Tensor {
-  return parameter(model, model.config.tieWordEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  return parameter(model, model.config.tieWordEmbeddings ? embeddingName : "lm_head.weight");
 }
 
 export interface ModelOptions {
@@ -93,6 +96,10 @@ export interface ModelOptions {
   readonly dtype?: ComputeDtype;
   /** Keep fp32 masters beside bf16 parameters, for training. */
   readonly masters?: boolean;
+  /** Parameters that a stage adds to those of the config, such as a scalar head: name to shape. They come last. */
+  readonly beside?: ReadonlyMap<string, readonly number[]>;
+  /** Which parameters are trained. Default: all. */
+  readonly trainable?: (name: string) => boolean;
 }
 
 /** A model whose parameters are all zero. */
@@ -103,17 +110,20 @@ export function emptyModel(
 ): Model {
   const { dtype = "f32", generationConfig = generationConfigFrom(config) } = options;
   const scope = device.scope();
-  const layout = parameterLayout(config);
+  const shapes = [...parameterShapes(config), ...(options.beside ?? [])];
+  const layout = layoutOf(shapes);
+  const { trainable } = options;
+  const trained = trainable === undefined ? layout : layoutOf(shapes.filter(([name]) => trainable(name)));
   const arena = scope.empty([layout.length], dtype);
   fill(arena, 0);
   const masters =
-    dtype === "f32" ? arena : options.masters === true ? scope.empty([layout.length]) : undefined;
+    dtype === "f32" ? arena : options.masters === true ? scope.empty([trained.length]) : undefined;
   if (masters !== undefined && masters !== arena) fill(masters, 0);
   const parameters = viewsOf(scope, arena, layout);
   const { inverseFrequencies, scale } = ropeFrequencies(config);
   const rope = { frequencies: scope.from(inverseFrequencies), scale };
   return {
-    ...{ config, generationConfig, device, layout, dtype, arena, masters, parameters, rope, scope },
+    ...{ config, generationConfig, device, layout, trained, dtype, arena, masters, parameters, rope, scope },
     gradients: undefined,
   };
 }
@@ -130,8 +140,9 @@ export function setParameter(model: Model, name: string, values: Tensor): void {
   }
   const scope = model.device.scope();
   try {
-    if (model.masters !== undefined) {
-      const master = scope.view(model.masters, model.layout.places.get(name)?.offset ?? 0, target.shape);
+    const place = model.trained.places.get(name);
+    if (model.masters !== undefined && place !== undefined) {
+      const master = scope.view(model.masters, place.offset, place.shape);
       convert(master, values);
       convert(target, master);
     } else if (values.dtype === "f32") convert(target, values);
@@ -183,24 +194,27 @@ export function initialiseModel(
   return model;
 }
 
-/** Gives every parameter a place for its gradient, fp32 whatever the model's dtype, zeroed. */
+const embeddingName = "model.embed_tokens.weight";
+
+/** Gives every parameter that is trained a place for its gradient, fp32 whatever the model's dtype, zeroed. */
 export function enableGradients(model: Model): Gradients {
   if (model.gradients !== undefined) return model.gradients;
-  const arena = model.scope.empty(model.arena.shape);
-  for (const [name, view] of viewsOf(model.scope, arena, model.layout))
-    parameter(model, name).gradient = view;
-  model.gradients = { arena, lookups: new RowGradient(model.scope, model.config.hiddenSize) };
+  const { scope, trained, config } = model;
+  const arena = scope.empty([trained.length]);
+  for (const [name, view] of viewsOf(scope, arena, trained)) parameter(model, name).gradient = view;
+  const lookups = trained.places.has(embeddingName) ? new RowGradient(scope, config.hiddenSize) : undefined;
+  model.gradients = { arena, lookups };
   zeroGradients(model.gradients);
   return model.gradients;
 }
 
 export function zeroGradients({ arena, lookups }: Gradients): void {
   fill(arena, 0);
-  lookups.clear();
+  lookups?.clear();
 }
 
 /** Adds the looked-up rows to the embedding's gradient; once, after the last backward pass of a step. */
 export function foldLookups(model: Model): void {
-  const table = parameter(model, "model.embed_tokens.weight");
-  if (table.gradient !== undefined) model.gradients?.lookups.fold(table.gradient);
+  const table = parameter(model, embeddingName);
+  if (table.gradient !== undefined) model.gradients?.lookups?.fold(table.gradient);
 }

@@ -10,7 +10,7 @@ import {
   predict,
   type Qwen2Config,
 } from "@posttrain/model";
-import { createOptimizer } from "@posttrain/train";
+import { adamwRule, createOptimizer } from "@posttrain/train";
 import type { MicroBatch } from "./batches.js";
 import { evaluateSft, sftStep } from "./step.js";
 
@@ -60,8 +60,11 @@ export async function trainingMemory(
   try {
     const model = emptyModel(device, config, { dtype, masters: true });
     const weights = inUse();
-    const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
-    const gradients = 4 * model.layout.length;
+    const optimizer = createOptimizer(
+      model,
+      adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }),
+    );
+    const gradients = 4 * model.trained.length;
     const moments = inUse() - weights - gradients;
     const evaluation = await peakOf(async () => {
       if (evaluated.length > 0) await evaluateSft(model, evaluated, evaluated.length);

@@ -61,7 +61,10 @@ export async function saveCheckpoint(
     ...manifest,
     step: state.global_step,
     bytes:
-      computeBytes[model.dtype] * model.layout.length + optimizerBytes(model) + (tokenizer?.size ?? 0) + 1e6,
+      computeBytes[model.dtype] * model.layout.length +
+      optimizerBytes(model, optimizer) +
+      (tokenizer?.size ?? 0) +
+      1e6,
     write: async (dir) => {
       await saveModel(model, dir, { copyFrom: companions });
       const trainer = join(dir, "trainer");

@@ -15,7 +15,7 @@ import {
   openStepLog,
   writeDurably,
 } from "@posttrain/run";
-import { createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
+import { adamwRule, createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
 import { planSteps, type StepPlan, stepBatches, totalStepsOf } from "./batches.js";
 import { dtypeOf, identityOf, type SftConfig } from "./config.js";
 import { addStep, loggedLine, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
@@ -113,12 +113,13 @@ export async function runSft(
       masters: true,
     });
     try {
-      const optimizer = createOptimizer(model, {
+      const rule = adamwRule({
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,
         eps: config.adam_epsilon,
         weightDecay: config.weight_decay,
       });
+      const optimizer = createOptimizer(model, rule);
       if (from !== undefined) await restoreOptimizer(model, optimizer, from);
       const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
       await run.begin(lasting);

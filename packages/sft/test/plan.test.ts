@@ -17,7 +17,7 @@ import {
   stepBatches,
   trainingMemory,
 } from "@posttrain/sft";
-import { createOptimizer } from "@posttrain/train";
+import { adamwRule, createOptimizer } from "@posttrain/train";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { dtypes } from "../../../tests/support/dtypes.js";
 
@@ -73,7 +73,10 @@ describe("a dry step", () => {
       const step = [microBatch(rowsOf(200, 90, 17)), microBatch(rowsOf(301))];
       const device = openDevice({ threads: 2 });
       const model = initialiseModel(device, small, 1, { dtype, masters: true });
-      const optimizer = createOptimizer(model, { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
+      const optimizer = createOptimizer(
+        model,
+        adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }),
+      );
       const { peakBytes: before } = device.status();
       await sftStep(model, optimizer, step, { learningRate: 1e-3, maxGradNorm: 1, activationCheckpointing });
       const { peakBytes, reservedBytes, scratchPeakBytes } = device.status();
