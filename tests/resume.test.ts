@@ -176,6 +176,28 @@ describe("resuming", () => {
     first.child.kill("SIGKILL");
     await first.done;
   });
+
+  const alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const canUnshare = spawnSync(alone[0]!, [...alone.slice(1), "true"]).status === 0;
+
+  it(
+    "goes on after a kill where process ids repeat, as in containers, and lets one container write at a time",
+    skipUnless(canUnshare, "no pid namespaces here", "npm test, as root"),
+    async () => {
+      const run = at("contained");
+      const args = [...sftArgs(run, rows, { max_steps: 3000, save_steps: 1 }), "--resume_from_checkpoint"];
+      const first = startPosttrain(args, { under: alone });
+      while (!existsSync(join(run, "checkpoint-1")) && first.child.exitCode === null) await sleep(5);
+      refused(await startPosttrain(args, { under: alone }).done, /is being written by process 1 on /);
+      first.child.kill("SIGKILL");
+      await first.done;
+      const second = startPosttrain(args, { under: alone });
+      while (!/^resumed/m.test(second.said()) && second.child.exitCode === null) await sleep(5);
+      expect(second.said()).toMatch(/^resumed +from/m);
+      second.child.kill("SIGKILL");
+      await second.done;
+    },
+  );
 });
 
 describe("a run in bf16", () => {

@@ -11,7 +11,7 @@ export {
 export { asCannotWrite, fileDigest, syncPath, writeDurably } from "./durable.js";
 export { acceptDifferences, type Difference, differences, type Identity } from "./identity.js";
 export { type Journal, openJournal } from "./journal.js";
-export { lockRun, type RunLock } from "./lock.js";
+export { type FileLock, lockFile, lockRun, type RunLock } from "./lock.js";
 export { type Metrics, type MetricsLine, openMetrics } from "./metrics.js";
 export { openRun, type Resume, type Run } from "./run-folder.js";
 export { openStepLog, type StepLog } from "./step-log.js";

@@ -29,6 +29,8 @@ export interface Run {
    * refused has been looked at.
    */
   begin(config: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Before a begun run writes into its folder again: it is still there and ours. Throws UserError `run_moved`, `run_locked`. */
+  check(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -99,6 +101,9 @@ function runIn(
         throw asCannotWrite(dir, cause);
       }
       await writeDurably(join(dir, configFile), stringify(config));
+    },
+    check: async () => {
+      await lock?.check();
     },
     close: async () => {
       await lock?.release();

@@ -13,6 +13,7 @@ import {
   openMetrics,
   openRun,
   openStepLog,
+  type Run,
   writeDurably,
 } from "@posttrain/run";
 import { adamwRule, createOptimizer, learningRateAt, type Optimizer } from "@posttrain/train";
@@ -133,7 +134,7 @@ export async function runSft(
         from: from && { dir: from.dir, step },
         damaged: run.damaged,
       });
-      const training = { config, model, optimizer, data, plan, totalSteps, saving, report, signal };
+      const training = { run, config, model, optimizer, data, plan, totalSteps, saving, report, signal };
       return await train(training, state);
     } finally {
       model.scope.end();
@@ -153,6 +154,7 @@ const newState: TrainerState = {
 };
 
 interface Training {
+  readonly run: Run;
   readonly config: SftConfig;
   readonly model: Model;
   readonly optimizer: Optimizer;
@@ -166,13 +168,14 @@ interface Training {
 
 /** To the end, whichever comes first: the last step, a signal, early stopping. `from`: where a checkpoint left it. */
 async function train(training: Training, from: TrainerState | undefined): Promise<SftResult> {
-  const { config, model, optimizer, data, plan, totalSteps, saving, report, signal } = training;
-  const dir = config.output_dir;
+  const { run, config, model, optimizer, data, plan, totalSteps, saving, report, signal } = training;
+  const { dir } = run;
   const metrics = await openMetrics(dir, from?.global_step ?? -1, totalSteps);
   const rowsOfSteps = await openStepLog(join(dir, "steps.jsonl"), from?.global_step ?? -1);
   let state: TrainerState = { ...(from ?? newState), max_steps: totalSteps };
   let last: SftMetrics | undefined;
   const save = async (): Promise<string> => {
+    await run.check();
     await metrics.sync();
     await rowsOfSteps.sync();
     const checkpoint = await saveCheckpoint(dir, model, optimizer, state, saving);

@@ -84,9 +84,7 @@ export async function gradeFile(options: GradeFileOptions): Promise<FileGrading>
   await mkdir(folder).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== "EEXIST") throw asCannotWrite(output, cause);
   });
-  const lock = await lockRun(folder).catch((error: unknown) => {
-    throw asLocked(error, output);
-  });
+  const lock = await lockRun(folder, (holder) => locked(output, holder));
   try {
     const journal = await openJournal(join(folder, "journal.jsonl"));
     try {
@@ -181,13 +179,10 @@ export function unfitError(path: string, rows: number, unfit: readonly UnfitRow[
   );
 }
 
-function asLocked(error: unknown, output: string): unknown {
-  if (!(error instanceof UserError) || error.code !== "run_locked") return error;
-  const holder = / by process .*?(?=\. Two writers)/.exec(error.message)?.[0] ?? " by another process";
+function locked(output: string, holder: string): UserError {
   return new UserError(
     "output_locked",
-    `output ${output} is being written${holder}. Two writers would mix their verdicts: wait for it, stop it, or give another output.`,
-    { cause: error },
+    `output ${output} is being written ${holder}. Two writers would mix their verdicts: wait for it, stop it, or give another output.`,
   );
 }
 
