@@ -35,4 +35,5 @@ export {
 export { IGNORED_LABEL, parseSftRow, type RowFormat, rowFormats, type SftRow } from "./sft-row.js";
 export { type Split, splitRows } from "./split.js";
 export { type DecodeOptions, type DecodeStream, loadTokenizer, type Tokenizer } from "./tokenizer.js";
+export { type TurnEnd, type TurnEnds, templateEnd, turnEndsOf } from "./turn-ends.js";
 export { UserError } from "./user-error.js";

@@ -27,6 +27,14 @@ export interface DecodeStream {
   flush(): string;
 }
 
+/** A token that is one wherever it is written, such as `<|im_end|>`. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Qwen2.5's `<tool_call>` is added but not special. */
+  readonly special: boolean;
+}
+
 export interface Tokenizer {
   /** SHA-256, in hex, of tokenizer.json and the end token's name: what decides over ids. */
   readonly digest: string;
@@ -41,6 +49,7 @@ export interface Tokenizer {
   idOf(token: string): number | undefined;
   /** The token as the vocabulary spells it (`Ġworld`), undefined for an id outside it. */
   tokenOf(id: number): string | undefined;
+  readonly addedTokens: readonly AddedToken[];
   /** Whether tokenizer.json marks the token as special. */
   isSpecial(id: number): boolean;
   createDecodeStream(options?: DecodeOptions): DecodeStream;
@@ -69,7 +78,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     const rust = RustTokenizer.fromString(text);
     rust.disableTruncation();
     rust.disablePadding();
-    return { digest, eosToken, ...wrap(rust, specialIds(rust, JSON.parse(text))) };
+    return { digest, eosToken, ...wrap(rust, addedTokens(rust, JSON.parse(text))) };
   } catch (error) {
     throw new UserError(
       "bad_tokenizer",
@@ -81,10 +90,10 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
 }
 
 /** The library numbers added tokens by their order, whatever their ids say: a gap would shift them silently. */
-function specialIds(
+function addedTokens(
   rust: RustTokenizer,
-  file: { added_tokens?: readonly { id: number; content: string; special: boolean }[] },
-): ReadonlySet<number> {
+  file: { readonly added_tokens?: readonly AddedToken[] },
+): readonly AddedToken[] {
   const added = file.added_tokens ?? [];
   const moved = added.find(({ id, content }) => rust.tokenToId(content) !== id);
   if (moved) {
@@ -92,10 +101,11 @@ function specialIds(
       `the added token ${moved.content} has the id ${moved.id} there, but comes out as ${rust.tokenToId(moved.content)} (added tokens must follow the vocabulary in the order of their ids)`,
     );
   }
-  return new Set(added.filter((token) => token.special).map((token) => token.id));
+  return added.map(({ id, content, special }) => ({ id, content, special }));
 }
 
-function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Omit<Tokenizer, "digest" | "eosToken"> {
+function wrap(rust: RustTokenizer, added: readonly AddedToken[]): Omit<Tokenizer, "digest" | "eosToken"> {
+  const special = new Set(added.filter((token) => token.special).map(({ id }) => id));
   const decoder = rust.getDecoder();
   const tokenOf = (id: number): string | undefined =>
     Number.isInteger(id) && id >= 0 && id < 2 ** 32 ? (rust.idToToken(id) ?? undefined) : undefined;
@@ -116,6 +126,7 @@ function wrap(rust: RustTokenizer, special: ReadonlySet<number>): Omit<Tokenizer
     decode,
     idOf: (token) => rust.tokenToId(token) ?? undefined,
     tokenOf,
+    addedTokens: added,
     isSpecial: (id) => special.has(id),
     createDecodeStream: (options) => decodeStream((ids) => decode(ids, options)),
   };

@@ -83,6 +83,25 @@ export function resolveStopIds(generation: GenerationConfig, config: Qwen2Config
   return generation.eosTokenIds.length > 0 ? generation.eosTokenIds : config.eosTokenIds;
 }
 
+/**
+ * Both configs with `ids` among those that end a generation. These come first, as in the folders of Qwen2.5's chat models; what stands
+ * there stays, and a folder that stops at all of them already stays as it is. transformers, vLLM and SGLang read generation_config.json,
+ * what knows config.json alone finds the same there.
+ */
+export function stopAlsoAt(
+  ids: readonly number[],
+  generation: GenerationConfig,
+  config: Qwen2Config,
+): { readonly config: Qwen2Config; readonly generationConfig: GenerationConfig } {
+  const stops = resolveStopIds(generation, config);
+  if (ids.every((id) => stops.includes(id))) return { config, generationConfig: generation };
+  const joined = (own: readonly number[]): readonly number[] => [...new Set([...ids, ...own])];
+  return {
+    config: { ...config, eosTokenIds: joined(config.eosTokenIds) },
+    generationConfig: { ...generation, eosTokenIds: joined(stops) },
+  };
+}
+
 /** The text of generation_config.json, keys sorted. Null fields are left out; unknown keys of `raw` are kept. */
 export function generationConfigToJson(generation: GenerationConfig): string {
   const eos = generation.eosTokenIds;

@@ -1,5 +1,6 @@
 // A model back to a Hugging Face folder: its parameters as the forward pass reads them as model.safetensors, so that the folder computes
 // the model's own bits; tokenizer and template copied from where it came.
+import { stopAlsoAt } from "./generation-config.js";
 import type { Model } from "./model.js";
 import { writeModelFolder } from "./model-folder.js";
 
@@ -11,19 +12,21 @@ export function saveModel(
   model: Model,
   dir: string,
   files: {
+    /** Ids that end a generation, besides those that the model's configs name. */
+    readonly stopIds?: readonly number[];
     readonly copyFrom?: string;
     readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
   } = {},
 ): Promise<readonly string[]> {
+  const { stopIds = [], ...rest } = files;
   return writeModelFolder(dir, {
-    config: model.config,
-    generationConfig: model.generationConfig,
+    ...stopAlsoAt(stopIds, model.generationConfig, model.config),
     tensors: [...model.parameters].map(([name, tensor]) => ({
       name,
       dtype: model.dtype === "bf16" ? "BF16" : "F32",
       shape: tensor.shape,
       bytes: tensor.pieces(savedAtOnce),
     })),
-    ...files,
+    ...rest,
   });
 }

@@ -6,6 +6,7 @@ import {
   generationConfigToJson,
   parseGenerationConfig,
   resolveStopIds,
+  stopAlsoAt,
 } from "../src/generation-config.js";
 
 const config = parseModelConfig(
@@ -54,6 +55,25 @@ test("one end id, none, or no file at all", () => {
   expect(resolveStopIds(parseGenerationConfig({}, "g"), config)).toEqual([9]);
   expect(resolveStopIds(generationConfigFrom(config), config)).toEqual([9]);
   expect(generationConfigFrom(config)).toMatchObject({ eosTokenIds: [9], padTokenId: 8, temperature: null });
+});
+
+test("an end that the folder does not name comes first, one that it names changes nothing", () => {
+  const generation = parseGenerationConfig({ eos_token_id: 3, top_k: 5 }, "g");
+  const stopped = stopAlsoAt([7, 5], generation, config);
+  expect(stopped.generationConfig.eosTokenIds).toEqual([7, 5, 3]);
+  expect(stopped.config.eosTokenIds).toEqual([7, 5, 9]);
+  expect(JSON.parse(generationConfigToJson(stopped.generationConfig))).toEqual({
+    eos_token_id: [7, 5, 3],
+    top_k: 5,
+  });
+  expect(stopAlsoAt([5, 7], stopped.generationConfig, stopped.config)).toEqual(stopped);
+  expect(stopAlsoAt([3], generation, config)).toEqual({ generationConfig: generation, config });
+  // Without a file for it, config.json decides.
+  const from = stopAlsoAt([7], parseGenerationConfig({}, "g"), config);
+  expect([from.generationConfig.eosTokenIds, from.config.eosTokenIds]).toEqual([
+    [7, 9],
+    [7, 9],
+  ]);
 });
 
 test("what is read is written again", () => {

@@ -11,6 +11,9 @@ import {
   type SftDataset,
   splitRows,
   type TokenizedRow,
+  type Tokenizer,
+  type TurnEnds,
+  turnEndsOf,
   UserError,
   writeRejects,
 } from "@posttrain/data";
@@ -32,6 +35,8 @@ export interface SftData {
   readonly evalRejects: readonly Reject[];
   /** Undefined without packing. */
   readonly packing: Packing | undefined;
+  /** How trained turns end: a checkpoint stops where they do. */
+  readonly turnEnds: TurnEnds;
   /** SHA-256 of what was read: data, and tokenizer, chat_template and eval_data where they were. */
   readonly digests: Readonly<Record<string, string>> & { readonly data: string };
 }
@@ -101,6 +106,7 @@ export async function prepareSftData(
     rejects: data.rejects,
     evalRejects: held?.rejects ?? [],
     packing,
+    turnEnds: turnEndsOf(trainRows, data.tokenizer ?? (await tokenizerOf(dir)), data.template),
     digests: {
       data: data.digest,
       ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
@@ -108,6 +114,16 @@ export async function prepareSftData(
       ...(held && { eval_data: held.digest }),
     },
   };
+}
+
+/** Rows that bring their tokens do without one: it names their ends, and decides over no bit. */
+async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
+  try {
+    return await loadTokenizer(dir);
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 /** rows.jsonl of the run folder, which rows train and which are held out, and rejects.jsonl, which were left out or cut and why. */

@@ -38,6 +38,8 @@ export interface Saving extends Pick<Manifest, "identity" | "accepted" | "parent
   /** Folder whose tokenizer and template files travel with the checkpoint. */
   readonly companions: string;
   readonly keep: number | undefined;
+  /** Where trained turns end. */
+  readonly stopIds: readonly number[];
 }
 
 /** Writes checkpoint-<step> and deletes those beyond `keep`. UserError when the weights are broken or the disk refuses. */
@@ -46,7 +48,7 @@ export async function saveCheckpoint(
   model: Model,
   optimizer: Optimizer,
   state: TrainerState,
-  { companions, keep, ...manifest }: Saving,
+  { companions, keep, stopIds, ...manifest }: Saving,
 ): Promise<Checkpoint> {
   const broken = await brokenWeights(model);
   if (broken.length > 0) {
@@ -66,7 +68,7 @@ export async function saveCheckpoint(
       (tokenizer?.size ?? 0) +
       1e6,
     write: async (dir) => {
-      await saveModel(model, dir, { copyFrom: companions });
+      await saveModel(model, dir, { copyFrom: companions, stopIds });
       const trainer = join(dir, "trainer");
       await mkdir(trainer);
       await saveOptimizer(model, optimizer, trainer);

@@ -98,6 +98,7 @@ export async function runSft(
       ],
       companions: config.model_name_or_path,
       keep: config.save_total_limit,
+      stopIds: data.turnEnds.ends.map(({ id }) => id),
     };
     const state = from && (await readTrainerState(from));
     if (from && state && (step >= totalSteps || outOfPatience(state, config))) {

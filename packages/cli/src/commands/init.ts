@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { loadChatTemplate, loadTokenizer, type RowFormat, splitRows, UserError } from "@posttrain/data";
 import { machineMemory } from "@posttrain/kernels";
-import { openModelFolder, parameterCount } from "@posttrain/model";
+import { openModelFolder, parameterCount, resolveStopIds } from "@posttrain/model";
 import { prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
 import { stringify } from "yaml";
 import { z } from "zod";
@@ -12,6 +12,7 @@ import { count, millions, plural, shellQuote, wrap } from "../format.js";
 import { heldOutRows, type Suggestion, suggest } from "../init/suggest.js";
 import { createOutput } from "../output.js";
 import { openResultFile } from "../result-file.js";
+import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -37,7 +38,8 @@ export const command = defineCommand({
     "It reads the model's config and all rows, and changes nothing but the new file, which it never puts over an old one. Every value stands there " +
     'with its reason; change what you know better. --json prints {"config", "options", "model", "rows"}; --quiet the file\'s path.',
   run: async ({ model_name_or_path: dir, data: path, output: file, output_dir }, context) => {
-    const { config } = await openModelFolder(dir);
+    const { config, generationConfig } = await openModelFolder(dir);
+    const stops = resolveStopIds(generationConfig, config);
     const results = await openResultFile(file);
     try {
       const parameters = parameterCount(config);
@@ -68,13 +70,15 @@ export const command = defineCommand({
       const formats = Object.keys(data.counts.formats) as RowFormat[];
       const model = `${millions(parameters)} parameters, context of ${count(config.maxPositionEmbeddings)} tokens, ${template ? "with" : "without"} a chat template`;
       const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${plural(data.counts.tokens, "token")}, ${count(data.counts.trainedTokens)} of them trained`;
-      await results.writeText(text({ fixed, values, model, rows: rowsText, bad }));
+      const ends = turnEndsText(data.turnEnds, stops);
+      await results.writeText(text({ fixed, values, model, rows: rowsText, ends, bad }));
       await results.commit();
 
       const output = createOutput(context, process.stdout);
       output.table([
         ["model", `${dir}: ${model}`],
         ["data", `${path}: ${rowsText}`],
+        ["turns end", ends],
         ...(bad > 0
           ? [
               [
@@ -94,7 +98,13 @@ export const command = defineCommand({
           config: file,
           options,
           model: { parameters, context: config.maxPositionEmbeddings, chat_template: template },
-          rows: { sound: rows.length, bad, formats: data.counts.formats, tokens: data.counts.tokens },
+          rows: {
+            sound: rows.length,
+            bad,
+            formats: data.counts.formats,
+            tokens: data.counts.tokens,
+            turn_ends: turnEndsJson(data.turnEnds, stops),
+          },
         },
       });
     } finally {
@@ -159,10 +169,11 @@ interface Parts {
   readonly values: readonly Suggestion[];
   readonly model: string;
   readonly rows: string;
+  readonly ends: string;
   readonly bad: number;
 }
 
-function text({ fixed, values, model, rows, bad }: Parts): string {
+function text({ fixed, values, model, rows, ends, bad }: Parts): string {
   const comment = (words: string): string => `# ${wrap(words, 98).replaceAll("\n", "\n# ")}`;
   const entry = (key: string, value: unknown): string => stringify({ [key]: value }).trimEnd();
   return [
@@ -171,6 +182,7 @@ function text({ fixed, values, model, rows, bad }: Parts): string {
     ),
     comment(`Model: ${model}.`),
     comment(`Rows: ${rows}.`),
+    comment(`End of trained turns: ${ends}.`),
     ...(bad > 0
       ? [comment(`${plural(bad, "further row")} cannot be trained on: posttrain validate lists them.`)]
       : []),

@@ -1,6 +1,7 @@
 // posttrain sft: what runSft of @posttrain/sft does, with what a person wants to see before, during and after.
 import { freemem } from "node:os";
 import { byteText, type SftCounts } from "@posttrain/data";
+import { resolveStopIds } from "@posttrain/model";
 import {
   runSft,
   type SftConfig,
@@ -15,6 +16,7 @@ import { count, duration, plural, shellQuote } from "../format.js";
 import { createOutput, type Line } from "../output.js";
 import { configLines } from "../resolved-config.js";
 import { stopOnSignal } from "../stopping.js";
+import { turnEndsText } from "../turn-ends.js";
 import { describeModel, withDevice } from "../with-model.js";
 
 export const command = defineCommand({
@@ -110,6 +112,14 @@ function startLines(
   return [
     ["model", describeModel(model)],
     ...dataLines(config, data.counts),
+    [
+      "turns end",
+      turnEndsText(
+        data.turnEnds,
+        resolveStopIds(model.generationConfig, model.config),
+        "the checkpoints will (eos_token_id of their generation_config.json and config.json)",
+      ),
+    ],
     [
       "steps",
       `${count(totalSteps)}, each of ${plural(units, config.packing ? "pack" : "row")} or about ${plural(tokens, "token")}`,

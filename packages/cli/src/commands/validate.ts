@@ -1,7 +1,7 @@
 // posttrain validate: everything that comes before the model. It takes what sft takes and reads rows as sft does (prepareSftData), but
 // goes on after a bad one, so that all that is wrong with a file is said at once.
 import { byteText, loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
-import { openModelFolder, type Qwen2Config } from "@posttrain/model";
+import { openModelFolder, type Qwen2Config, resolveStopIds } from "@posttrain/model";
 import { planSft, prepareSftData, refusalOf, type SftData, type SftPlan, sftConfig } from "@posttrain/sft";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
@@ -10,6 +10,7 @@ import { count, plural, shellQuote } from "../format.js";
 import { valueText } from "../options.js";
 import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
+import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 import { histogram, type Lengths, summarizeLengths } from "../validate/lengths.js";
 import { sampleLines, segmentsOf, spread } from "../validate/samples.js";
 import { type Plan, planOf, stepTable } from "../validate/step-table.js";
@@ -46,9 +47,10 @@ export const command = defineCommand({
     "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
     "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
     'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
-    '"repeated_rows", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
+    '"repeated_rows", "turn_ends", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
   run: async (config, context) => {
-    const { config: model } = await openModelFolder(config.model_name_or_path);
+    const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path);
+    const stops = resolveStopIds(generationConfig, model);
     const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
     try {
       const data = await prepareSftData(config, "reject");
@@ -61,7 +63,7 @@ export const command = defineCommand({
       const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
       const output = createOutput(context, process.stdout);
       const checked = await check(config, data, model, context);
-      report(config, data, checked, model.maxPositionEmbeddings, output);
+      report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
       const verdict =
         lost.length > 0
           ? `${plural(lost.length, "row")} would be lost or cut; mend ${lost.length === 1 ? "it" : "them"}, or leave ${lost.length === 1 ? "it" : "them"} out.` +
@@ -78,7 +80,7 @@ export const command = defineCommand({
       ]);
       output.result({
         quiet: verdict,
-        json: { ok: lost.length === 0 && checked.refusal === undefined, ...jsonOf(data, checked) },
+        json: { ok: lost.length === 0 && checked.refusal === undefined, ...jsonOf(data, checked, stops) },
       });
       if (lost.length > 0 || checked.refusal !== undefined) process.exitCode = exitCodes.mistake;
     } finally {
@@ -152,7 +154,13 @@ async function tokenizerOf(dir: string) {
   }
 }
 
-function report(config: Options, data: SftData, checked: Checked, context: number, output: Output): void {
+function report(
+  config: Options,
+  data: SftData,
+  checked: Checked,
+  { context, stops }: { readonly context: number; readonly stops: readonly number[] },
+  output: Output,
+): void {
   const { counts } = data;
   const { lengths, plan, takes, refusal, samples, repeated } = checked;
   const formats = Object.entries(counts.formats).map(([format, rows]) => `${format} ${count(rows)}`);
@@ -168,6 +176,7 @@ function report(config: Options, data: SftData, checked: Checked, context: numbe
     ...(data.evalRows.length > 0
       ? [["held out", `${plural(data.evalRows.length, "row")}, ${evaluation}`] as const]
       : []),
+    ...(data.turnEnds.turns > 0 ? [["turns end", turnEndsText(data.turnEnds, stops)] as const] : []),
     ...(repeated > 0
       ? [["repeated", `${plural(repeated, "row")} with the content of an earlier one, kept`] as const]
       : []),
@@ -232,12 +241,17 @@ function printRejects(output: Output, file: string, rejects: readonly Reject[]):
   }
 }
 
-function jsonOf(data: SftData, { lengths, plan, takes, samples, repeated }: Checked): object {
+function jsonOf(
+  data: SftData,
+  { lengths, plan, takes, samples, repeated }: Checked,
+  stops: readonly number[],
+): object {
   return {
     counts: data.counts,
     rejects: summarizeRejects(data.rejects),
     eval_rejects: summarizeRejects(data.evalRejects),
     repeated_rows: repeated,
+    turn_ends: turnEndsJson(data.turnEnds, stops),
     train_rows: data.trainRows.length,
     eval_rows: data.evalRows.length,
     lengths: lengths ?? null,

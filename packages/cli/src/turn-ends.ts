@@ -1,0 +1,44 @@
+// With what trained turns end, and whether generation stops there: for validate, init and sft.
+import type { TurnEnds } from "@posttrain/data";
+import { count, plural } from "./format.js";
+
+/** `stops`: the ids at which the model's folder stops. `will`: what becomes of an end that is not among them. */
+export function turnEndsText(
+  { turns, ends, template }: TurnEnds,
+  stops: readonly number[],
+  will = "a checkpoint of sft will (eos_token_id of its generation_config.json and config.json)",
+): string {
+  const ended = ends.reduce((sum, end) => sum + end.turns, 0);
+  const parts = ends.map(({ id, token, turns: own }) => {
+    const share = own === turns ? "" : ` (${count(own)} of ${count(turns)})`;
+    const name = token === undefined ? `id ${id}` : `${token} (${id})`;
+    return stops.includes(id)
+      ? `${name}${share}, where generation stops`
+      : `${name}${share}, where generation with this model does not stop: ${will}`;
+  });
+  if (ended === turns) return parts.join("; ");
+  const written = template?.text
+    ? `: the template writes ${JSON.stringify(template.text)} after an answer, which is no token of its own`
+    : "";
+  const without =
+    `${ended === 0 ? (turns === 1 ? "the trained turn ends" : `all ${plural(turns, "trained turn")} end`) : `${plural(turns - ended, "trained turn")} ${turns - ended === 1 ? "ends" : "end"}`} ` +
+    `without an end token${written}. Nothing in them teaches where to stop`;
+  const remedy = template?.text
+    ? `; generate, chat and evaluate stop there with --stop ${JSON.stringify(template.text)}`
+    : "";
+  return [...parts, ended === 0 ? `${without}${remedy}` : without].join("; ");
+}
+
+/** The same for --json. */
+export function turnEndsJson({ turns, ends }: TurnEnds, stops: readonly number[]): object {
+  return {
+    turns,
+    ends: ends.map(({ id, token, turns: own }) => ({
+      id,
+      token: token ?? null,
+      turns: own,
+      generation_stops: stops.includes(id),
+    })),
+    without: turns - ends.reduce((sum, end) => sum + end.turns, 0),
+  };
+}
