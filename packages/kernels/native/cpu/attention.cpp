@@ -1,6 +1,7 @@
 // Causal grouped-query attention, over packed sequences and over a paged cache, by online softmax over key blocks (Milakov &
 // Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Query head h reads key-value head h / (H/G); query i sees
-// keys j <= i of its own sequence, and nothing of later ones (a NaN there stays there).
+// keys j <= i of its own sequence. A key that it does not see gives it nothing, whatever its value: NaN and infinities stay with those
+// who see them, forward and backward, in a block or in a cache.
 //
 // Forward, row by row. Key blocks are the KEY_BLOCK keys from multiples of KEY_BLOCK in the sequence on, cache or not. Per block:
 //   s_j = chain(q[d] * k_j[d], d ascending) * scale         chain: fused multiply-adds, one after the other, from +0
@@ -11,8 +12,8 @@
 // At the end y = o / l, lse = m + log(l) in double.
 //
 // bf16: the two products are summed in the order of AMX (attention.h), scores along D with zeros behind it to a multiple of 32, o_b along
-// the block's 64 keys; l_b sums what exp gave, p_j is rounded to bf16 for o_b, y at the end. Keys of the same block that a query does not
-// see have weight zero there: finite ones change nothing, an infinite or NaN value among them gives NaN.
+// the block's 64 keys; l_b sums what exp gave, p_j is rounded to bf16 for o_b, y at the end. Keys of the block that a query does not see
+// take part with weight zero, which changes nothing; where a value among them is not finite they are left out.
 //
 // A score of minus infinity weighs nothing, alone or as a whole block: where a maximum is minus infinity, exp is taken relative to the
 // lowest finite number. A row all of whose scores are minus infinity has no softmax: y is NaN, lse minus infinity.
@@ -192,6 +193,8 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
         transpose(keys_across, at.keys, at.stride, keys, size);
       values = dense_rows(values_copy, at.values, at.stride, keys, size);
     }
+    // Somebody does not see a value that a weight of zero would not silence.
+    const bool loud = IS_BF16<T> && start + keys > w.first + 1 && any_infinite(values_copy, keys * padded);
     const int64_t first_row = larger(0, start - w.first) * w.heads;
     for (int64_t r = first_row; r < rows; r += GROUP_ROWS<T>) {
       const int64_t n = smaller(GROUP_ROWS<T>, rows - r);
@@ -227,7 +230,11 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
       store(keeps, keep);
       store(enters, enter);
       if constexpr (IS_BF16<T>) {
-        if constexpr (HAS_TILES<Tiles>) {
+        if (loud && visible[0] < keys) {
+          product_of_seen(
+              n, padded, Along(p, KEY_BLOCK), values, KEY_BLOCK, [](int64_t) { return 0; },
+              [&](int64_t i) { return visible[i]; }, block_o, padded, true);
+        } else if constexpr (HAS_TILES<Tiles>) {
           narrow_rows(narrow_p, p, LANES * KEY_BLOCK);
           product_of_tiles(tiles, LANES, padded, KEY_BLOCK, narrow_p, value_pairs, block_o, true);
         } else {

@@ -220,7 +220,8 @@ static inline void product_on(int64_t rows, int64_t columns, const Across& a, co
 // ---- bf16: the order of AMX's TDPBF16PS, of widened numbers ----
 //
 // c[r, n] = c[r, n] + (even + odd) for each block of 32 along k, even and odd being chains of 16 over its even and odd k, from +0.
-// What does not exist or is not seen is +0 on the left and takes part; subnormals count as zero. Callers hold a FlushSubnormals.
+// What does not exist or is not seen is +0 on the left and takes part, which changes no sum as long as the right side is finite: where it
+// may not be, product_of_seen leaves out what is not seen. Subnormals count as zero. Callers hold a FlushSubnormals.
 
 constexpr int64_t SUM_PAIRS = 16;
 #if defined(PT_AVX512)
@@ -276,6 +277,34 @@ static inline void product_of_pairs(int64_t rows, int64_t columns, const Left& a
                                                                   c + r * stride + n, stride, from_zero);
       });
     });
+}
+
+// The same, of each row r only k from begin(r) up to end(r): for a right side that is not finite. Rare, so that a row at a time will do.
+template <class Left, class Begin, class End>
+static inline void product_of_seen(int64_t rows, int64_t columns, const Left& a, const Right& b, int64_t depth,
+                                   const Begin& begin, const End& end, float* c, int64_t stride, bool from_zero) {
+  const FlushSubnormals flush;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t n = 0; n < columns; n += LANES) {
+      f32x16 total = from_zero ? splat(0.0f) : load(c + r * stride + n);
+      Left left = a.from(r);
+      for (int64_t k = 0; k < depth;) {
+        f32x16 even = splat(0.0f), odd = splat(0.0f);
+        for (int64_t i = 0; i < 2 * SUM_PAIRS; i++, k++, left.next()) {
+          if (k < begin(r) || k >= end(r)) continue;
+          f32x16& sum = i % 2 == 0 ? even : odd;
+          sum = fma(left.template at<0>(), load(b.data + k * b.stride + n), sum);
+        }
+        total = add(total, add(even, odd));
+      }
+      store(c + r * stride + n, total);
+    }
+}
+// Whether one of `count` numbers, a multiple of 16, is infinite or NaN: zero times it is not zero.
+static inline bool any_infinite(const float* x, int64_t count) {
+  f32x16 sum = splat(0.0f);
+  for (int64_t i = 0; i < count; i += LANES) sum = add(sum, mul(load(x + i), splat(0.0f)));
+  return reduce_add(sum) != 0.0f;
 }
 
 template <class T, class Body>

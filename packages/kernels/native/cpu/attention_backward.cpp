@@ -4,7 +4,8 @@
 //   dk_j = chain(ds_ij * q_i, query heads ascending, in each i ascending from j) * scale
 //   dv_j = chain(p_ij * dy_i, in the same order)
 // bf16: dy, p and ds are rounded to bf16 for the products, which are summed in the order of AMX (attention.h): dq along whole key
-// blocks, dk and dv along whole query blocks from the key's own on, what is not seen being zero. Gradients stay fp32.
+// blocks, dk and dv along whole query blocks from the key's own on, what is not seen being zero, or left out where it would meet what is
+// not finite. Gradients stay fp32.
 // Memory is linear in the tokens: p and ds exist for one pair of blocks at a time. Dao et al. 2022 (arXiv 2205.14135).
 #include "attention_tiles.h"
 #include "attention_turns.h"
@@ -198,6 +199,29 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
       prefetch_rows(h.y + at, h.q_stride, rows, size);
   };
   send_for(block);
+  // dk and dv of a key block, from rows of keys to rows of dimensions and back, for tiles.
+  [[maybe_unused]] const auto turn = [&](float* sum, int64_t keys) {
+    memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
+    transpose(sum, narrow.across, padded, keys, padded);
+  };
+  [[maybe_unused]] const auto turn_back = [&](float* sum) {
+    memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
+    transpose(sum, narrow.across, KEY_BLOCK, padded, KEY_BLOCK, padded, padded);
+  };
+  // The three sums of a block on the diagonal where a query or key holds what is not finite.
+  [[maybe_unused]] const auto add_seen = [&](int64_t count, int64_t keys, const KeyBuffers& k) {
+    const auto no_earlier = [](int64_t j) { return j; };
+    const auto add = [&](const float* a, const float* rows, float* sum) {
+      product_of_seen(
+          keys, padded, Across{a}, {rows, padded}, KEY_BLOCK, no_earlier, [=](int64_t) { return count; }, sum, padded,
+          false);
+    };
+    add(m.p, m.dy, k.dv);
+    add(m.ds, m.q, k.dk);
+    product_of_seen(
+        count, padded, Along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, [](int64_t) { return 0; },
+        [=](int64_t i) { return smaller(keys, i + 1); }, m.dq, padded, false);
+  };
   const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
   for (int64_t i = 0; i < blocks; i++) {
     const KeyBuffers& k = buffers[i] = take_keys(carver, padded);
@@ -219,13 +243,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
     const int64_t before = h.first ? 0 : keys;
     get_rows(k.dk, padded, h.dk + at, h.k_stride, before, size, KEY_BLOCK);
     get_rows(k.dv, padded, h.dv + at, h.k_stride, before, size, KEY_BLOCK);
-    if constexpr (HAS_TILES<Tiles>) {
-      const auto turn = [&](float* sum) {
-        memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
-        transpose(sum, narrow.across, padded, before, padded);
-      };
-      turn(k.dk), turn(k.dv);
-    }
+    if constexpr (HAS_TILES<Tiles>) turn(k.dk, before), turn(k.dv, before);
   }
   for (int64_t t = block; t * KEY_BLOCK < h.tokens; t++) {
     const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
@@ -250,11 +268,21 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
       const KeyBuffers& k = buffers[i];
       const int64_t keys = keys_of(i);
       const bool diagonal = block + i == t;
+      // On the diagonal a weight of zero would not silence these.
+      const bool loud = IS_BF16<T> && diagonal &&
+                        (any_infinite(m.q, count * padded) || any_infinite(m.dy, count * padded) ||
+                         any_infinite(k.keys, keys * padded));
       if constexpr (HAS_TILES<Tiles>) {
         const KeyPairs& right = key_pairs[i];
         product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.q, right.keys_across, m.p, true);
         product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.dy, right.values_across, m.ds, true);
         weigh_pairs(h, first, count, keys, diagonal, m);
+        if (loud) {
+          turn_back(k.dk), turn_back(k.dv);
+          add_seen(count, keys, k);
+          turn(k.dk, keys), turn(k.dv, keys);
+          continue;
+        }
         pair_rows(narrow.p_pairs, m.p, KEY_BLOCK, KEY_BLOCK);
         pair_rows(narrow.ds_pairs, m.ds, KEY_BLOCK, KEY_BLOCK);
         narrow_rows(narrow.ds, m.ds, KEY_BLOCK * KEY_BLOCK);
@@ -265,7 +293,9 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
       }
       score_pairs(h, count, keys, diagonal, k, m);
       weigh_pairs(h, first, count, keys, diagonal, m);
-      if constexpr (IS_BF16<T>) {
+      if (loud) {
+        add_seen(count, keys, k);
+      } else if constexpr (IS_BF16<T>) {
         const FlushSubnormals flush;
         const int64_t columns = round_up(size);
         product_of_pairs(keys, columns, Across{m.p}, {m.dy, padded}, KEY_BLOCK, k.dv, padded, false);
@@ -281,13 +311,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
   }
   for (int64_t i = 0; i < blocks; i++) {
     const int64_t at = (block + i) * KEY_BLOCK * h.k_stride;
-    if constexpr (HAS_TILES<Tiles>) {
-      const auto turn_back = [&](float* sum) {
-        memcpy(narrow.across, sum, KEY_BLOCK * padded * sizeof(float));
-        transpose(sum, narrow.across, KEY_BLOCK, padded, KEY_BLOCK, padded, padded);
-      };
-      turn_back(buffers[i].dk), turn_back(buffers[i].dv);
-    }
+    if constexpr (HAS_TILES<Tiles>) turn_back(buffers[i].dk), turn_back(buffers[i].dv);
     put_rows(h.dk + at, h.k_stride, buffers[i].dk, padded, keys_of(i), size, h.last ? h.scale : 1.0f);
     put_rows(h.dv + at, h.k_stride, buffers[i].dv, padded, keys_of(i), size, 1.0f);
   }
