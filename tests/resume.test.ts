@@ -265,7 +265,7 @@ describe("a run in bf16", () => {
 });
 
 describe("metrics every few steps", () => {
-  it("are means over the steps since the line before, also where a run was resumed between two lines", async () => {
+  it("are means since the line before, the loss over steps, the others over trained tokens, also where a run was resumed between two lines", async () => {
     const steps = { max_steps: 8, save_steps: 2, val_size: 2 };
     const each = sftArgs(at("each-step"), rows, steps);
     const seldom = { ...steps, logging_steps: 3 };
@@ -273,6 +273,13 @@ describe("metrics every few steps", () => {
     expect(outcomes.map(({ code }) => code)).toEqual([0, 0]);
     const lines = (run: string) => metrics(at(run)).filter((line) => "loss" in line);
     const own = lines("each-step");
+    const masks = readFileSync(rows, "utf8").trim().split("\n");
+    const trained = readFileSync(at("each-step/steps.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((step) => (JSON.parse(step).lines as number[]).map((line) => JSON.parse(masks[line - 1]!)))
+      .map((used) => used.flatMap((row) => row.completion_mask as number[]).reduce((a, b) => a + b));
+    expect(new Set(trained).size).toBeGreaterThan(2);
     const found = lines("seldom");
     expect(found.map(({ step }) => step)).toEqual([3, 6, 8]);
     for (const [i, [first, last]] of [
@@ -281,9 +288,16 @@ describe("metrics every few steps", () => {
       [6, 8],
     ].entries()) {
       const window = own.slice(first, last);
-      for (const key of ["loss", "entropy", "mean_token_accuracy"]) {
-        const sum = window.reduce((total, line) => total + (line[key] as number), 0);
-        expect(found[i]?.[key], key).toBe(sum / window.length);
+      const sum = window.reduce((total, line) => total + (line["loss"] as number), 0);
+      expect(found[i]?.["loss"]).toBe(sum / window.length);
+      const counts = trained.slice(first, last);
+      const tokens = counts.reduce((a, b) => a + b);
+      for (const key of ["entropy", "mean_token_accuracy"]) {
+        const weighted = window.reduce(
+          (total, line, n) => total + (line[key] as number) * (counts[n] as number),
+          0,
+        );
+        expect(found[i]?.[key], key).toBe(weighted / tokens);
       }
       for (const key of ["grad_norm", "learning_rate", "num_tokens", "epoch"])
         expect(found[i]?.[key], key).toBe(window.at(-1)?.[key]);

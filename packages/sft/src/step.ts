@@ -13,10 +13,14 @@ export interface SftStepOptions {
 }
 
 export interface SftStepResult {
+  /** Minus the mean log-probability of the step's trained tokens, before its update. */
   readonly loss: number;
   readonly gradNorm: number;
+  /** Mean entropy (nats) at these tokens, and the share of them that are the most likely one. */
   readonly entropy: number;
   readonly accuracy: number;
+  /** How many tokens are trained, and how many went through the model. */
+  readonly trained: number;
   readonly tokens: number;
 }
 
@@ -45,7 +49,7 @@ export async function sftStep(
   const trained = batches.reduce((n, { predictions }) => n + predictions.targets.length, 0);
   let loss = 0;
   let entropy = 0;
-  let accuracy = 0;
+  let hits = 0;
   let tokens = 0;
   for (const micro of batches) {
     const tape = new Tape();
@@ -57,8 +61,10 @@ export async function sftStep(
       const part = sftLoss(logProbs, trained);
       backward(scope, tape, [{ tensor: predicted.logProb, gradient: scope.from(part.gradient) }]);
       loss += part.loss;
-      entropy += mean(entropies, (x) => x);
-      accuracy += mean(argmax, (id, i) => (id === micro.predictions.targets[i] ? 1 : 0));
+      for (const [i, target] of micro.predictions.targets.entries()) {
+        entropy += entropies[i] as number;
+        if (argmax[i] === target) hits++;
+      }
       tokens += micro.batch.ids.length;
     }, tape);
   }
@@ -72,19 +78,7 @@ export async function sftStep(
     );
   }
   optimizerStep(model, optimizer, { ...options, norm });
-  return {
-    loss,
-    gradNorm: norm,
-    entropy: entropy / batches.length,
-    accuracy: accuracy / batches.length,
-    tokens,
-  };
-}
-
-function mean(values: ArrayLike<number>, of: (value: number, index: number) => number): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += of(values[i] as number, i);
-  return values.length === 0 ? 0 : sum / values.length;
+  return { loss, gradNorm: norm, entropy: entropy / trained, accuracy: hits / trained, trained, tokens };
 }
 
 export interface SftEvaluation {

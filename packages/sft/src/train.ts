@@ -244,7 +244,7 @@ async function train(training: Training, from: TrainerState | undefined): Promis
         step_time: seconds,
         tokens_per_second: done.tokens / seconds,
       };
-      const unlogged = addStep(state.unlogged, last);
+      const unlogged = addStep(state.unlogged, last, done.trained);
       const logs = step % config.logging_steps === 0 || step === totalSteps;
       if (logs) await metrics.append({ ...loggedLine(last, unlogged) });
       state = { ...state, unlogged: logs ? undefined : unlogged };
