@@ -48,6 +48,8 @@ interface Property {
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
   readonly minLength?: number;
+  /** Of a list: each flag is one entry, commas and white space included. */
+  readonly verbatim?: boolean;
 }
 
 function propertiesOf(schema: z.ZodObject): {
@@ -212,7 +214,9 @@ function typed(property: Property, { value, source }: Setting): unknown {
   const texts = typeof value === "string" ? [value] : value;
   // In a file a list is written as one, so a comma belongs to the text.
   const items =
-    source.kind === "file" ? texts : texts.flatMap((text) => text.split(",")).map((text) => text.trim());
+    source.kind === "file" || property.verbatim
+      ? texts
+      : texts.flatMap((text) => text.split(",")).map((text) => text.trim());
   return items.map((text) => fromText(property.items ?? {}, text));
 }
 

@@ -33,10 +33,17 @@ export interface TextSide {
   readonly config: Qwen2Config;
   readonly tokenizer: () => Promise<Tokenizer>;
   readonly template: () => Promise<ChatTemplate>;
+  /** Whether a row has needed it. */
+  readonly usesTemplate: () => boolean;
 }
 
 export function textSide(dir: string, config: Qwen2Config): TextSide {
-  return { config, tokenizer: once(() => loadTokenizer(dir)), template: once(() => loadChatTemplate(dir)) };
+  let uses = false;
+  const template = once(() => {
+    uses = true;
+    return loadChatTemplate(dir);
+  });
+  return { config, tokenizer: once(() => loadTokenizer(dir)), template, usesTemplate: () => uses };
 }
 
 function once<T>(load: () => Promise<T>): () => Promise<T> {

@@ -18,6 +18,15 @@ export const samplingOptions = {
   top_k: z.int().nonnegative().optional().describe(`0: off; ${fromModel} 0`),
   min_p: z.number().min(0).max(1).optional().describe(`0: off; ${fromModel} 0`),
   repetition_penalty: z.number().positive().optional().describe(`1: off; ${fromModel} 1`),
+  stop_ids: z
+    .array(z.int().nonnegative())
+    .default([])
+    .describe("token ids that end an answer, besides those of the model; they are no part of its text"),
+  stop: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("text that ends an answer, which is cut before it; repeat the flag for several")
+    .meta({ verbatim: true }),
   seed: z
     .int()
     .min(0)
@@ -30,6 +39,8 @@ type SamplingOptions = z.output<z.ZodObject<typeof samplingOptions>>;
 
 export interface Sampling {
   readonly settings: SamplingSettings;
+  /** Text that ends an answer. */
+  readonly stop: readonly string[];
   /** One line that says how it is drawn, and what of it comes from generation_config.json. */
   readonly description: string;
 }
@@ -59,7 +70,8 @@ export function resolveSampling(
     return flag ?? file ?? off;
   };
   const temperature = value("temperature");
-  const stopIds = resolveStopIds(generation, config);
+  const { stop } = options;
+  const stopIds = stopIdsOf(options, generation, config);
   const greedy = temperature === 0;
   const settings: SamplingSettings = {
     temperature,
@@ -81,11 +93,31 @@ export function resolveSampling(
       .join(", ");
   const file = say(true);
   const parts = [greedy ? "greedy" : "", say(false), file && `from generation_config.json: ${file}`];
-  const stops = stopIds.map((id) => tokenizer.tokenOf(id) ?? `id ${id}`).join(", ");
+  const stops = [
+    ...stopIds.map((id) => tokenizer.tokenOf(id) ?? `id ${id}`),
+    ...stop.map((text) => JSON.stringify(text)),
+  ].join(", ");
   return {
     settings,
+    stop,
     description: `sampling: ${parts.filter(Boolean).join("; ")}; stops at ${stops || "max_new_tokens alone (the model names no eos token)"}`,
   };
+}
+
+/** The model's and those that were asked for. UserError where the model has no such token. */
+export function stopIdsOf(
+  { stop_ids: asked }: Pick<SamplingOptions, "stop_ids">,
+  generation: GenerationConfig,
+  config: Qwen2Config,
+): readonly number[] {
+  const outside = asked.find((id) => id >= config.vocabSize);
+  if (outside !== undefined) {
+    throw new UserError(
+      "bad_option",
+      `--stop_ids has ${outside}, but the model knows the ids 0 to ${config.vocabSize - 1}. Give ids of its tokenizer, or text with --stop.`,
+    );
+  }
+  return [...new Set([...resolveStopIds(generation, config), ...asked])];
 }
 
 /** generate() refuses with a RangeError what it cannot serve at all: more cache than its budget. */

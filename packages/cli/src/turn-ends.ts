@@ -1,5 +1,5 @@
 // With what trained turns end, and whether generation stops there: for validate, init and sft.
-import type { TurnEnds } from "@posttrain/data";
+import { type ChatTemplate, type Tokenizer, type TurnEnds, templateEnd } from "@posttrain/data";
 import { count, plural } from "./format.js";
 
 /** `stops`: the ids at which the model's folder stops. `will`: what becomes of an end that is not among them. */
@@ -29,7 +29,23 @@ export function turnEndsText(
   return [...parts, ended === 0 ? `${without}${remedy}` : without].join("; ");
 }
 
-/** The same for --json. */
+/** A warning where the chat template ends turns with a token, or a text, at which generation does not stop. */
+export function unstoppedTemplate(
+  { tokenizer, template }: { readonly tokenizer: Tokenizer; readonly template: ChatTemplate },
+  stopIds: readonly number[],
+  stop: readonly string[],
+): string | undefined {
+  const end = templateEnd(tokenizer, template);
+  if (end === undefined || end.text === "" || stop.includes(end.text)) return undefined;
+  if (end.id !== undefined && stopIds.includes(end.id)) return undefined;
+  const [what, how] =
+    end.id === undefined
+      ? [JSON.stringify(end.text), `--stop ${JSON.stringify(end.text)}`]
+      : [`${end.text} (${end.id})`, `--stop_ids ${end.id}`];
+  return `The chat template ends turns with ${what}, where generation does not stop: ${how} does.`;
+}
+
+/** {@link turnEndsText} for --json. */
 export function turnEndsJson({ turns, ends }: TurnEnds, stops: readonly number[]): object {
   return {
     turns,

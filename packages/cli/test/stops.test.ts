@@ -141,3 +141,90 @@ it("a template without an end token: said, with what helps", async () => {
   expect((await sft(endless, "chat.jsonl", "endless-run")).code).toBe(0);
   expect(json(at("endless-run/checkpoint-2"), "generation_config.json").eos_token_id).toBe(endOfText);
 });
+
+const sampled = (...args: readonly string[]) =>
+  posttrain([
+    ...[
+      "generate",
+      "--model_name_or_path",
+      base,
+      "--prompt",
+      "What is 1 + 1?",
+      "--seed",
+      "3",
+      "--temperature",
+      "1",
+    ],
+    ...["--max_new_tokens", "24", ...args],
+  ]);
+
+it("generate: --stop_ids and --stop end an answer; its tokens and their numbers are those without", async () => {
+  const whole = JSON.parse((await sampled("--raw")).out);
+  expect([whole.finish_reason, whole.ids.length]).toEqual(["length", 24]);
+  const [first, second] = [whole.ids[5], whole.ids[9]];
+  const byId = JSON.parse((await sampled("--raw", "--stop_ids", `${first},${second}`)).out);
+  const n = whole.ids.indexOf(first) + 1;
+  expect(byId).toMatchObject({
+    finish_reason: "stop",
+    ids: whole.ids.slice(0, n),
+    logprobs: whole.logprobs.slice(0, n),
+  });
+  expect(whole.text.startsWith(byId.text)).toBe(true);
+
+  // Two characters that stand beside each other, commas and all: from whichever tokens.
+  const stop: string = [...whole.text].slice(6, 8).join("");
+  const cut = await sampled("--raw", "--stop", stop, "--stop", "never, ever");
+  const byText = JSON.parse(cut.out);
+  expect(byText).toMatchObject({
+    finish_reason: "stop",
+    text: whole.text.slice(0, whole.text.indexOf(stop)),
+  });
+  expect(byText.ids).toEqual(whole.ids.slice(0, byText.ids.length));
+  expect(byText.logprobs).toEqual(whole.logprobs.slice(0, byText.ids.length));
+  expect(byText.ids.length).toBeLessThan(24);
+  expect(cut.err).toMatch(/stops at <\|endoftext\|>, .*, "never, ever"\n/);
+});
+
+it("a template whose end generation does not know is said, with the flag that helps", async () => {
+  const warning =
+    /ends turns with <\|im_end\|> \(287\), where generation does not stop: --stop_ids 287 does\./;
+  expect((await sampled()).err).toMatch(warning);
+  for (const known of [["--stop_ids", "287"], ["--stop", "<|im_end|>"], ["--raw"]]) {
+    expect((await sampled(...known)).err).not.toMatch(warning);
+  }
+  const talk = await posttrain(["chat", "--model_name_or_path", base, "--max_new_tokens", "4"], {
+    input: "Hi\n",
+  });
+  expect(talk.err).toMatch(warning);
+});
+
+it("ids that the model does not have, and an empty text, are refused", async () => {
+  const outside = await sampled("--stop_ids", "320");
+  expect([outside.code, outside.err]).toEqual([
+    1,
+    expect.stringMatching(/--stop_ids has 320, but the model knows the ids 0 to 319/),
+  ]);
+  const empty = await sampled("--stop", "");
+  expect([empty.code, empty.err]).toEqual([1, expect.stringMatching(/--stop is/)]);
+});
+
+it("chat and evaluate cut at the same place", async () => {
+  const common = ["--model_name_or_path", base, "--max_new_tokens", "24", "--temperature", "0"];
+  const whole = await posttrain(["generate", ...common, "--prompt", "What is 1 + 1?"]);
+  const { text } = JSON.parse(whole.out);
+  const stop: string = [...text].slice(3, 6).join("");
+  const expected = text.slice(0, text.indexOf(stop));
+  const talk = await posttrain(["chat", ...common, "--stop", stop, "--json"], { input: "What is 1 + 1?\n" });
+  expect(JSON.parse(talk.out)).toMatchObject({ text: expected, finish_reason: "stop" });
+
+  const data = writeRows(folder, "questions.jsonl", [{ question: "What is 1 + 1?", answer: "2" }]);
+  const { code, out } = await posttrain([
+    ...["evaluate", ...common, "--data", data, "--extract", "whole", "--stop", stop, "--stop_ids", "287"],
+    ...["--output_dir", at("results"), "--json"],
+  ]);
+  expect(code).toBe(0);
+  const { config, files } = JSON.parse(out);
+  expect(config.gen_kwargs).toMatchObject({ until: [stop], stop_ids: [287] });
+  const sample = JSON.parse(readFileSync(files.samples, "utf8"));
+  expect([sample.resps[0][0], sample.finish_reason]).toEqual([expected, "stop"]);
+});

@@ -1,3 +1,4 @@
+export { type AnswerTextOptions, answerText, createAnswerText, stopWatch } from "./answer-text.js";
 export { byteText } from "./byte-text.js";
 export {
   type ChatTemplate,

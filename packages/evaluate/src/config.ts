@@ -41,6 +41,15 @@ export const evaluateConfig = z
       .describe("verdicts of tests that had to run beside the program"),
     temperature: z.number().nonnegative().default(0).describe("0: greedy"),
     max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
+    stop_ids: z
+      .array(z.int().nonnegative())
+      .default([])
+      .describe("token ids that end a response, besides those of the model; they are no part of its text"),
+    stop: z
+      .array(z.string().min(1))
+      .default([])
+      .describe("text that ends a response, which is cut before it; repeat the flag for several")
+      .meta({ verbatim: true }),
     seed: z
       .int()
       .min(0)

@@ -1,8 +1,11 @@
 // Responses of a model to questions, and their grades: the same chat template, forward pass and sampler as training and generate.
 import {
+  answerText,
   type ChatMessage,
+  type ChatTemplate,
   loadChatTemplate,
   loadTokenizer,
+  stopWatch,
   type Tokenizer,
   UserError,
 } from "@posttrain/data";
@@ -30,6 +33,9 @@ export interface RespondOptions {
   readonly temperature: number;
   readonly maxNewTokens: number;
   readonly seed: number;
+  /** Token ids and text that end a response, besides the model's ids. */
+  readonly stopIds?: readonly number[];
+  readonly stop?: readonly string[];
   /** Responses to each question. Default: 1. */
   readonly samples?: number;
   readonly maxSequences?: number;
@@ -49,6 +55,7 @@ export interface Prompts {
   readonly texts: readonly string[];
   readonly ids: readonly Int32Array[];
   readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
 }
 
 /** Renders and tokenises, before the model is loaded. UserError for a prompt that leaves no room in a context of `context` tokens. */
@@ -69,7 +76,7 @@ export async function renderPrompts(
       `The question on line ${questions[full]!.line} has ${ids[full]!.length} tokens as it is asked and fills the model's context of ${context}: nothing can follow. Shorten it, or lower num_fewshot.`,
     );
   }
-  return { texts, ids, tokenizer };
+  return { texts, ids, tokenizer, template };
 }
 
 /** After a system turn, where there is one, as earlier turns of the conversation. */
@@ -103,16 +110,19 @@ export async function respondSeveral(
   questions: readonly Asked[],
   { texts, ids, tokenizer }: Prompts,
   grader: Grader,
-  { temperature, maxNewTokens, seed, samples = 1, maxSequences, onToken, onGraded }: RespondOptions,
+  { temperature, maxNewTokens, seed, samples = 1, maxSequences, onToken, onGraded, ...ends }: RespondOptions,
 ): Promise<readonly (readonly Graded[])[]> {
   const { config, generationConfig } = model;
-  const settings = { ...policySampling, temperature, stopIds: resolveStopIds(generationConfig, config) };
+  const { stop = [] } = ends;
+  const stopIds = [...resolveStopIds(generationConfig, config), ...(ends.stopIds ?? [])];
+  const settings = { ...policySampling, temperature, stopIds };
   const room = (prompt: Int32Array): number =>
     Math.min(maxNewTokens, config.maxPositionEmbeddings - prompt.length);
   const options: GenerationOptions = {
     seed,
     stream: "evaluation",
     drawable: Math.min(tokenizer.size, config.vocabSize),
+    isEnd: stopWatch(tokenizer, stop),
     ...(maxSequences !== undefined && { maxSequences }),
     ...(onToken && { onToken }),
   };
@@ -127,7 +137,7 @@ export async function respondSeveral(
   const graded = await Promise.all(
     sequences.map(async ({ ids: own, finish }, i) => {
       const question = Math.floor(i / samples);
-      const text = tokenizer.decode([...own], { skipSpecialTokens: true });
+      const text = answerText(tokenizer, own, { stop, stopIds });
       const verdict = await grader(questions[question]!, { text, finish });
       onGraded?.();
       return { prompt: texts[question]!, text, finish, tokens: own.length, verdict };

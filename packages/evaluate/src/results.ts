@@ -100,9 +100,14 @@ function metricsOf(score: Score, filter: string, alias: string): Record<string, 
   };
 }
 
-function generationOf(config: EvaluateConfig): Readonly<Record<string, number>> {
-  const { temperature, max_new_tokens, seed, num_samples } = config;
-  return { temperature, max_new_tokens, seed, ...(num_samples > 1 && { num_samples }) };
+function generationOf(config: EvaluateConfig): Readonly<Record<string, unknown>> {
+  const { temperature, max_new_tokens, seed, num_samples, stop, stop_ids } = config;
+  return {
+    ...{ temperature, max_new_tokens, seed },
+    ...(num_samples > 1 && { num_samples }),
+    ...(stop.length > 0 && { until: stop }),
+    ...(stop_ids.length > 0 && { stop_ids }),
+  };
 }
 
 /** One object for each question, in their order. */

@@ -24,11 +24,13 @@ export function resultTable({ all, groups }: Summary, settings: TableSettings): 
 export function settingsLine(settings: {
   readonly model: string;
   readonly dtype: string;
-  readonly generation: Readonly<Record<string, number>>;
+  readonly generation: Readonly<Record<string, unknown>>;
   readonly limit: number | undefined;
   readonly shots: number;
 }): string {
-  const generation = Object.entries(settings.generation).map(([name, value]) => `${name}=${value}`);
+  const generation = Object.entries(settings.generation).map(
+    ([name, value]) => `${name}=${JSON.stringify(value)}`,
+  );
   return `posttrain (pretrained=${settings.model},dtype=${settings.dtype}), gen_kwargs: (${generation.join(",")}), limit: ${settings.limit ?? "None"}, num_fewshot: ${settings.shots}, batch_size: auto`;
 }
 

@@ -86,6 +86,8 @@ export interface GenerationOptions {
   readonly prefillTokens?: number;
   /** Called for every new token. */
   readonly onToken?: (request: number, sample: number, id: number) => void;
+  /** Called after it: whether the sequence ends with this token, as with a stop id. For what only its text shows. */
+  readonly isEnd?: ((request: number, sample: number, id: number) => boolean) | undefined;
 }
 
 interface Running {
@@ -195,7 +197,7 @@ function admit(
 async function arrive(
   step: Step,
   cache: KvCache,
-  { onToken }: GenerationOptions,
+  { onToken, isEnd }: GenerationOptions,
 ): Promise<readonly GeneratedSequence[]> {
   if (step.arrived) return [];
   const [tokens, logProbs] = await step.results;
@@ -209,7 +211,7 @@ async function arrive(
     sequence.logProbs.push(logProbs[i] as number);
     if (settings.repetitionPenalty !== 1) sequence.seen.add(id);
     onToken?.(request, sampleIndex, id);
-    if (settings.stopIds.includes(id)) sequence.finish = "stop";
+    if (settings.stopIds.includes(id) || isEnd?.(request, sampleIndex, id)) sequence.finish = "stop";
     else if (ids.length >= settings.maxNewTokens) sequence.finish = "length";
     if (sequence.finish === undefined) continue;
     releasePages(cache, sequence.pages);

@@ -1,7 +1,7 @@
 // posttrain chat: a conversation with a model. Answers go to standard output, everything else to standard error, so that piped
 // questions give plain answers.
 import { createInterface, type Interface } from "node:readline";
-import type { ChatMessage, Tokenizer } from "@posttrain/data";
+import { type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
 import { generate, type Model, openModelFolder, type SamplingSettings } from "@posttrain/model";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
@@ -11,6 +11,7 @@ import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
 import { renderPrompt, type TextSide, textSide } from "../rows.js";
 import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
+import { unstoppedTemplate } from "../turn-ends.js";
 import { describeModel, modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
@@ -38,17 +39,19 @@ export const command = defineCommand({
     const { config, generationConfig } = await openModelFolder(dir);
     const text = textSide(dir, config);
     const tokenizer = await text.tokenizer();
-    await text.template();
+    const template = await text.template();
     const card = await readModelCard(dir);
-    const { settings, description } = resolveSampling(options, generationConfig, config, tokenizer);
+    const { settings, stop, description } = resolveSampling(options, generationConfig, config, tokenizer);
     await withModel(options, context, async (model) => {
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
       say(description);
+      const warning = unstoppedTemplate({ tokenizer, template }, settings.stopIds, stop);
+      if (warning !== undefined) say(warning);
       const singleTurn = card?.single_turn ?? false;
       if (singleTurn) say("It was trained on single questions: each one starts a new conversation.");
       if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
-      await converse({ model, output, tokenizer, text, settings, seed: options.seed, singleTurn });
+      await converse({ model, output, tokenizer, text, settings, stop, seed: options.seed, singleTurn });
     });
   },
 });
@@ -59,6 +62,7 @@ interface Session {
   readonly tokenizer: Tokenizer;
   readonly text: TextSide;
   readonly settings: SamplingSettings;
+  readonly stop: readonly string[];
   readonly seed: number;
   /** Forget each question once it is answered. */
   readonly singleTurn: boolean;
@@ -101,7 +105,7 @@ async function converse(session: Session): Promise<void> {
 
 /** Streams one answer to standard output. undefined: the conversation has no room for one. */
 async function answer(
-  { model, output, tokenizer, text, settings, seed }: Session,
+  { model, output, tokenizer, text, settings, stop, seed }: Session,
   messages: readonly ChatMessage[],
   turn: number,
   stopped: () => boolean,
@@ -118,7 +122,7 @@ async function answer(
     return undefined;
   }
   const maxNewTokens = Math.min(settings.maxNewTokens, room);
-  const stream = tokenizer.createDecodeStream({ skipSpecialTokens: true });
+  const spoken = createAnswerText(tokenizer, { stop, stopIds: settings.stopIds });
   let said = "";
   const print = (piece: string): void => {
     said += piece;
@@ -135,8 +139,9 @@ async function answer(
         drawable: Math.min(tokenizer.size, model.config.vocabSize),
         onToken: (_request, _sample, id) => {
           if (stopped()) throw new Stopped();
-          print(stream.push(id));
+          print(spoken.push(id));
         },
+        isEnd: () => spoken.stopped,
       },
     );
     ended = sequence!.finish;
@@ -144,7 +149,7 @@ async function answer(
     if (!(error instanceof Stopped)) throw asUserError(error);
     ended = "stopped";
   }
-  print(stream.flush());
+  print(spoken.flush());
   if (!json) process.stdout.write("\n");
   output.result({ json: { prompt: messages.at(-1)!.content, text: said, finish_reason: ended } });
   if (ended === "length") {

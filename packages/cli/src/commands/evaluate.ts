@@ -27,7 +27,8 @@ import { exactGrading, type Grading, openGrading } from "../evaluate-grading.js"
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
-import { asUserError } from "../sampling.js";
+import { asUserError, stopIdsOf } from "../sampling.js";
+import { unstoppedTemplate } from "../turn-ends.js";
 import { describeModel, withModel } from "../with-model.js";
 
 /** Of the rules of extraction and equality: raised when a change of them changes a grade. */
@@ -59,7 +60,8 @@ export const command = defineCommand({
     `accuracies; what could not be graded is left out, counted, and the exit code ${exitCodes.ungraded}. --json prints what results_<date>.json has.`,
   run: async (config, context) => {
     const { model_name_or_path: dir } = config;
-    const { config: model } = await openModelFolder(dir);
+    const { config: model, generationConfig } = await openModelFolder(dir);
+    const stopIds = stopIdsOf(config, generationConfig, model);
     const rules = config.verifier === "exact_match" ? undefined : await taskOf(config.task, config.data);
     const isExact = (config.verifier ?? (rules === undefined ? "exact_match" : "")) === "exact_match";
     const reading = { task: rules, answerless: !isExact };
@@ -75,6 +77,8 @@ export const command = defineCommand({
       const digest = await modelDigest(dir);
       const samples = await withModel(config, context, (opened) => {
         output.say(`${dir}: ${describeModel(opened)}`);
+        const warning = unstoppedTemplate(prompts, stopIds, config.stop);
+        if (warning !== undefined) output.say(warning);
         return ask(opened, asked, prompts, grading, config, output);
       });
       const answered =
@@ -101,11 +105,14 @@ export const command = defineCommand({
       }
       if (!context.json) {
         const { num_fewshot: shots, temperature, max_new_tokens, seed, limit, num_samples } = config;
+        const { stop, stop_ids } = config;
         const generation = {
           temperature,
           max_new_tokens,
           ...(temperature > 0 && { seed }),
           ...(num_samples > 1 && { num_samples }),
+          ...(stop.length > 0 && { until: stop }),
+          ...(stop_ids.length > 0 && { stop_ids }),
         };
         process.stdout.write(
           `${settingsLine({ model: dir, dtype: config.dtype, generation, limit, shots })}\n${resultTable(summary, { version, filter: grading.filter, shots })}\n`,
@@ -162,6 +169,8 @@ async function ask(
       temperature: config.temperature,
       maxNewTokens: config.max_new_tokens,
       seed: config.seed,
+      stop: config.stop,
+      stopIds: config.stop_ids,
       onToken: () => {
         tokens++;
         progress.show(() => `${plural(asked.length, "question")}: ${speed()}, at most ${left()} left`);

@@ -1,5 +1,5 @@
 // posttrain generate: samples of a model for one prompt or a file of prompts.
-import { type Tokenizer, UserError } from "@posttrain/data";
+import { answerText, stopWatch, type Tokenizer, UserError } from "@posttrain/data";
 import {
   type GeneratedSequence,
   type GenerationRequest,
@@ -14,6 +14,7 @@ import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
 import { type PromptRow, readPrompts, singlePrompt, textSide } from "../rows.js";
 import { asUserError, resolveSampling, type Sampling, samplingOptions } from "../sampling.js";
+import { unstoppedTemplate } from "../turn-ends.js";
 import { modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
@@ -39,8 +40,8 @@ export const command = defineCommand({
   notes:
     'A row is {"prompt": "..."} (one user message; with --raw, text), {"messages": [...]} or {"input_ids": [...]}. A sample is ' +
     '{"id", "line", "sample", "text", "ids", "logprobs", "finish_reason"}: the row\'s id and line, the number of the sample, its ' +
-    "text without special tokens, all its tokens with their log-probabilities (of the tempered distribution, before penalty and " +
-    "filters), and stop or length. A terminal gets the text alone, unless --json is given.",
+    "text without special tokens and before the first --stop, all its tokens (those of the stop too) with their log-probabilities (of the " +
+    "tempered distribution, before penalty and filters), and stop or length. A terminal gets the text alone, unless --json is given.",
   run: async (options, context) => {
     const { model_name_or_path: dir, prompt, data, raw } = options;
     if ((prompt === undefined) === (data === undefined)) {
@@ -66,12 +67,18 @@ export const command = defineCommand({
     try {
       const output = createOutput(context, process.stderr);
       output.say(sampling.description);
+      const { stop, settings } = sampling;
+      if (text.usesTemplate()) {
+        const template = await text.template();
+        const warning = unstoppedTemplate({ tokenizer, template }, settings.stopIds, stop);
+        if (warning !== undefined) output.say(warning);
+      }
       const samples = await withModel(options, context, (model) =>
-        sample(model, requests, tokenizer, options.seed, output),
+        sample(model, requests, stop, tokenizer, options.seed, output),
       );
       for (const one of samples) {
         const row = rows[one.request]!;
-        const said = tokenizer.decode([...one.ids], { skipSpecialTokens: true });
+        const said = answerText(tokenizer, one.ids, { stop, stopIds: settings.stopIds });
         if (options.output === undefined && process.stdout.isTTY && !context.json) {
           if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
           console.log(said);
@@ -117,6 +124,7 @@ function requestsFor(
 async function sample(
   model: Model,
   requests: readonly GenerationRequest[],
+  stop: readonly string[],
   tokenizer: Tokenizer,
   seed: number,
   output: Output,
@@ -134,6 +142,7 @@ async function sample(
     seed,
     stream: "evaluation",
     drawable: Math.min(tokenizer.size, model.config.vocabSize),
+    isEnd: stopWatch(tokenizer, stop),
     onToken: () => {
       tokens++;
       progress.show(() => `${speed(tokens)}, at most ${left()} left`);
