@@ -14,9 +14,10 @@ export const exitCodes = {
   nothing: 4,
   /** Done, but for rows that this machine could not grade, or a self-test that did not hold. */
   ungraded: 5,
+  /** Ctrl-C, SIGTERM, SIGHUP: at once, or of work that can save itself after it did. */
   interrupted: 130,
-  /** SIGTERM, after a checkpoint. */
   terminated: 143,
+  hungUp: 129,
 } as const;
 
 const machineCodes = ["kernel_memory", "kernel_device", "kernel_file", "kernel_load"];
@@ -30,6 +31,8 @@ export function describeFailure(error: unknown): Failure {
   if (!(error instanceof Error)) {
     return { text: `posttrain: internal error: ${String(error)}`, exitCode: exitCodes.bug };
   }
+  if (error.name === "OutputGone" && "exitCode" in error)
+    return { text: "", exitCode: Number(error.exitCode) };
   if (error.name === "UserError") return { text: error.message, exitCode: exitCodes.mistake };
   const code = "code" in error ? String(error.code) : "";
   if ("syscall" in error && /^E[A-Z]+$/.test(code)) {

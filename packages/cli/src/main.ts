@@ -5,6 +5,8 @@ import yargs, { type Argv } from "yargs";
 import type { Command } from "./command.js";
 import { describeFailure, exitCodes } from "./failure.js";
 import { widthOf, wrap } from "./format.js";
+import { guardStandardStreams } from "./standard-streams.js";
+import { listenForSignals } from "./stopping.js";
 
 interface Entry {
   readonly about: string;
@@ -65,7 +67,7 @@ const commands: Readonly<Record<string, Entry>> = {
 const exitCodeText =
   `Exit codes: ${exitCodes.done} done; ${exitCodes.mistake} a mistake in flags, files or rows; ` +
   `${exitCodes.machine} this machine cannot do it (memory, cpu path, kernels not built); ` +
-  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.ungraded} some rows could not be graded; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM.`;
+  `${exitCodes.bug} a bug of posttrain; ${exitCodes.nothing} nothing was left to do; ${exitCodes.ungraded} some rows could not be graded; ${exitCodes.interrupted} stopped with Ctrl-C, ${exitCodes.terminated} by SIGTERM, ${exitCodes.hungUp} by SIGHUP.`;
 
 /** Runs one command line. Throws what goes wrong. */
 async function main(args: readonly string[]): Promise<void> {
@@ -190,20 +192,14 @@ function version(): string {
   return version;
 }
 
-// A reader that has seen enough (`| head`) closes the pipe: no error.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(exitCodes.done);
-    throw error;
-  });
-}
-process.on("SIGINT", () => process.exit(exitCodes.interrupted));
+guardStandardStreams();
+listenForSignals();
 
 try {
   await main(process.argv.slice(2));
 } catch (error) {
   const { text, exitCode } = describeFailure(error);
   const wrapped = process.stderr.isTTY ? wrap(text, widthOf(process.stderr)) : text;
-  process.stderr.write(`${exitCode === exitCodes.bug ? text : wrapped}\n`);
+  if (text !== "") process.stderr.write(`${exitCode === exitCodes.bug ? text : wrapped}\n`);
   process.exitCode = exitCode;
 }

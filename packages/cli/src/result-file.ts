@@ -1,8 +1,8 @@
 // Where result rows go: --output FILE, which appears complete or not at all, or standard output.
-import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { UserError } from "@posttrain/data";
+import { writeResult } from "./standard-streams.js";
 
 export interface ResultFile {
   write(row: object): Promise<void>;
@@ -20,9 +20,7 @@ export async function openResultFile(path: string | undefined): Promise<ResultFi
 
 const standardOutput: ResultFile = {
   write: (row) => standardOutput.writeText(`${JSON.stringify(row)}\n`),
-  async writeText(text) {
-    if (!process.stdout.write(text)) await once(process.stdout, "drain");
-  },
+  writeText: writeResult,
   commit: async () => undefined,
   discard: async () => undefined,
 };

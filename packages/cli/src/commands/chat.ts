@@ -11,6 +11,7 @@ import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
 import { renderPrompt, type TextSide, textSide } from "../rows.js";
 import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
+import { throwIfOutputGone } from "../standard-streams.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { describeModel, modelOptions, withModel } from "../with-model.js";
 
@@ -83,6 +84,7 @@ async function converse(session: Session): Promise<void> {
   let turn = 0;
   ask();
   for await (const line of lines) {
+    throwIfOutputGone();
     const said = line.trim();
     if (said === "/exit") break;
     if (said === "/reset") {
@@ -139,6 +141,7 @@ async function answer(
         drawable: Math.min(tokenizer.size, model.config.vocabSize),
         onToken: (_request, _sample, id) => {
           if (stopped()) throw new Stopped();
+          throwIfOutputGone();
           print(spoken.push(id));
         },
         isEnd: () => spoken.stopped,

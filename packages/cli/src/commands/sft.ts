@@ -35,7 +35,7 @@ export const command = defineCommand({
     'A row is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, {"prompt": "...", "completion": "..."}, ' +
     '{"text": "..."}, or tokens: {"input_ids": [...]} with "labels" (-100: not trained) or "completion_mask". The run folder gets config.yaml, ' +
     "metrics.jsonl, TensorBoard events and checkpoint-<step> folders, each a Hugging Face folder that can be resumed. Ctrl-C finishes the step, " +
-    "writes a checkpoint and exits with 130; a second Ctrl-C ends at once, and what the last checkpoint holds is safe. " +
+    "writes a checkpoint and exits with 130 (SIGTERM: 143, SIGHUP: 129, ignored under nohup); a second Ctrl-C ends at once, and what the last checkpoint holds is safe. " +
     "--json prints how it ended, the checkpoint and the metrics of the last step; --quiet the checkpoint's path.",
   run: async (config, context) => {
     const output = createOutput(context, process.stdout);
@@ -55,6 +55,8 @@ export const command = defineCommand({
           onStart: (run) => {
             output.table(startLines(config, run));
             output.print("");
+            // Before the first step there is nothing to save.
+            if (run.from !== undefined || run.data.evalRows.length === 0) stopping.begin();
             started = performance.now();
             first = run.from?.step ?? 0;
             progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
@@ -65,6 +67,7 @@ export const command = defineCommand({
             else progress.end(line());
           },
           onEvaluation: ({ step, eval_loss, eval_mean_token_accuracy }) => {
+            stopping.begin();
             progress.end();
             output.print(
               `step ${step}  held-out loss ${eval_loss.toFixed(4)}  token accuracy ${(100 * eval_mean_token_accuracy).toFixed(1)} %`,

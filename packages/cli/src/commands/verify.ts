@@ -162,7 +162,10 @@ export const command = defineCommand({
         },
         signal: stopping.signal,
         ...(!silent && { onRow: (row: object) => rows.write(row) }),
-        onStart: (plan) => describePlan(plan, given, output),
+        onStart: (plan) => {
+          stopping.begin();
+          return describePlan(plan, given, output);
+        },
         onGraded: ({ done, total, fromJournal }) => {
           progress.show(() => {
             const seconds = (performance.now() - started) / 1000;

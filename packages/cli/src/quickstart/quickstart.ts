@@ -21,6 +21,7 @@ import { count, duration, shellQuote } from "../format.js";
 import { cardFile, type ModelCard } from "../model-card.js";
 import type { CommonOptions } from "../options.js";
 import { createOutput, type Output } from "../output.js";
+import { endingSignals } from "../stopping.js";
 import { withDevice } from "../with-model.js";
 import { type GradedAnswer, gradeModel } from "./evaluate.js";
 import { trainingConfig, trainingRows, writeTrainingRows } from "./recipe.js";
@@ -54,7 +55,7 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
     ...distinctArithmeticProblems(longProblems, { ...asked, lengths: longOperands }),
   ];
   const stopped = (): void => console.error(`\nStopped: ${run} is incomplete and can be deleted.`);
-  process.prependListener("SIGINT", stopped);
+  for (const signal of endingSignals) process.prependListener(signal, stopped);
   try {
     await withDevice(options, async (device) => {
       output.print(style.bold("A tiny language model learns arithmetic from worked examples"));
@@ -106,7 +107,7 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       output.result({ quiet: checkpoint, json: { ...result, ...graded, seconds } });
     });
   } finally {
-    process.off("SIGINT", stopped);
+    for (const signal of endingSignals) process.off(signal, stopped);
   }
 }
 
