@@ -1,6 +1,14 @@
 // The forward and backward pass against float64 numbers of transformers (tests/fixtures/golden/SOURCE.md). In fp32 the root-mean-square
-// deviation is at most twice that of transformers' own float32 run, the largest at most four times; in bf16 at most as large as that of its
-// own bfloat16 run, and the largest single one, which is luck, a fifth above (measured: 0.65-0.86; 0.53-0.93, once 1.18).
+// deviation is at most twice that of transformers' own float32 run, the largest at most four times.
+//
+// In bf16 the root-mean-square deviation is at most that of its own bfloat16 run, which rounds more often; and 95 in 100 deviations are at
+// most three times it: more lie within 2.98 of any distribution with one hump, whatever its tails (Vysochanskij and Petunin 1980), so that beyond there
+// are numbers that went wrong together. The largest is luck: over 24 seeds of such models it was 2.8 to 41 times the root mean square,
+// the 95th of 100 always 1.7 to 2.5 times. (Measured here: 0.69-0.86 and 1.5-1.8.)
+//
+// Neither would see a rounding that is left out or made twice: one alone moves the deviation by some hundredths, down as often as up. Those are
+// held against the same pass in float64 with the rule's roundings (support/bf16-by-rule.ts): what fp32 sums carry to the other side of a tie is
+// 0.04 to 0.06 of the bfloat16 run's deviation, any one rounding too few, too many or elsewhere 0.14 and more.
 import {
   backward,
   type Device,
@@ -24,6 +32,7 @@ import {
   predict,
 } from "@posttrain/model";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { logitsByRule, noRoundings, type Place, roundings } from "./support/bf16-by-rule.js";
 import { dtypes } from "./support/dtypes.js";
 import { deviation, type GoldenTensor, goldenJson, goldenPath, goldenTensors, l2 } from "./support/golden.js";
 
@@ -35,11 +44,14 @@ interface Yardstick {
   readonly rms_rel: number;
 }
 
-/** Whose deviation is the yardstick, and how many times it is granted. */
+/** Whose deviation is the yardstick, and how many times it is granted: in root mean square, in the largest, and how many of it 95 in 100 may have. */
 const rules = {
-  f32: { yardstick: "float32", largest: 4, rms: 2 },
-  bf16: { yardstick: "bfloat16", largest: 1.2, rms: 1 },
+  f32: { yardstick: "float32", rms: 2, largest: 4, most: Number.POSITIVE_INFINITY },
+  bf16: { yardstick: "bfloat16", rms: 1, largest: Number.POSITIVE_INFINITY, most: 3 },
 } as const;
+
+/** Of the bfloat16 run's deviation: how far bf16 may be from its own rule. */
+const besideTheRule = 0.1;
 
 /** Next-token log-probabilities, entropies and logits of whole sequences, packed. */
 async function score(scope: Scope, model: Model, sequences: readonly Int32Array[]) {
@@ -107,7 +119,7 @@ describe.each(names.flatMap((name) => dtypes.map((dtype) => ({ name, dtype }))))
   "$name in $dtype",
   ({ name, dtype }) => {
     const golden = goldenJson(name, "expected.json");
-    const { largest, rms, ...rule } = rules[dtype];
+    const rule = rules[dtype];
     const yardstick = golden.deviation_of_transformers[rule.yardstick];
     const expectClose = (
       what: string,
@@ -115,16 +127,18 @@ describe.each(names.flatMap((name) => dtypes.map((dtype) => ({ name, dtype }))))
       expected: ArrayLike<number>,
       yardstick: Yardstick,
     ): void => {
-      const { maxAbs, rmsRel } = deviation(values, expected);
-      expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(largest * yardstick.max_abs);
-      expect(rmsRel, `${what}: root-mean-square deviation`).toBeLessThanOrEqual(rms * yardstick.rms_rel);
+      const { maxAbs, most, rmsRel } = deviation(values, expected);
+      const usual = (yardstick.rms_rel * l2(expected)) / Math.sqrt(expected.length);
+      expect(rmsRel, `${what}: root-mean-square deviation`).toBeLessThanOrEqual(rule.rms * yardstick.rms_rel);
+      expect(most, `${what}: what 95 in 100 deviate by`).toBeLessThanOrEqual(rule.most * usual);
+      expect(maxAbs, `${what}: largest deviation`).toBeLessThanOrEqual(rule.largest * yardstick.max_abs);
     };
     /**
      * Of a mean over `tokens` log-probabilities. In bf16 it is luck how far their deviations cancel, for transformers too: three standard
      * errors of its own.
      */
     const lossRoom = (own: number, tokens: number): number => {
-      if (dtype === "f32") return largest * own;
+      if (dtype === "f32") return rule.largest * own;
       const all = sequences.flatMap((_, i) => [...(expected.get(`logprobs.${i}`)?.data ?? [])]);
       const perToken = (yardstick.logprobs.rms_rel * l2(all)) / Math.sqrt(all.length);
       return (3 * perToken) / Math.sqrt(tokens);
@@ -171,6 +185,26 @@ describe.each(names.flatMap((name) => dtypes.map((dtype) => ({ name, dtype }))))
       });
     });
 
+    if (dtype === "bf16") {
+      it("rounds to bf16 where its rule says, there and nowhere else", async () => {
+        const logits = await device.run(async (scope) =>
+          (await score(scope, model, sequences)).flatMap((sequence) => [...sequence.logits]),
+        );
+        const distance = async (places: ReadonlySet<Place>): Promise<number> =>
+          deviation(logits, await logitsByRule(name, sequences, places)).rmsRel / yardstick.logits.rms_rel;
+        expect(await distance(new Set(roundings))).toBeLessThanOrEqual(besideTheRule);
+        if (name !== "qwen2-tiny-headdim") return; // the least of them; the others show each fault more clearly
+        for (const place of roundings) {
+          const fault = new Set(roundings.filter((other) => other !== place));
+          expect(await distance(fault), `${place} not rounded`).toBeGreaterThan(besideTheRule);
+        }
+        for (const place of noRoundings)
+          expect(await distance(new Set([...roundings, place])), `${place} rounded`).toBeGreaterThan(
+            besideTheRule,
+          );
+      });
+    }
+
     it.each([false, true])(
       "has every parameter's gradient (activation checkpointing %s)",
       async (checkpointing) => {
@@ -191,7 +225,7 @@ describe.each(names.flatMap((name) => dtypes.map((dtype) => ({ name, dtype }))))
           const reference = expected.get(`grad.${parameter}`)?.data as Float64Array;
           if (!parameter.endsWith("k_proj.bias")) {
             const { rmsRel } = deviation(gradient, reference);
-            expect(rmsRel, parameter).toBeLessThanOrEqual(rms * yardstick.grads_worst_tensor_rms_rel);
+            expect(rmsRel, parameter).toBeLessThanOrEqual(rule.rms * yardstick.grads_worst_tensor_rms_rel);
           }
           for (const x of gradient) all.push(x);
           for (const x of reference) allExpected.push(x);

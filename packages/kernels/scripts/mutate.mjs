@@ -16,6 +16,7 @@ const variant = "mutation/build/release";
 const ops = (name) => ["packages/kernels/test/ops.test.ts", "-t", name];
 const order = ["packages/kernels/test/order.test.ts"];
 const orderAttentionBf16 = ["packages/kernels/test/order-attention-bf16.test.ts"];
+const unseen = ["packages/kernels/test/unseen.test.ts"];
 const accumulation = ["packages/kernels/test/accumulation.test.ts"];
 const sameBits = ["tests/same-bits.test.ts"];
 const sampler = ["tests/sampler-is-trainer.test.ts"];
@@ -146,6 +147,20 @@ const faults = [
     from: "const FlushSubnormals flush;\n          // Further keys",
     to: "// Further keys",
     tests: [orderAttentionBf16],
+  },
+  {
+    name: "bf16 attention: a value that is not seen times zero",
+    file: "cpu/attention.cpp",
+    from: "if (loud && visible[0] < keys) {",
+    to: "if (loud && visible[0] < 0) {",
+    tests: [unseen],
+  },
+  {
+    name: "bf16 attention: in gradients, what is not seen times zero",
+    file: "cpu/attention_backward.cpp",
+    from: "IS_BF16<T> && diagonal &&",
+    to: "IS_BF16<T> && diagonal && keys < 0 &&",
+    tests: [unseen],
   },
   {
     name: "bf16 attention: a tile added to another one",
