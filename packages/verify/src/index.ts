@@ -14,7 +14,7 @@ export {
 export { type AnswerMode, type AnswerOptions, answerModes, gradeAnswer } from "./answers/grade.js";
 export { stripString } from "./answers/hendrycks.js";
 export { type AnswerScorer, openInstructScorers } from "./answers/open-instruct.js";
-export { type TokenF1, tokenF1 } from "./answers/text-answers.js";
+export { type F1Convention, type TokenF1, tokenF1 } from "./answers/text-answers.js";
 export { type HumanEvalRow, humanEvalTask, type MbppRow, mbppTask } from "./code/benchmarks.js";
 export {
   completePython,

@@ -7,7 +7,7 @@ import { type Budget, freeVariables, newPoint } from "./points.js";
 import { compare, ONE, toNumber } from "./rational.js";
 import { realSet, samePieces } from "./realsets.js";
 import { constantRatio, equalScalars, infinityOf } from "./scalars.js";
-import { canonicalText, type Node, type Relation } from "./syntax.js";
+import { canonicalText, type Node, type Relation, walk } from "./syntax.js";
 import { comparableText, samePlainNumber } from "./text-answers.js";
 import { difference, FLIPPED, matrixOf, spellOutSigns } from "./trees.js";
 
@@ -267,6 +267,8 @@ function sameAsSets(gold: Node, prediction: Node, context: Context, intervals: b
   const infinite = (node: Node): boolean =>
     node.kind === "bracket" && node.items.some((item) => infinityOf(item) !== undefined);
   if (intervals && !(infinite(gold) && infinite(prediction))) return false;
+  const [unknown, other] = [unknownOf(gold), unknownOf(prediction)];
+  if (unknown !== "" && other !== "" && unknown !== other) return false;
   const asSet = (node: Node): Node => (node.kind === "list" ? { kind: "set", items: node.items } : node);
   const [a, b] = [realSet(asSet(gold), context.budget), realSet(asSet(prediction), context.budget)];
   if (a === undefined || b === undefined) return false;
@@ -274,6 +276,13 @@ function sameAsSets(gold: Node, prediction: Node, context: Context, intervals: b
   // (2,1) is no empty interval but a pair.
   if (a.length === 0 && b.length === 0) return empty(gold) && empty(prediction);
   return samePieces(a, b, (x, y) => sameItem(x, y, context));
+}
+
+/** Of what a set is told: x of x < 3, f(x) of f(x) < 3, nothing of (-\\infty, 3). */
+function unknownOf(node: Node): string {
+  const calls = [...walk(node)].filter((part) => part.kind === "apply" && part.name.startsWith("call:"));
+  const names = calls.length > 0 ? calls.map(canonicalText) : [...freeVariables(node)];
+  return [...new Set(names)].sort().join(", ");
 }
 
 /** Sets of other things: the same operations on the same sets. */

@@ -8,6 +8,7 @@ import { chineseNumber, englishNumber } from "./number-words.js";
 import { tryParse } from "./parse.js";
 import { type Budget, freeVariables, newPoint } from "./points.js";
 import { divide, rational } from "./rational.js";
+import { withoutScales } from "./scaled-numbers.js";
 import { type Node, walk } from "./syntax.js";
 import {
   choiceOf,
@@ -19,6 +20,7 @@ import {
   truthOf,
   undress,
 } from "./text-answers.js";
+import { toAsciiDigits } from "./tokens.js";
 import { splitUnit } from "./units.js";
 
 export interface Comparison {
@@ -70,6 +72,8 @@ export function compareAnswers(
   }
   const asRead = compareMeasured(goldMath, mathematics, options, budget);
   if (asRead.equal) return asRead;
+  const decimal = [goldMath, readMeasured(g, true)].some(isOneNumber) ? withDecimalPoint(p) : undefined;
+  if (decimal !== undefined) return compareAnswers(gold, decimal, options, budget);
   // Beside a unit that is written as one, or a plain number, a lone letter is one: 5\text{ m} and 5 m.
   const bare =
     mathematics.unit === undefined &&
@@ -80,6 +84,21 @@ export function compareAnswers(
   if (goldAgain === undefined || predictionAgain === undefined) return asRead;
   if (goldAgain.unit === goldMath.unit && predictionAgain.unit === mathematics.unit) return asRead;
   return compareMeasured(goldAgain, predictionAgain, options, budget);
+}
+
+/** What asks for one number can be answered with a decimal comma; against anything else 0,5 are two numbers. */
+const isOneNumber = (measured: Mathematics | undefined): boolean =>
+  measured !== undefined &&
+  freeVariables(measured.tree).size === 0 &&
+  !["list", "set", "bracket", "relation", "setOperation", "namedSet"].includes(measured.tree.kind);
+
+/** 0,5 and 1.234,56 with a point; undefined for thousands (1,234), for lists, and where nothing is a comma. */
+function withDecimalPoint(text: string): string | undefined {
+  const match = /^([^\d,;]*)(\d+|\d{1,3}(?:[. ]\d{3})+)(?:,|\{,\})(\d+)([^\d,;]*)$/.exec(toAsciiDigits(text));
+  if (match === null) return undefined;
+  const [, before = "", whole = "", part = "", after = ""] = match;
+  if (/^[1-9]\d{0,2}$/.test(whole) && part.length === 3) return undefined;
+  return `${before}${whole.replace(/[. ]/g, "")}.${part}${after}`;
 }
 
 function compareMeasured(
@@ -133,11 +152,12 @@ function readMeasured(text: string, letters = false): Mathematics | undefined {
   if (inWords !== undefined) return { tree: { kind: "number", value: rational(inWords), decimal: false } };
   const chinese = chineseNumber(text);
   if (chinese !== undefined) return { tree: { kind: "number", value: chinese, decimal: false } };
-  const { body, unit, label } = splitUnit(text, letters);
+  const written = withoutScales(toAsciiDigits(text));
+  const { body, unit, label } = splitUnit(written, letters);
   const node = readMathematics(body);
   if (node !== undefined)
     return { tree: node, ...(unit === undefined ? {} : { unit }), ...(label === undefined ? {} : { label }) };
-  const whole = body === text ? undefined : readMathematics(text);
+  const whole = body === written ? undefined : readMathematics(written);
   return whole === undefined ? undefined : { tree: whole };
 }
 

@@ -5,14 +5,21 @@
  */
 
 import { withoutThinking } from "../thinking.js";
-import { LANGUAGES } from "./languages.js";
+import { lastAnnounced } from "./announcements.js";
 import { MAX_RESPONSE_LENGTH } from "./limits.js";
+import { FORMULA, isValue, JOINT, readStatement } from "./statements.js";
 import { closingBrace, toAscii } from "./tokens.js";
 
 export type ExtractionRule = "box" | "tag" | "hashes" | "phrase" | "formula" | "choice" | "number" | "whole";
 
 export type Extraction =
-  | { readonly found: true; readonly text: string; readonly by: ExtractionRule }
+  | {
+      readonly found: true;
+      readonly text: string;
+      readonly by: ExtractionRule;
+      /** The statement with the words that explain it: an answer in words may be all of it. */
+      readonly whole?: string;
+    }
   | { readonly found: false; readonly reason: string };
 
 export interface ExtractionOptions {
@@ -21,13 +28,19 @@ export interface ExtractionOptions {
   readonly expect?: "letter" | "number";
 }
 
-const found = (text: string, by: ExtractionRule): Extraction => ({ found: true, text, by });
+const found = (text: string, by: ExtractionRule, whole = text): Extraction => ({
+  found: true,
+  text,
+  by,
+  ...(whole !== text && { whole }),
+});
 
 export function extractAnswer(response: string, options: ExtractionOptions = {}): Extraction {
   const seen = withoutThinking(response);
   if (seen === undefined) return { found: false, reason: "its thinking never ended" };
   const text = seen.slice(-MAX_RESPONSE_LENGTH);
-  const strict = lastBox(text) ?? tagged(text) ?? hashed(text) ?? announced(text);
+  const strict =
+    lastBox(text) ?? tagged(text) ?? hashed(text, "strong") ?? announced(text) ?? hashed(text, "weak");
   if (strict !== undefined) return strict;
   if (options.extraction !== "lenient") {
     return { found: false, reason: "no \\boxed{}, <answer>, #### or phrase that announces an answer" };
@@ -91,68 +104,42 @@ function tagged(text: string): Extraction | undefined {
   const close = text.indexOf("</answer>", open);
   if (close < 0) return { found: false, reason: "the last <answer> does not close" };
   const content = text.slice(open + "<answer>".length, close).trim();
-  return content === "" ? { found: false, reason: "an empty <answer>" } : found(content, "tag");
+  if (content === "") return { found: false, reason: "an empty <answer>" };
+  // A sentence in the tag, or a value with its explanation.
+  const source = lastAnnounced(content) ?? (content.includes("\n") ? undefined : content);
+  const statement = source === undefined ? undefined : readStatement(source);
+  const isSaid = statement !== undefined && (source !== content || isValue(statement.answer));
+  return isSaid ? found(statement.answer, "tag", content) : found(content, "tag");
 }
 
-function hashed(text: string): Extraction | undefined {
+/** The line behind the last `####`: strong where it is a value and no more, weak where it may be a heading. */
+function hashed(text: string, strength: "strong" | "weak"): Extraction | undefined {
   const at = text.lastIndexOf("####");
   if (at < 0) return undefined;
-  const line =
-    text
-      .slice(at + 4)
-      .split("\n", 1)[0]
-      ?.trim() ?? "";
-  return line === "" ? undefined : found(line, "hashes");
+  const [line = "", ...later] = text
+    .slice(at + 4)
+    .replace(/^#+/, "")
+    .split("\n");
+  const isLast = later.every((next) => next.trim() === "");
+  const statement = readStatement(line);
+  if (statement === undefined) return undefined;
+  const { answer } = statement;
+  // "#### 3. Check" is a heading, and so is "#### B) Trains" with text behind it.
+  const isNumbered = /^\W*(?:\p{N}{1,2}|[A-Z])[.):]\s+\p{L}/u.test(line);
+  const isBare = /^\W*[-\p{Nd}.,/%\\${}()^ ]+\W*$|^\W*[A-J]\W*$/u.test(line);
+  const strong = isBare || (isValue(answer) && isLast && !isNumbered);
+  if (strength === "strong") return strong ? found(answer, "hashes") : undefined;
+  return !isNumbered && (isLast || isValue(answer)) ? found(answer, "hashes", statement.whole) : undefined;
 }
-
-const VERBS =
-  "is|are|was|equals|est|ist|lautet|es|è|é|jest|är|это|равен|равно|adalah|là|是|为|為|等于|は|है|হলো|হল|คือ|ni";
-const ANSWER_WORDS = [
-  ...new Set(Object.values(LANGUAGES).map((language) => language.answer)),
-  ..."solution answers 答え 答 정답 الجواب الإجابة సమాధానం".split(" "),
-].sort((a, b) => b.length - a.length);
-/** Of scripts whose languages say "the answer 18", without a verb. */
-const VERBLESS = ANSWER_WORDS.filter((word) =>
-  /^[^a-z]+$/i.test(word.normalize("NFD").replace(/\p{M}/gu, "")),
-);
-
-/** "the final answer is", "Answer:", "答案是", "la réponse est", "Antwort:"; a few words may stand between word and verb. */
-const PHRASE = new RegExp(
-  `(?:${ANSWER_WORDS.join("|")})(?:\\*\\*)?(?:\\s+(?:to|of|for|finale?|final)\\b[^.\\n:：]{0,60})?\\s*` +
-    `(?:(?:${VERBS})(?![\\p{L}])\\s*[:：]?|[:：—–])` +
-    `|(?:${VERBLESS.join("|")})\\s*(?=[-$\\\\*\\p{Nd}])`,
-  "giu",
-);
 
 function announced(text: string): Extraction | undefined {
-  const at = [...text.matchAll(PHRASE)].at(-1);
-  if (at === undefined) return undefined;
-  const content = firstStatement(text.slice(at.index + at[0].length));
-  return content === "" ? undefined : found(content, "phrase");
+  const source = lastAnnounced(text);
+  if (source === undefined || source.trim() === "") return undefined;
+  const statement = readStatement(source);
+  return statement === undefined
+    ? { found: false, reason: "what is announced is asked, taken back, or empty" }
+    : found(statement.answer, "phrase", statement.whole);
 }
-
-/** Up to the end of the line or sentence, without the Markdown and the verb that lead to it. */
-function firstStatement(source: string): string {
-  let text = source.slice(0, 4_000).replace(/^[\s*:：]+/, "");
-  const formula = new RegExp(`^(?:${FORMULA})(?:\\s*%)?`).exec(text);
-  if (formula !== null) {
-    const joined = /^\s*(?:,|,?\s*(?:and|or)|和|或)\s*\$(?:\\\$|[^$\n])+\$/.exec(
-      text.slice(formula[0].length),
-    );
-    return joined === null ? formula[0] : `${formula[0]}${joined[0]}`.replace(/(?<!\\)\$/g, " ");
-  }
-  text = text.split("\n", 1)[0] ?? "";
-  const end = /[.!?](?=\s|$|\*)|[。！？।۔]/.exec(text);
-  if (end !== null) text = text.slice(0, end.index);
-  return text
-    .replace(/\*\*|^\*|\*$/g, "")
-    .replace(/(?:です|である|입니다|이다)\s*$/, "")
-    .trim();
-}
-
-/** `\$` inside is a dollar; a dollar before a digit opens an amount and closes nothing. */
-const INLINE = String.raw`\$(?!\$)((?:\\\$|[^$\n]){1,4000})(?<!\\)\$(?!\d)`;
-const FORMULA = String.raw`\$\$([^$]{1,4000})\$\$|${INLINE}|\\\[([\s\S]{1,4000}?)\\\]|\\\(([^\n]{1,1000}?)\\\)`;
 
 function lastFormula(text: string): Extraction | undefined {
   const end = text.slice(-20_000);
@@ -164,7 +151,7 @@ function lastFormula(text: string): Extraction | undefined {
   for (const formula of formulas.reverse()) {
     const between =
       later === undefined ? "," : end.slice(formula.index + formula[0].length, later.index).trim();
-    if (!/^(?:,|,?\s*(?:and|or)|、|和|或)$/.test(between)) break;
+    if (!new RegExp(`^${JOINT}$`).test(between)) break;
     contents.unshift((formula[1] ?? formula[2] ?? formula[3] ?? formula[4] ?? "").trim());
     later = formula;
   }

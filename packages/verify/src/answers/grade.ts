@@ -104,7 +104,8 @@ function gradeOwn(reference: string, response: string, options: AnswerOptions): 
     const evidence = `The answer has ${extraction.text.length} characters; more than ${MAX_ANSWER_LENGTH} are not read.`;
     return conclude("unparseable", evidence, known);
   }
-  const comparison = compareAnswers(reference, extraction.text, options, newBudget());
+  const said = "whole" in extraction ? saidOf(reference, extraction, options) : extraction.text;
+  const comparison = compareAnswers(reference, said, options, newBudget());
   const decided: Details = { ...known, rule: comparison.by };
   const both = `the answer ${JSON.stringify(shorten(extraction.text))} (${extraction.by}) and the reference ${JSON.stringify(shorten(reference))}`;
   if (comparison.equal) return conclude("pass", `By ${comparison.by}, ${both} are the same.`, decided);
@@ -118,6 +119,18 @@ function gradeOwn(reference: string, response: string, options: AnswerOptions): 
     );
   }
   return conclude("fail", `By ${comparison.by}, ${both} are not shown to be the same.`, decided);
+}
+
+/** Words may be an answer together with what reads like an explanation of them; so may data. */
+function saidOf(
+  reference: string,
+  { text, whole }: { readonly text: string; readonly whole?: string },
+  options: AnswerOptions,
+): string {
+  if (whole === undefined) return text;
+  if (options.kind === "json") return whole;
+  const { minimumF1: _, ...exact } = options;
+  return compareAnswers(reference, whole, { ...exact, kind: "text" }, newBudget()).equal ? whole : text;
 }
 
 function gradeAs(

@@ -9,6 +9,7 @@ import { ENGLISH } from "./languages.js";
 import { lastEquation, normaliseLatex } from "./math-verify-latex.js";
 import {
   atLineStart,
+  bareLetterAt,
   boxMatches,
   type ExtractOptions,
   expressionAt,
@@ -114,7 +115,9 @@ function priorities(text: string, options: ExtractOptions): (() => Match[])[] {
   groups.push(afterAnswer(true, "all"));
   if (letters) groups.push(afterAnswer(false, "letters"), () => atLineStart(text, letter));
   groups.push(afterAnswer(false, "mathematics"));
+  if (letters && options.lettersAnywhere) groups.push(() => scan(text, letter));
   groups.push(everywhere);
+  if (letters && options.lettersAnywhere) groups.push(() => scan(text, bareLetterAt(text, options)));
   return groups;
 }
 
@@ -230,7 +233,10 @@ function read(payload: Payload, options: ExtractOptions): { tree?: Node; as: str
     case "letter":
       return { as: payload.text, letter: payload.text };
     case "number": {
-      const grouped = /^-?\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?$/.test(payload.text);
+      // 0,111 is a decimal to Math-Verify, and to lighteval 111 in groups.
+      const grouped =
+        (options.suite === "lighteval" || !/^-?0/.test(payload.text)) &&
+        /^-?\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?$/.test(payload.text);
       const plain = grouped ? payload.text.replace(/[ ,]/g, "") : payload.text.replace(",", ".");
       const node: Node = { kind: "number", value: parseDecimal(plain), decimal: plain.includes(".") };
       return { tree: percentOf(node, payload.percent), as: plain };

@@ -10,6 +10,8 @@ export interface ExtractOptions {
   readonly language: Language;
   /** How many choices there are. */
   readonly choices: number;
+  /** A letter counts where nothing announces it: lighteval's try_extract_without_anchor. */
+  readonly lettersAnywhere: boolean;
 }
 
 const MAX_RUN = 300;
@@ -252,6 +254,19 @@ export function letterAt(text: string, { language, choices }: ExtractOptions): M
           }
         }
       }
+    }
+    return undefined;
+  };
+}
+
+/** A letter in any surroundings, as a word has them too. */
+export function bareLetterAt(text: string, { language, choices }: ExtractOptions): Matcher {
+  const letters = language.letters.slice(0, choices);
+  return (at) => {
+    for (const letter of letters) {
+      const form = [letter, `(${letter})`].find((one) => text.startsWith(one, at));
+      if (form !== undefined)
+        return { start: at, end: at + form.length, payload: { kind: "letter", text: letter } };
     }
     return undefined;
   };

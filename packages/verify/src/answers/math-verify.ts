@@ -22,6 +22,7 @@ export interface MathVerifyOptions {
   readonly suite?: "math-verify" | "lighteval";
   readonly language?: Language;
   readonly choices?: number;
+  readonly lettersAnywhere?: boolean;
   /** Decimals that count. */
   readonly floatRounding?: number;
   /** Names of variables matter. */
@@ -54,6 +55,7 @@ export function mathVerify(
     suite: options.suite ?? "math-verify",
     language: options.language ?? ENGLISH,
     choices: options.choices ?? 4,
+    lettersAnywhere: options.lettersAnywhere ?? options.suite === "lighteval",
   };
   const [g, p] = [extract(gold, settings), extract(prediction, settings)];
   const context: Context = {

@@ -121,6 +121,7 @@ function chineseMagnitude(text: string): Rational | undefined {
     if (more !== undefined || top === undefined || bottom === undefined || bottom === 0n) return undefined;
     return divide(top, rational(bottom));
   }
+  if (text === "半" || text === "一半") return divide(ONE, rational(2n));
   if (text.endsWith("半") && text.length > 1) {
     const whole = chineseMagnitude(text.slice(0, -1));
     return whole === undefined ? undefined : add(whole, divide(ONE, rational(2n)));

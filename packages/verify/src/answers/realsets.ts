@@ -9,7 +9,8 @@ import { MAX_ITEMS } from "./limits.js";
 import { type Budget, freeVariables, newPoint } from "./points.js";
 import { add, equal, multiply, negate, type Rational, rational, subtract } from "./rational.js";
 import { infinityOf } from "./scalars.js";
-import type { Node, Relation } from "./syntax.js";
+import { canonicalText, type Node, type Relation } from "./syntax.js";
+import { mapNode } from "./trees.js";
 
 /** An end: a value, or minus or plus infinity. */
 interface End {
@@ -142,15 +143,19 @@ export function realSet(node: Node, budget: Budget): Piece[] | undefined {
 /** x < 3, 1 < 2x + 1 <= 2, |x - 1| >= 2, x != 2, x in S: a line in one variable, or its absolute value, against numbers. */
 function relationSet(
   operators: readonly Relation[],
-  sides: readonly Node[],
+  sidesIn: readonly Node[],
   budget: Budget,
 ): Piece[] | undefined {
   let pieces: Piece[] = [everything];
   if (operators.every((operator) => operator === "in")) {
     const set =
-      sides.length === 2 && sides[0]?.kind === "variable" ? realSet(sides[1] as Node, budget) : undefined;
+      sidesIn.length === 2 && sidesIn[0]?.kind === "variable"
+        ? realSet(sidesIn[1] as Node, budget)
+        : undefined;
     return set;
   }
+  // The value of a function is an unknown like any other: 0 < f(x) < 1.
+  const sides = sidesIn.map((side) => mapNode(side, valueAsUnknown));
   const names = new Set(sides.flatMap((side) => [...freeVariables(side)]));
   const [name] = names;
   if (names.size !== 1 || name === undefined) return undefined;
@@ -166,6 +171,11 @@ function relationSet(
   }
   return pieces;
 }
+
+const valueAsUnknown = (node: Node): Node =>
+  node.kind === "apply" && node.name.startsWith("call:")
+    ? { kind: "variable", name: canonicalText(node) }
+    : node;
 
 const flip = (operator: Relation): Relation =>
   (operator.startsWith("<") ? operator.replace("<", ">") : operator.replace(">", "<")) as Relation;

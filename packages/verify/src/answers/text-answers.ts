@@ -48,11 +48,18 @@ export interface TokenF1 {
   readonly recall: number;
 }
 
-export function tokenF1(prediction: string, reference: string): TokenF1 {
-  const tokens = (text: string): string[] =>
-    normaliseText(text)
-      .split(" ")
-      .filter((word) => word !== "");
+/** Whose words are counted: SQuAD's (open-instruct's too) as often as they occur, after `normaliseText`; lighteval's as they stand, each once. */
+export type F1Convention = "squad" | "lighteval";
+
+const F1_TOKENS: Readonly<Record<F1Convention, (text: string) => readonly string[]>> = {
+  squad: (text) => words(normaliseText(text)),
+  lighteval: (text) => [...new Set(words(text))],
+};
+
+const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "");
+
+export function tokenF1(prediction: string, reference: string, convention: F1Convention = "squad"): TokenF1 {
+  const tokens = F1_TOKENS[convention];
   const [predicted, expected] = [tokens(prediction), tokens(reference)];
   const left = new Map<string, number>();
   for (const token of expected) left.set(token, (left.get(token) ?? 0) + 1);
@@ -105,19 +112,25 @@ const TRUTH: Readonly<Record<string, boolean>> = {
 
 export const truthOf = (text: string): boolean | undefined => TRUTH[comparableText(text)];
 
-/** The letter of `C`, `(C)`, `C.`, `C) Cecile`, `\text{(C)}`; text behind the letter only after a mark. */
+/** The letter of `C`, `(C)`, `C.`, `C) Cecile`, `\text{(C)}`, `选项 C`; text behind the letter only after a mark, and no other letter. */
 export function choiceOf(text: string): string | undefined {
   const plain = undress(text)
+    .normalize("NFKC")
     .replace(/\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}/g, "$1")
     .replace(/[*{}$]/g, "")
     .replace(/\\[,;: ]|~/g, " ")
     .trim();
+  const joined =
+    /^(?:选项|選項|选择|選擇|选|選|第|選択肢)?\s*[(]?([A-J])[)]?\s*(?:个?选?项|項|를|을|번)?$/i.exec(plain);
+  if (joined !== null) return joined[1]?.toUpperCase();
   const worded = /^(?:option|choice)\s+\(?([A-J])\)?(?![A-Za-z])/i.exec(plain);
-  if (worded !== null) return worded[1]?.toUpperCase();
   const marked = /^(?:option|choice|answer)?\s*[([]\s*([A-Za-z])\s*[)\]](?:[\s.:,]|$)/i.exec(plain);
-  if (marked !== null) return marked[1]?.toUpperCase();
   const bare = /^(?:option|choice)?\s*([A-Za-z])\s*(?:[).:](?:\s|$)|$)/i.exec(plain);
-  return bare?.[1]?.toUpperCase();
+  const found = worded ?? marked ?? bare;
+  if (found === null) return undefined;
+  const rest = plain.slice(found[0].length).replace(/^[\s.:,)]+/, "");
+  const isOther = /^(?:(?:or|and|or maybe)\s+)?[([]?[A-Za-z][)\].]?$/i.test(rest);
+  return isOther ? undefined : found[1]?.toUpperCase();
 }
 
 const MONTHS = "january february march april may june july august september october november december".split(

@@ -119,6 +119,15 @@ function digitOf(codePoint: number): number | undefined {
   return undefined;
 }
 
+/** Digits of every script, and full-width letters and signs, as ASCII; all else stays. */
+export const toAsciiDigits = (text: string): string =>
+  text.replace(/[\p{Nd}\uff01-\uff5e]/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    const digit = digitOf(code);
+    if (digit !== undefined) return String(digit);
+    return code >= 0xff01 && code <= 0xff5e ? String.fromCharCode(code - 0xfee0) : char;
+  });
+
 /** Digits, operators and punctuation of other scripts as ASCII and LaTeX; what is ASCII already stays. */
 export function toAscii(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII.

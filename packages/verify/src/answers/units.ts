@@ -50,11 +50,11 @@ volume 1 1000000 mL ml milliliter millilitre cc
 speed 1609344 3600000 mph
 speed 1000 3600 kmph kmh kph
 angle 1 1 degree deg degrees
-dollar 1 1 dollar usd
+dollar 1 1 dollar usd 美元 ドル 달러 dólar dólare доллар доллара долларов ডলার डॉलर డాలర్లు ดอลลาร์ دولار dola
 dollar 1 100 cent
-euro 1 1 euro eur
+euro 1 1 euro eur 欧元 ユーロ 유로 евро
 pound-sterling 1 1 gbp
-yuan 1 1 yuan rmb cny 元
+yuan 1 1 yuan rmb cny 元 人民币
 yen 1 1 yen jpy 円
 rupee 1 1 rupee rs inr
 temperature 1 1 celsius
@@ -138,7 +138,7 @@ const TEMPERATURE =
 const IN_TEXT =
   /^(.*[\d)}\]!a-zA-Z%])\s*(?:\\[,;: ~]|~)*\s*\\(?:text|mathrm|mbox|textrm|operatorname|rm|textbf)\s*\{([^{}]*)\}\s*(\^\s*\{?\s*[23]\s*\}?)?\s*\.?$/s;
 const PLAIN =
-  /^(.*?[\d)}\]])(\s*)((?:[a-zA-Z\u4e00-\u9fff°][a-zA-Z\u4e00-\u9fff.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/s;
+  /^(.*?[\d)}\]])(\s*)((?:[\p{L}\p{M}°][\p{L}\p{M}.°]*(?:\s*\/\s*|\s+|(?=\^)|$))+(?:\^\s*\{?[23]\}?|[²³])?)$/su;
 
 /** `letters`: single letters of plain text are units, too (5 m); otherwise they are variables (3s^2). */
 export function splitUnit(source: string, letters = false): Measured {
@@ -174,7 +174,8 @@ function splitTail(text: string, letters: boolean): Measured {
     const single = /^[a-zA-Z](?![a-zA-Z])/.test(words);
     const apart = letters && (plain[2] !== "" || words.length === 1);
     const known = (apart || !single) && parseUnit(words.replace("²", "^2").replace("³", "^3")) !== undefined;
-    const foreign = /[\u4e00-\u9fff]/.test(words);
+    // Of a script that is no part of formulas; one without spaces counts without any: 72个, 18টি.
+    const foreign = /(?![\p{Script=Latin}\p{Script=Greek}])\p{L}/u.test(words);
     const prose = plain[2] !== "" && /[a-zA-Z]{3}/.test(words);
     if (known || foreign || prose) {
       const measured = measure(`${head}${plain[1]}`, words);
@@ -184,6 +185,10 @@ function splitTail(text: string, letters: boolean): Measured {
   return { body: text };
 }
 
+/** Words that take an amount back are no label of it. */
+const DOUBTS =
+  /^(?:or|but|not|maybe|perhaps|possibly|probably|either|otherwise|unless|guess|think|wrong|incorrect|plus|minus|times|divided|oder|ou|или)$/i;
+
 function measure(body: string, words: string): Measured | undefined {
   const unitText = words.replace("²", "^2").replace("³", "^3").replace(/[()]/g, "").trim();
   if (unitText === "" || /^(?:and|or|if|mod|is|are|when|for|percent|pct|percentage)\b/i.test(unitText))
@@ -192,6 +197,7 @@ function measure(body: string, words: string): Measured | undefined {
   const unit = parseUnit(unitText);
   if (unit !== undefined) return unit.kind === "count" ? { body } : { body, unit };
   const labelWords = unitText.split(/\s+/);
+  if (labelWords.some((word) => DOUBTS.test(word))) return undefined;
   if (labelWords.length > 6) return undefined;
   return { body, label: singular((labelWords.at(-1) ?? "").replace(/[.,]+$/, "")) };
 }

@@ -1,11 +1,19 @@
 // The published suites, each through the mode of its own grader: what it expects and what we say.
 import { readFileSync } from "node:fs";
-import { type AnswerOptions, gradeAnswer, openInstructScorers, stripString } from "../../src/index.js";
+import {
+  type AnswerOptions,
+  gradeAnswer,
+  openInstructScorers,
+  stripString,
+  tokenF1,
+} from "../../src/index.js";
 
 export interface SuiteCase {
   readonly id: string;
   readonly expected: unknown;
   readonly ours: unknown;
+  /** Of a score, where the suite allows one. */
+  readonly tolerance?: number;
 }
 
 export interface Suite {
@@ -41,6 +49,26 @@ const KINDS: Readonly<Record<string, "latex" | "expr" | "letters">> = {
 };
 const kinds = (value: unknown) => (value as string[]).map((kind) => KINDS[kind] ?? "latex");
 
+/** Its metrics of choice letters take the best of k responses or their mean; its F1 the best of the references. */
+function lightevalMetric(row: Row): SuiteCase {
+  const doc = row["doc"] as { choices: readonly string[]; gold_index: number | readonly number[] };
+  const golds = [doc.gold_index].flat().map((place) => text(doc.choices[place]));
+  const responses = (row["model_response"] as { text: readonly string[] }).text;
+  const expected = Object.values(row["expected_output"] as Readonly<Record<string, number>>)[0];
+  const common = { id: text(row["id"]), expected, tolerance: Number(row["tolerance"]) };
+  if (row["metric_class"] === "f1_score") {
+    const scores = golds.flatMap((gold) => responses.map((one) => tokenF1(one, gold, "lighteval").f1));
+    return { ...common, ours: Math.max(...scores) };
+  }
+  const mathVerify = { suite: "lighteval", kinds: ["letters"], lettersAnywhere: false } as const;
+  const passed = responses.map(
+    (one) => gradeAnswer(golds, one, { mode: "math-verify", mathVerify }).outcome === "pass",
+  );
+  const k = Number((row["metric_params"] as { k?: number }).k ?? 1);
+  const share = passed.filter(Boolean).length / passed.length;
+  return { ...common, ours: k === 1 ? share : Number(passed.some(Boolean)) };
+}
+
 const SCORERS: Readonly<Record<string, string>> = {
   PuzzleMatcherVerifier: "puzzle",
   F1Verifier: "string_f1",
@@ -70,6 +98,7 @@ export function answerSuites(): Suite[] {
         floatRounding: Number(row["precision"]),
       },
     })),
+    { name: "lighteval_metric_cases", cases: readSuite("lighteval_metric_cases").map(lightevalMetric) },
     graded("hendrycks_is_equiv_cases", () => ({ mode: "hendrycks", extracted: true })),
     graded("qwen25_math_outputs_graded", () => ({ mode: "qwen2.5-math" })),
     graded("qwen25_math_grader_examples", () => ({ mode: "qwen2.5-math", extracted: true })),
@@ -97,7 +126,7 @@ export function answerSuites(): Suite[] {
   ];
 }
 
-export const disagrees = ({ expected, ours }: SuiteCase): boolean =>
+export const disagrees = ({ expected, ours, tolerance = 1e-9 }: SuiteCase): boolean =>
   typeof expected === "number" && typeof ours === "number"
-    ? Math.abs(expected - ours) > 1e-9
+    ? Math.abs(expected - ours) > tolerance
     : expected !== ours;
