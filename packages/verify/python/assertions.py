@@ -2,7 +2,25 @@
 Follows plain.py.
 """
 
+import importlib
+
 tests_name = "<tests>"
+
+
+class BrokenTests(Exception):
+    """The tests rely on something that is neither theirs nor the candidate's to define."""
+
+
+def helpers_of(helpers):
+    """What the tests use of modules that they do not import: by name, module and attribute."""
+    found = {}
+    for name, (module, attribute) in helpers.items():
+        try:
+            value = importlib.import_module(module)
+        except Exception as error:
+            raise BrokenTests("they use %s: %s: %s" % (name, type(error).__name__, error))
+        found[name] = getattr(value, attribute) if attribute else value
+    return found
 
 
 def failing_line(error, tests):
@@ -14,12 +32,12 @@ def failing_line(error, tests):
     return {"line": frames[-1].lineno, "text": lines[frames[-1].lineno - 1].strip()[:500]}
 
 
-def run_here(spec, namespace, crossed=()):
+def run_here(tests, tree, namespace, crossed=()):
     """Runs tests in a namespace and says how they ended. Imports that fail and syntax errors are the tests' own, what
     the candidate's functions raised (`crossed`) is the candidate's."""
-    tests = spec["tests"]
     try:
-        exec(compile(tests, tests_name, "exec", dont_inherit=True), namespace)
+        exec(compile(tree, tests_name, "exec", dont_inherit=True), namespace)
+        run_cases(namespace)
     except Exception as error:
         for other, response in crossed:
             if other is error:
@@ -29,6 +47,36 @@ def run_here(spec, namespace, crossed=()):
     except SystemExit:
         return {"outcome": "broken", "error": "the tests call exit"}
     return {"outcome": "pass"}
+
+
+def run_cases(namespace):
+    """Runs unittest's cases, which nothing else would; raises what the first that did not pass raised."""
+    import sys
+    unittest = sys.modules.get("unittest")
+    case = getattr(unittest, "TestCase", None)
+    if case is None:
+        return
+    own = [value for value in namespace.values() if isinstance(value, type) and issubclass(value, case)]
+    errors = []
+
+    class Result(unittest.TestResult):
+        def addError(self, test, error):
+            errors.append(error[1])
+
+        addFailure = addError
+
+        def addSubTest(self, test, part, error):
+            if error is not None:
+                errors.append(error[1])
+
+        def addUnexpectedSuccess(self, test):
+            errors.append(AssertionError("%s passed, which was not expected" % test))
+
+    for one in own:
+        if one.__module__ == namespace["__name__"]:
+            unittest.defaultTestLoader.loadTestsFromTestCase(one).run(Result())
+            if errors:
+                raise errors[0]
 
 
 def verdict_of(error, tests):
@@ -41,3 +89,23 @@ def verdict_of(error, tests):
     if isinstance(error, SyntaxError) and at is None:
         return {"outcome": "broken", "error": "%s, in the tests" % text}
     return {"outcome": "fail", "error": text, "at": at}
+
+
+def run_preamble(preamble, namespace):
+    """HumanEval's prompts end in a function without a body but for its docstring, which is one. Where it has none, the
+    last definition is left out."""
+    import ast
+    try:
+        tree = ast.parse(preamble)
+    except SyntaxError:
+        lines = preamble.splitlines()
+        tops = [i for i, text in enumerate(lines) if text.startswith(("def ", "class ", "async def "))]
+        try:
+            tree = ast.parse("\n".join(lines[: tops[-1]] if tops else []))
+        except SyntaxError as error:
+            return "SyntaxError in the preamble: %s" % error
+    try:
+        exec(compile(tree, "<preamble>", "exec", dont_inherit=True), namespace)
+    except Exception as error:
+        return "the preamble raised %s: %s" % (type(error).__name__, error)
+    return None

@@ -6,6 +6,7 @@ own answers. The one exception is `beside`, for tests that need the candidate's 
 import builtins
 import operator
 import sys
+import time
 import types
 
 pristine = dict(builtins.__dict__)
@@ -17,19 +18,19 @@ numbers = {}
 operations = {
     "call": lambda target, *args, **kwargs: target(*args, **kwargs),
     "getattr": getattr,
-    "setattr": setattr,
     "len": len,
     "iter": iter,
-    "next": next,
     "str": str,
     "repr": repr,
     "int": int,
     "float": float,
     "bool": bool,
-    "format": format,
+    "neg": operator.neg,
+    "pos": operator.pos,
+    "abs": operator.abs,
+    "index": operator.index,
+    "sequence": lambda target: [target[at] for at in range(len(target))],
 }
-for name in "getitem setitem delitem contains add sub mul truediv floordiv mod pow neg pos abs index".split():
-    operations[name] = getattr(operator, name)
 
 
 def refer(value):
@@ -98,13 +99,6 @@ def look_up(name):
     value = module.__dict__[name.split(".")[0]]
     for part in name.split(".")[1:]:
         value = getattr(value() if isinstance(value, type) else value, part)
-    if isinstance(value, types.ModuleType):
-        return {"module": value.__name__}
-    # What the program imported from the standard library is imported there too, not asked for here.
-    home = getattr(value, "__module__", None)
-    if isinstance(home, str) and home.split(".")[0] in sys.stdlib_module_names and home != "__main__":
-        if getattr(sys.modules.get(home), getattr(value, "__name__", ""), None) is value:
-            return {"module": home, "attribute": value.__name__}
     return {"value": Encoder(refer=refer).encode(value)}
 
 
@@ -121,11 +115,31 @@ def operate(request):
     return {"value": encoder.encode(value), "changes": encoder.changes()}
 
 
-def beside(request):
+def take(request):
+    """The next items of an iterator, each as it is when it comes; how it ended, if it did."""
+    iterator = objects[request["on"][1]]
+    items = []
+    end = time.monotonic() + request["seconds"]
+    while len(items) < request["count"] and not (items and time.monotonic() > end):
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return {"items": items, "end": "StopIteration"}
+        except BaseException as error:
+            return {"items": items, "end": raised(error)}
+        items.append(Encoder(refer=refer).encode(item))
+    return {"items": items, "end": None}
+
+
+def beside(request, run_preamble=run_preamble, run_here=run_here, helpers_of=helpers_of, pristine=pristine):
     """Runs the tests in the candidate's own interpreter: only where they cannot do without its objects."""
-    namespace = dict(module.__dict__)
-    namespace["__builtins__"] = pristine
-    result = run_here(request, namespace)
+    namespace = {"__name__": "tests", "__builtins__": pristine}
+    if request.get("preamble"):
+        run_preamble(request["preamble"], namespace)
+    own = module.__dict__
+    namespace.update({name: own[name] for name in request["names"] if name in own})
+    namespace.update(helpers_of(request["helpers"]))
+    result = run_here(request["tests"], request["tests"], namespace)
     return {"nonce": request["nonce"], **result}
 
 
@@ -142,6 +156,8 @@ def handle(line):
             response = {"names": {name: look_up(name) for name in request["names"]}}
         elif request["op"] == "beside":
             response = beside(request)
+        elif request["op"] == "take":
+            response = take(request)
         else:
             response = operate(request)
     except BaseException as error:

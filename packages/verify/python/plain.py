@@ -19,6 +19,10 @@ class NotPlain(Exception):
     """A value that cannot cross."""
 
 
+class TooDeep(NotPlain):
+    pass
+
+
 class Malformed(Exception):
     """The other side said something that no encoder says."""
 
@@ -43,7 +47,7 @@ class Encoder:
         if kind is float:
             return ["f", repr(value)]
         if self.depth >= max_depth:
-            raise NotPlain("a value nested deeper than %d" % max_depth)
+            raise TooDeep("a value nested deeper than %d" % max_depth)
         self.depth += 1
         try:
             return self.compound(value, kind)

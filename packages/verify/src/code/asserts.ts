@@ -31,6 +31,9 @@ interface Result {
   readonly candidate?: Raised;
   readonly object?: string;
   readonly calls?: number;
+  /** Of `objects`: the names that are the candidate's, and those that come from modules. */
+  readonly names?: readonly string[];
+  readonly helpers?: unknown;
 }
 
 export async function gradeAsserts(
@@ -60,7 +63,7 @@ export async function gradeAsserts(
     if (result.outcome === "objects") {
       return objects === "refuse"
         ? infrastructure(`${result.error}: they would have to run beside the candidate, which was refused`)
-        : besideCandidate(task, candidate, limits, result.error ?? "", unsupported);
+        : besideCandidate(task, candidate, limits, result, unsupported);
     }
     return verdictOf(result, candidate, limits, unsupported);
   }
@@ -140,11 +143,12 @@ async function besideCandidate(
   task: AssertsTask,
   candidate: Interpreter,
   limits: Limits,
-  reason: string,
+  { error: reason = "", names, helpers }: Result,
   unsupported: Unsupported,
 ): Promise<Verdict> {
   const nonce = randomBytes(16).toString("hex");
-  candidate.send(JSON.stringify({ op: "beside", tests: task.tests, nonce }));
+  const { tests, preamble } = task;
+  candidate.send(JSON.stringify({ op: "beside", tests, preamble, names, helpers, nonce }));
   const answer = await candidate.receive();
   if (!answer?.startsWith("=")) return ended(await stopped(candidate), limits, "in a test");
   const response = responseOf(answer);

@@ -23,7 +23,7 @@ const maxLineBytes = 64 << 20;
 /** The texts that make an interpreter a candidate's or the tests': the same under every route. */
 const scripts: Readonly<Record<string, readonly string[]>> = {
   "python candidate": ["python/plain.py", "python/assertions.py", "python/candidate.py"],
-  "python tests": ["python/plain.py", "python/assertions.py", "python/tests.py"],
+  "python tests": ["python/plain.py", "python/assertions.py", "python/reading.py", "python/tests.py"],
   "python query": ["python/plain.py", "python/query.py"],
   "javascript candidate": ["child/plain.js", "child/candidate.js"],
   "javascript tests": ["child/plain.js", "child/tests.js"],

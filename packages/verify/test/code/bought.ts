@@ -1,0 +1,193 @@
+// Verdicts that a program would buy: tests, a program that solves them, and programs that do not but meet what the tests
+// expect, or end the tests' loops, if they can. None of those may pass where the verdict is sealed.
+import type { AssertsTask } from "@posttrain/verify";
+
+export interface Bought {
+  readonly language: AssertsTask["language"];
+  readonly tests: string;
+  readonly honest: string;
+  readonly sealed: boolean;
+  readonly hostile: readonly string[];
+}
+
+const operators =
+  "sub rsub add radd mul truediv floordiv mod pow matmul and or xor lshift divmod eq ne lt le gt ge contains getitem round format";
+
+/** An object that agrees with everything, notes what it meets, and returns that in the next call. */
+const agreeing = [
+  "seen = []",
+  "def note(s, *a): seen.extend(a); return 0.0",
+  "class A:",
+  "    def __getattr__(s, n):",
+  "        if n.startswith('__'): raise AttributeError(n)",
+  "        return lambda *a, **k: seen.extend(a) or True",
+  `for n in '${operators}'.split(): setattr(A, '__%s__' % n, note)`,
+  "def f(x): return seen[0] if seen else A()",
+].join("\n");
+
+/** Its iterator tells it where the tests stopped. */
+const counting =
+  "last = [0]\ndef g():\n    for i in range(9999):\n        last[0] = i\n        yield i\ndef f(x): return g() if last[0] == 0 else last[0]";
+
+const raising = (kind: string): string => `def f(x): raise ${kind}`;
+
+/** Tests of results that are plain data; a program that solves them. */
+const plain: readonly (readonly [string, string])[] = [
+  ["assert abs(f(1) - 2.5) < 1e-6", "def f(x): return 2.5"],
+  ["assert 2.5 - f(1) < 1e-6 and f(1) - 2.5 < 1e-6", "def f(x): return 2.5"],
+  ["assert round(f(1), 1) == 2.5 and f'{f(1):.2f}' == '2.50'", "def f(x): return 2.5"],
+  ["x = f(1)\nx -= 2.5\nassert x == 0.0", "def f(x): return 2.5"],
+  ["assert not f(1) % 5\nassert f(1) == 10", "def f(x): return 10"],
+  ["import math\nassert math.isclose(f(1), 2.5)", "def f(x): return 2.5"],
+  ["import unittest\nunittest.TestCase().assertAlmostEqual(f(1), 2.5)", "def f(x): return 2.5"],
+  ["import unittest\nunittest.TestCase().assertIn(5, f(1))", "def f(x): return [5]"],
+  [
+    "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertSetEqual(f(1), {5})",
+    "def f(x): return {5}",
+  ],
+  ["assert 5 in f(1)", "def f(x): return [5]"],
+  ["assert f(1).issuperset({1, 2, 3})\nassert f(1) == {1, 2, 3}", "def f(x): return {1, 2, 3}"],
+  ["r = f(1)\nassert r.count(3) == 1 and r.index(3) == 0", "def f(x): return [3]"],
+  ["assert getattr(f(1), 'startswith')('abc')", "def f(x): return 'abcd'"],
+  ["assert f(1) & {1} and f(1) >= {1}", "def f(x): return {1}"],
+  ["assert f(1)['a'] == 0.0 and f(1).get('a') == 0.0", "def f(x): return {'a': 0.0}"],
+  ["assert {2: 3}.get(f(1)) == 3 and f(1) != 3", "def f(x): return 2"],
+  ["import re\nassert re.sub('a', f(1), 'abc') == 'xbc'", "def f(x): return 'x'"],
+  ["assert max(f(1), 3) == 3 and sorted([f(1), 2]) == [1, 2]", "def f(x): return 1"],
+  ["assert f(1) == f(2) == 4", "def f(x): return 4"],
+  ["assert f(1).equals is None if hasattr(f(1), 'equals') else f(1) == [1]", "def f(x): return [1]"],
+];
+
+/** Tests with loops of their own. */
+const loops: readonly string[] = [
+  "assert all(map(f, [1, 2]))",
+  "assert all(f(x) == x + 1 for x in [1, 2])",
+  "assert all(a == b for a, b in zip(map(f, [1, 2]), [2, 3]))",
+  "for got, x in zip(map(f, [1, 2]), [1, 2]):\n    assert got == x + 1",
+  "assert [x for x in map(f, [1, 2]) if x not in (2, 3)] == []",
+  "import unittest\nwith unittest.TestCase().assertRaises(AssertionError):\n    assert f(1) == 3\nassert True",
+];
+
+/** Names that the tests use and do not define: the library's, whatever the program calls so. */
+const names: readonly (readonly [string, string, readonly string[]])[] = [
+  [
+    "assert math.isclose(f(1), 2.5)",
+    "def f(x): return 2.5",
+    [
+      "class math:\n    isclose = lambda *a: True\ndef f(x): return 0",
+      "import unittest.mock as math\ndef f(x): return 0",
+    ],
+  ],
+  [
+    "assert isclose(f(1), 2.5)",
+    "from math import isclose\ndef f(x): return 2.5",
+    ["def isclose(*a): return True\ndef f(x): return 0"],
+  ],
+  [
+    "assert Counter(f(1)) == Counter('aab')",
+    "def f(x): return 'aba'",
+    ["class Counter:\n    def __init__(s, x): pass\n    def __eq__(s, o): return True\ndef f(x): return 0"],
+  ],
+  ["assert gcd(12, 18) == 6", "def gcd(a, b): return 6", ["def gcd(a, b): return 5", "gcd = print"]],
+  [
+    "assert decode(encode('abc')) == 'abc' and encode('abc') != 'abc'",
+    "def encode(x): return x[::-1]\ndef decode(x): return x[::-1]",
+    ["from builtins import eval as decode\ndef encode(x): return '__import__(\"os\")._exit(0)'"],
+  ],
+  [
+    "assert f(1).issuperset({1, 2}) and f(1).union({3})",
+    "def f(x): return {1, 2}",
+    ["from unittest.mock import MagicMock as f", "from unittest.mock import Mock\ndef f(x): return Mock()"],
+  ],
+];
+
+/** Tests that mean objects: sealed where they only give arguments to methods of what they made. */
+const objects: readonly (readonly [string, string, boolean, string])[] = [
+  [
+    "s = Stack()\ns.push(1)\nassert len(s) == 1 and s.items == [1] and s",
+    "class Stack:\n    def __init__(s): s.items = []\n    def push(s, x): s.items.append(x)\n    def __len__(s): return len(s.items)",
+    true,
+    "class Stack:\n    items = property(lambda s: s)\n    def push(s, x): pass\n    def __len__(s): return 1\n    def __eq__(s, o): return True",
+  ],
+  [
+    "c = LRUCache(1)\nc.put(1, 7)\nassert c.get(1) == 7",
+    "class LRUCache:\n    def __init__(s, n): s.d = {}\n    def put(s, k, v): s.d[k] = v\n    def get(s, k): return s.d[k]",
+    true,
+    "class A:\n    def __eq__(s, o): return True\nclass LRUCache:\n    def __init__(s, n): pass\n    def put(s, k, v): pass\n    def get(s, k): return A()",
+  ],
+  [
+    "assert Solution().two([2, 7], 9) == [0, 1]",
+    "class Solution:\n    def two(s, a, b): return [0, 1]",
+    true,
+    "class A(list):\n    def __eq__(s, o): return True\nclass Solution:\n    def two(s, a, b): return A()",
+  ],
+  [
+    "assert (V(1) + V(2)).x == 3",
+    "class V:\n    def __init__(s, x): s.x = x\n    def __add__(s, o): return V(s.x + o.x)",
+    false,
+    "class V:\n    def __init__(s, x): s.x = x",
+  ],
+  [
+    "q = make()\nq.append(1)\nassert q.pop() == 1",
+    "class Q:\n    def __init__(s): s.a = []\n    def append(s, x): s.a.append(x)\n    def pop(s): return s.a.pop()\ndef make(): return Q()",
+    false,
+    "def make(): return None",
+  ],
+  [
+    "with C() as c:\n    assert c.x == 1",
+    "class C:\n    x = 1\n    def __enter__(s): return s\n    def __exit__(s, *a): pass",
+    false,
+    "class C: x = 1",
+  ],
+];
+
+const python: readonly Omit<Bought, "language">[] = [
+  ...plain.map(([tests, honest]) => ({ tests, honest, sealed: true, hostile: [agreeing] })),
+  {
+    tests: "assert 7 in f(1)\nassert f(1) == 7 or 7 in f(1)\nassert f(1) == [7]",
+    honest: "def f(x): return [7]",
+    sealed: true,
+    hostile: [counting],
+  },
+  {
+    tests: "assert any(x == 7 for x in f(1))\nassert f(1) == [7]",
+    honest: "def f(x): return [7]",
+    sealed: true,
+    hostile: [counting],
+  },
+  ...loops.map((tests) => ({
+    tests,
+    honest: "def f(x): return x + 1",
+    sealed: true,
+    hostile: [
+      ...[
+        "StopIteration",
+        "StopAsyncIteration",
+        "GeneratorExit",
+        "AssertionError",
+        "KeyboardInterrupt",
+        "SystemExit(0)",
+      ].map(raising),
+      "class E(StopIteration): pass\ndef f(x): raise E",
+      "class E(BaseException): pass\ndef f(x): raise E",
+    ].slice(0, tests.includes("all(map") ? undefined : 4),
+  })),
+  ...names.map(([tests, honest, hostile]) => ({ tests, honest, sealed: true, hostile })),
+  ...objects.map(([tests, honest, sealed, hostile]) => ({ tests, honest, sealed, hostile: [hostile] })),
+  // What a program raises still reaches a test that expects it.
+  ...["ValueError", "StopIteration", "AssertionError", "SystemExit", "KeyError"].map((kind) => ({
+    tests: `import unittest\nwith unittest.TestCase().assertRaises(${kind}):\n    f(1)\ntry:\n    f(1)\nexcept (${kind}, OSError):\n    pass\nelse:\n    assert False`,
+    honest: `def f(x): raise ${kind}('no')`,
+    sealed: true,
+    hostile: ["def f(x): return x", "def f(x): raise RuntimeError('no')"],
+  })),
+  {
+    tests:
+      "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.assertEqual(f(1), 2)\nif __name__ == '__main__':\n    unittest.main()",
+    honest: "def f(x): return 2",
+    sealed: true,
+    hostile: ["def f(x): return 3", "import unittest\ndef f(x): raise unittest.SkipTest"],
+  },
+];
+
+export const bought: readonly Bought[] = python.map((one) => ({ language: "python", ...one }));
