@@ -1,13 +1,4 @@
 export {
-  type MicroBatch,
-  microBatch,
-  planSteps,
-  type StepPlan,
-  stepBatches,
-  totalStepsOf,
-  type Unit,
-} from "./batches.js";
-export {
   type ArithmeticKind,
   type ArithmeticOptions,
   type ArithmeticProblem,
@@ -26,18 +17,11 @@ export {
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export { type SftLoss, sftLoss } from "./loss.js";
-export { type TrainingMemory, trainingMemory } from "./memory.js";
 export type { SftEvalMetrics, SftMetrics } from "./metrics.js";
-export { planSft, refusalOf, residentBytes, type SftPlan } from "./plan.js";
+export { type MicroBatch, microBatch } from "./micro-batch.js";
+export { plannedSft, residentBytes, sftSteps } from "./plan.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
-export {
-  Diverged,
-  evaluateSft,
-  type SftEvaluation,
-  type SftStepOptions,
-  type SftStepResult,
-  sftStep,
-} from "./step.js";
+export { evaluateSft, type SftEvaluation, type SftStepResult, sftStep } from "./step.js";
 export {
   runSft,
   type SftReport,

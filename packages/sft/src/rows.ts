@@ -19,14 +19,14 @@ import {
 } from "@posttrain/data";
 import { openModelFolder, type Qwen2Config } from "@posttrain/model";
 import { writeDurably } from "@posttrain/run";
-import type { Unit } from "./batches.js";
+import type { Unit } from "@posttrain/train";
 import type { SftConfig } from "./config.js";
 
 export interface SftData {
   /** Of the folder that the run starts from: rows were held against it. */
   readonly model: Qwen2Config;
   /** What steps draw: single rows, or packs of them. */
-  readonly units: readonly Unit[];
+  readonly units: readonly Unit<TokenizedRow>[];
   readonly trainRows: readonly TokenizedRow[];
   readonly evalRows: readonly TokenizedRow[];
   /** Of the file `data`, with the rows that val_size keeps out of training. */

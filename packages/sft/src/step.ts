@@ -1,16 +1,10 @@
 // One optimizer step, and the loss on rows that are not trained.
-import { type TokenizedRow, UserError } from "@posttrain/data";
+import type { TokenizedRow } from "@posttrain/data";
 import { backward, Tape } from "@posttrain/kernels";
 import { forward, type Model, predict, readPredictions } from "@posttrain/model";
-import { gradientNorm, type Optimizer, optimizerStep } from "@posttrain/train";
-import { type MicroBatch, microBatch } from "./batches.js";
+import { finishStep, type Optimizer, type StepOptions } from "@posttrain/train";
 import { sftLoss } from "./loss.js";
-
-export interface SftStepOptions {
-  readonly learningRate: number;
-  readonly maxGradNorm: number;
-  readonly activationCheckpointing: boolean;
-}
+import { type MicroBatch, microBatch } from "./micro-batch.js";
 
 export interface SftStepResult {
   /** Minus the mean log-probability of the step's trained tokens, before its update. */
@@ -24,27 +18,12 @@ export interface SftStepResult {
   readonly tokens: number;
 }
 
-/** The loss or the gradient norm is no number. The weights are as they were before the step. */
-export class Diverged extends UserError {
-  readonly rows: readonly TokenizedRow[];
-
-  constructor(step: number, loss: number, norm: number, rows: readonly TokenizedRow[]) {
-    const named = rows.slice(0, 8).map(({ line }) => `line ${line}`);
-    super(
-      "diverged",
-      `The loss is ${loss} and the gradient norm ${norm} at step ${step}; the weights were left as they were before it. Rows of this step: ` +
-        `${named.join(", ")}${rows.length > named.length ? ", ..." : ""}. Lower learning_rate, or look at these rows.`,
-    );
-    this.rows = rows;
-  }
-}
-
 /** One optimizer step over micro-batches. Throws Diverged rather than touch the weights with a loss or gradient that is not a number. */
 export async function sftStep(
   model: Model,
   optimizer: Optimizer,
   batches: readonly MicroBatch[],
-  options: SftStepOptions,
+  options: StepOptions,
 ): Promise<SftStepResult> {
   const trained = batches.reduce((n, { predictions }) => n + predictions.targets.length, 0);
   let loss = 0;
@@ -68,16 +47,13 @@ export async function sftStep(
       tokens += micro.batch.ids.length;
     }, tape);
   }
-  const norm = await gradientNorm(model);
-  if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
-    throw new Diverged(
-      optimizer.step + 1,
-      loss,
-      norm,
-      batches.flatMap(({ rows }) => rows),
-    );
-  }
-  optimizerStep(model, optimizer, { ...options, norm });
+  const norm = await finishStep(
+    model,
+    optimizer,
+    loss,
+    batches.flatMap(({ rows }) => rows),
+    options,
+  );
   return { loss, gradNorm: norm, entropy: entropy / trained, accuracy: hits / trained, trained, tokens };
 }
 

@@ -6,18 +6,24 @@ import { openDevice } from "@posttrain/kernels";
 import { initialiseModel, parseModelConfig, saveModel } from "@posttrain/model";
 import {
   microBatch,
-  planSft,
-  planSteps,
+  plannedSft,
   prepareSftData,
-  refusalOf,
   runSft,
   type SftConfig,
   sftConfig,
   sftStep,
-  stepBatches,
-  trainingMemory,
+  sftSteps,
 } from "@posttrain/sft";
-import { adamwRule, createOptimizer } from "@posttrain/train";
+import {
+  adamwRule,
+  createOptimizer,
+  planSteps,
+  planTraining,
+  refusalOf,
+  stepRows,
+  type TrainingShape,
+  trainingMemory,
+} from "@posttrain/train";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { dtypes } from "../../../tests/support/dtypes.js";
 
@@ -42,6 +48,10 @@ const row = (length: number, line = 1) => {
   const inputIds = Int32Array.from({ length }, (_, i) => (line * 37 + i * 11) % 500);
   return { id: `${line}`, line, parents: [], inputIds, labels: inputIds };
 };
+const rule = adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
+type Rows = ReturnType<typeof rowsOf>;
+const memoryOf = (shape: Omit<TrainingShape, "rule">, ...step: readonly Rows[]) =>
+  trainingMemory({ rule, ...shape }, sftSteps, step);
 const rowsOf = (...lengths: readonly number[]) => lengths.map(row);
 
 let folder = "";
@@ -70,19 +80,17 @@ describe("a dry step", () => {
   it.each(cases)(
     "asks for what a real one asks for; in $dtype, checkpointing $checkpointing",
     async ({ dtype, checkpointing: activationCheckpointing }) => {
-      const step = [microBatch(rowsOf(200, 90, 17)), microBatch(rowsOf(301))];
+      const step = [rowsOf(200, 90, 17), rowsOf(301)];
       const device = openDevice({ threads: 2 });
       const model = initialiseModel(device, small, 1, { dtype, masters: true });
-      const optimizer = createOptimizer(
-        model,
-        adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }),
-      );
+      const optimizer = createOptimizer(model, rule);
       const { peakBytes: before } = device.status();
-      await sftStep(model, optimizer, step, { learningRate: 1e-3, maxGradNorm: 1, activationCheckpointing });
+      const options = { learningRate: 1e-3, maxGradNorm: 1, activationCheckpointing };
+      await sftStep(model, optimizer, step.map(microBatch), options);
       const { peakBytes, reservedBytes, scratchPeakBytes } = device.status();
       model.scope.end();
       await device.close();
-      const dry = await trainingMemory({ model: small, activationCheckpointing, dtype, threads: 2 }, step);
+      const dry = await memoryOf({ model: small, activationCheckpointing, dtype, threads: 2 }, ...step);
       expect(dry.weights + dry.gradients + dry.moments).toBe(before);
       expect(dry.weights + dry.gradients + dry.moments + dry.held + dry.working).toBe(peakBytes);
       expect([dry.arena, dry.scratch]).toEqual([reservedBytes, scratchPeakBytes]);
@@ -93,9 +101,7 @@ describe("a dry step", () => {
 
   it("touches no memory: a model of 0.5 B parameters is planned in a small process", async () => {
     const before = process.memoryUsage.rss();
-    const memory = await trainingMemory({ model: qwen, activationCheckpointing: false }, [
-      microBatch(rowsOf(1024, 1024)),
-    ]);
+    const memory = await memoryOf({ model: qwen, activationCheckpointing: false }, rowsOf(1024, 1024));
     expect(memory.arena).toBeGreaterThan(16 * 490e6);
     expect(process.memoryUsage.rss() - before).toBeLessThan(200e6);
   });
@@ -106,9 +112,10 @@ describe("memory", () => {
     lengths: readonly number[],
     activationCheckpointing: boolean,
   ): Promise<number> => {
-    const { held, working, scratch } = await trainingMemory({ model: qwen, activationCheckpointing }, [
-      microBatch(rowsOf(...lengths)),
-    ]);
+    const { held, working, scratch } = await memoryOf(
+      { model: qwen, activationCheckpointing },
+      rowsOf(...lengths),
+    );
     return held + working + scratch;
   };
 
@@ -127,18 +134,16 @@ describe("memory", () => {
 
   it("holds no logits: 4,096 tokens over 151,936 words would have 2.5 GB", async () => {
     const narrow = shape({ vocab_size: 151_936, num_hidden_layers: 1 });
-    const { held, working, scratch } = await trainingMemory(
+    const { held, working, scratch } = await memoryOf(
       { model: narrow, activationCheckpointing: true },
-      [microBatch(rowsOf(4096))],
+      rowsOf(4096),
     );
     expect(held + working + scratch).toBeLessThan(80e6);
   });
 
   it("is less without what can be made again than a layer's tensors are", async () => {
     const tokens = 2048;
-    const { held } = await trainingMemory({ model: qwen, activationCheckpointing: false }, [
-      microBatch(rowsOf(tokens)),
-    ]);
+    const { held } = await memoryOf({ model: qwen, activationCheckpointing: false }, rowsOf(tokens));
     const { layers, hiddenSize, intermediateSize, heads, kvHeads, headDim } = qwen;
     // Input, sum, attention's y and q; k and v; gate and up; two rstd and a log-sum-exp a head.
     const floats =
@@ -152,10 +157,10 @@ describe("a plan", () => {
   it("is made of the step with the largest micro-batch of all that come", async () => {
     const options = config({ max_steps: 20, per_device_train_batch_size: 3, gradient_accumulation_steps: 2 });
     const data = await prepareSftData(options);
-    const plan = await planSft(options, small, data);
+    const plan = await planTraining(options, plannedSft(options, data));
     const steps = planSteps(data.units.length, 3, 2);
     const sizes = Array.from({ length: 20 }, (_, i) =>
-      stepBatches(data.units, steps, options.seed, i + 1).map(({ batch }) => batch.ids.length),
+      stepRows(data.units, steps, options.seed, i + 1).map((rows) => microBatch(rows).batch.ids.length),
     );
     expect(plan.tokens.largestMicroBatch).toBe(Math.max(...sizes.flat()));
     expect(plan.tokens.run / sizes.flat().reduce((a, b) => a + b)).toBeCloseTo(1, 1);
@@ -165,7 +170,7 @@ describe("a plan", () => {
   it("counts the products' work", async () => {
     const options = config({ max_steps: 4, per_device_train_batch_size: 30, gradient_checkpointing: false });
     const data = await prepareSftData(options);
-    const { work } = await planSft(options, small, data);
+    const { work } = await planTraining(options, plannedSft(options, data));
     const lengths = data.trainRows.map(({ inputIds }) => inputIds.length);
     const matrices = 6 * (64 * (64 + 2 * 32) + 64 * 64 + 3 * 64 * 192);
     const sum = (of: (n: number) => number): number => lengths.reduce((total, n) => total + of(n), 0);
@@ -180,9 +185,14 @@ describe("a plan", () => {
   it("refuses what cannot fit, before anything is written, and what it says to lower then fits", async () => {
     const options = config({ per_device_train_batch_size: 10, gradient_checkpointing: false });
     const data = await prepareSftData(options);
-    const { memory } = await planSft(options, small, data);
+    const { memory } = await planTraining(options, plannedSft(options, data));
     const refusal = async (memoryLimit: number, given: SftConfig = options) =>
-      refusalOf(await planSft(given, small, data, { memoryLimit }), given, small, data, { memoryLimit });
+      refusalOf(
+        await planTraining(given, plannedSft(given, data), { memoryLimit }),
+        given,
+        plannedSft(given, data),
+        { memoryLimit },
+      );
     expect(await refusal(memory.arena)).toBeUndefined();
 
     const limit = Math.round(0.4 * memory.arena);
@@ -210,9 +220,9 @@ describe("a plan", () => {
     const options = config();
     const data = await prepareSftData(options);
     vi.spyOn(process, "constrainedMemory").mockReturnValue(60e6);
-    const plan = await planSft(options, small, data);
+    const plan = await planTraining(options, plannedSft(options, data));
     expect([plan.available, plan.tensorLimit]).toEqual([60e6, 54e6]);
-    expect(await refusalOf(plan, options, small, data)).toMatch(
+    expect(await refusalOf(plan, options, plannedSft(options, data))).toMatch(
       /more than the 60 MB, which is all that this machine or its container has/,
     );
   });

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openDevice } from "@posttrain/kernels";
 import { forward, loadModel, predict } from "@posttrain/model";
-import { microBatch, planSteps, prepareSftData, sftConfig, stepBatches } from "@posttrain/sft";
+import { microBatch, prepareSftData, sftConfig } from "@posttrain/sft";
+import { planSteps, stepRows } from "@posttrain/train";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const model = fileURLToPath(new URL("../../../tests/fixtures/golden/qwen2-tiny-tied", import.meta.url));
@@ -40,8 +41,8 @@ test("packs hold every row once, and no more tokens than max_length", async () =
   }
   // An epoch draws each of them once, the last step what is left.
   const plan = planSteps(data.units.length, 2, 3);
-  const epoch = Array.from({ length: plan.stepsPerEpoch }, (_, i) => stepBatches(data.units, plan, 5, i + 1));
-  expect(lines(epoch.flat(2).flatMap(({ rows }) => rows))).toEqual(all);
+  const epoch = Array.from({ length: plan.stepsPerEpoch }, (_, i) => stepRows(data.units, plan, 5, i + 1));
+  expect(lines(epoch.flat(2))).toEqual(all);
 });
 
 test("rows held out by val_size train nowhere", async () => {

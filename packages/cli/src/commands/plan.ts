@@ -3,7 +3,8 @@
 import { freemem } from "node:os";
 import { byteText } from "@posttrain/data";
 import { probeFmaPeak } from "@posttrain/kernels";
-import { planSft, prepareSftData, refusalOf, type SftPlan, sftConfig } from "@posttrain/sft";
+import { plannedSft, prepareSftData, sftConfig } from "@posttrain/sft";
+import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
@@ -44,7 +45,8 @@ export const command = defineCommand({
     const data = await prepareSftData(config);
     const output = createOutput(context, process.stdout);
     await withDevice(context, async (device) => {
-      const plan = await planSft(config, data.model, data, device);
+      const planned = plannedSft(config, data);
+      const plan = await planTraining(config, planned, device);
       const peak = await probeFmaPeak(device, probeSeconds);
       const rate = reachedShare * peak;
       const seconds = (plan.work.run + plan.work.again) / rate;
@@ -68,7 +70,7 @@ export const command = defineCommand({
           `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
         ],
       ]);
-      const refusal = await refusalOf(plan, config, data.model, data, device);
+      const refusal = await refusalOf(plan, config, planned, device);
       output.print("");
       output.table([refusal === undefined ? ["ok", "it fits"] : ["refused", refusal]]);
       const { memory, process: own, resident, available, tensorLimit, totalSteps, tokens, work } = plan;
@@ -89,7 +91,10 @@ export const command = defineCommand({
   },
 });
 
-function memoryLines({ memory, process: own, resident, available }: SftPlan, bf16: boolean): readonly Line[] {
+function memoryLines(
+  { memory, process: own, resident, available }: TrainingPlan,
+  bf16: boolean,
+): readonly Line[] {
   const { weights, gradients, moments, held, working, evaluation, scratch, arena } = memory;
   const gaps = arena - weights - gradients - moments - Math.max(held + working, evaluation);
   return [

@@ -1,8 +1,9 @@
 // posttrain validate: everything that comes before the model. It takes what sft takes and reads rows as sft does (prepareSftData), but
 // goes on after a bad one, so that all that is wrong with a file is said at once.
 import { byteText, loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
-import { openModelFolder, type Qwen2Config, resolveStopIds } from "@posttrain/model";
-import { planSft, prepareSftData, refusalOf, type SftData, type SftPlan, sftConfig } from "@posttrain/sft";
+import { openModelFolder, resolveStopIds } from "@posttrain/model";
+import { plannedSft, prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
+import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
 import { exitCodes } from "../failure.js";
@@ -62,7 +63,7 @@ export const command = defineCommand({
       await results?.commit();
       const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
       const output = createOutput(context, process.stdout);
-      const checked = await check(config, data, model, context);
+      const checked = await check(config, data, context);
       report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
       const verdict =
         lost.length > 0
@@ -100,7 +101,7 @@ interface Checked {
   /** Undefined when no row is left to train on. */
   readonly plan: Plan | undefined;
   /** What the run takes of the machine, and why it cannot be begun here if it cannot. */
-  readonly takes: SftPlan | undefined;
+  readonly takes: TrainingPlan | undefined;
   readonly refusal: string | undefined;
   readonly samples: readonly {
     readonly line: number;
@@ -114,7 +115,6 @@ interface Checked {
 async function check(
   config: Options,
   data: SftData,
-  model: Qwen2Config,
   { threads, cpu_path: path }: RunContext,
 ): Promise<Checked> {
   const rows = [...data.trainRows, ...data.evalRows];
@@ -128,12 +128,13 @@ async function check(
   const lengths = [...own.map(({ id, inputIds }) => cut.get(id) ?? inputIds.length), ...left].filter(
     (length) => length !== null,
   );
-  const takes = data.units.length === 0 ? undefined : await planSft(config, model, data, { threads, path });
+  const planned = plannedSft(config, data);
+  const takes = data.units.length === 0 ? undefined : await planTraining(config, planned, { threads, path });
   return {
     lengths: lengths.length === 0 ? undefined : summarizeLengths(lengths),
     plan: data.units.length === 0 ? undefined : planOf(config, data),
     takes,
-    refusal: takes && (await refusalOf(takes, config, model, data, { threads, path })),
+    refusal: takes && (await refusalOf(takes, config, planned, { threads, path })),
     samples: shown.map((row) => ({
       line: row.line,
       id: row.id,

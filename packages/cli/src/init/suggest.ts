@@ -2,7 +2,8 @@
 // and not arithmetic, the reason says so.
 import { byteText, packBestFit } from "@posttrain/data";
 import type { Qwen2Config } from "@posttrain/model";
-import { planSteps, residentBytes } from "@posttrain/sft";
+import { residentBytes } from "@posttrain/sft";
+import { planSteps } from "@posttrain/train";
 import { count, millions, plainNumber } from "../format.js";
 import { summarizeLengths } from "../validate/lengths.js";
 

@@ -1,7 +1,8 @@
 // What a run will do with its rows: rows, packs, micro-batches and optimizer steps of a step, an epoch and the run.
 import type { TokenizedRow } from "@posttrain/data";
 import { IGNORED_LABEL } from "@posttrain/data";
-import { planSteps, type SftConfig, type SftData, totalStepsOf } from "@posttrain/sft";
+import type { SftConfig, SftData } from "@posttrain/sft";
+import { planSteps, totalStepsOf } from "@posttrain/train";
 import { count } from "../format.js";
 
 export interface Amounts {

@@ -1,38 +1,13 @@
-// What a checkpoint of fine-tuning holds beside the model folder: trainer/ with the optimizer's moments (in bf16 its masters too), and trainer_state.json with
-// where the run stands, under transformers' names. With config, data and seed (the manifest's identity) it decides every bit that follows.
-import { mkdir, readFile, stat } from "node:fs/promises";
+// What a checkpoint of a run holds beside the model folder: trainer/ with the optimizer's arenas (in bf16 its masters too), and
+// trainer_state.json with where the run stands.
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { brokenWeights, computeBytes, type Model, saveModel } from "@posttrain/model";
-import {
-  type Checkpoint,
-  type Manifest,
-  pruneCheckpoints,
-  writeCheckpoint,
-  writeDurably,
-} from "@posttrain/run";
-import { loadOptimizer, type Optimizer, optimizerBytes, saveOptimizer } from "@posttrain/train";
-import { z } from "zod";
-import { unloggedSums } from "./metrics.js";
-
-const stateFile = "trainer_state.json";
-
-const trainerState = z.strictObject({
-  schema: z.literal("sft_trainer_state@1"),
-  global_step: z.int().nonnegative(),
-  max_steps: z.int().positive(),
-  epoch: z.number().nonnegative(),
-  /** Tokens that went through the model so far. */
-  num_input_tokens_seen: z.int().nonnegative(),
-  /** The lowest evaluation loss so far and its step. */
-  best_metric: z.number().optional(),
-  best_global_step: z.int().nonnegative().optional(),
-  /** Evaluations since then, for early stopping. */
-  evaluations_since_best: z.int().nonnegative(),
-  /** What the next line of metrics.jsonl averages. */
-  unlogged: unloggedSums.optional(),
-});
-export type TrainerState = z.infer<typeof trainerState>;
+import { type Checkpoint, type Manifest, pruneCheckpoints, writeCheckpoint } from "@posttrain/run";
+import type { Optimizer } from "./optimizer.js";
+import { loadOptimizer, optimizerBytes, saveOptimizer } from "./optimizer-state.js";
+import { type TrainerState, writeTrainerState } from "./trainer-state.js";
 
 export interface Saving extends Pick<Manifest, "identity" | "accepted" | "parents"> {
   /** Folder whose tokenizer and template files travel with the checkpoint. */
@@ -72,24 +47,11 @@ export async function saveCheckpoint(
       const trainer = join(dir, "trainer");
       await mkdir(trainer);
       await saveOptimizer(model, optimizer, trainer);
-      // Parsed for its order of keys: the same bytes, resumed or not.
-      await writeDurably(join(dir, stateFile), `${JSON.stringify(trainerState.parse(state), null, 2)}\n`);
+      await writeTrainerState(dir, state);
     },
   });
   if (keep !== undefined) await pruneCheckpoints(runDir, keep);
   return checkpoint;
-}
-
-/** Where the run of a checkpoint stands. UserError when another stage wrote it. */
-export async function readTrainerState({ dir, manifest }: Checkpoint): Promise<TrainerState> {
-  const path = join(dir, stateFile);
-  const text = await readFile(path, "utf8").catch(() => "{}");
-  const parsed = trainerState.safeParse(JSON.parse(text));
-  if (parsed.success && parsed.data.global_step === manifest.step) return parsed.data;
-  throw new UserError(
-    "bad_trainer_state",
-    `${path} is not of a fine-tuning run of this version: resume with the stage and version that wrote it.`,
-  );
 }
 
 /** Puts the optimizer, and a bf16 model's masters, where the checkpoint left them. The model was loaded from its folder. */
