@@ -22,6 +22,7 @@ export {
   packPieces,
 } from "./packing.js";
 export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
+export { placeholderBytes, refusePlaceholder } from "./placeholder.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";

@@ -10,6 +10,7 @@ import { type BigIntStats, createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { refusePlaceholder } from "./placeholder.js";
 import { parseStrictJson } from "./strict-json.js";
 import { UserError } from "./user-error.js";
 
@@ -147,7 +148,10 @@ async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, 
 }
 
 async function* bytesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+  let first = true;
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    if (first) refusePlaceholder(path, chunk);
+    first = false;
     hash.update(chunk);
     yield chunk;
   }

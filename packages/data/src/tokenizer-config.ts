@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { refusePlaceholder } from "./placeholder.js";
 import { UserError } from "./user-error.js";
 
 export interface TokenizerConfig {
@@ -47,6 +48,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
       { cause: error },
     );
   });
+  if (bytes !== undefined) refusePlaceholder(path, bytes);
   if (bytes === undefined || isUtf8(bytes)) return bytes?.toString("utf8");
   throw new UserError(
     "unreadable_file",

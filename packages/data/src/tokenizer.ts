@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
+import { refusePlaceholder } from "./placeholder.js";
 import { readTokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
@@ -69,6 +70,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
       { cause: error },
     );
   });
+  refusePlaceholder(path, text);
   const eosToken = (await readTokenizerConfig(modelDir)).specialTokens.eos_token;
   const digest = createHash("sha256")
     .update(text)

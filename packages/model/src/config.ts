@@ -60,13 +60,16 @@ const theta = z.number(thetaText).gt(1, thetaText);
 const flag = z.boolean("true or false");
 /** One token id, a list of them, or null: `eos_token_id` in config.json and generation_config.json. */
 export const tokenIds = z
-  .union([id, z.array(id)], "a token id or a list of token ids")
+  .union([id, z.array(id.nullable())], "a token id or a list of token ids")
   .nullish()
-  .transform((ids): readonly number[] =>
-    ids == null ? [] : typeof ids === "number" ? [ids] : [...new Set(ids)],
-  );
-/** One token id or null. */
-export const tokenId = id.nullish().transform((value) => value ?? null);
+  .transform((ids): readonly number[] => [
+    ...new Set((Array.isArray(ids) ? ids : [ids]).filter((value) => value != null)),
+  ]);
+/** One token id, or none: null, and -1 in older files. */
+export const tokenId = z
+  .union([id, z.literal(-1)], idText)
+  .nullish()
+  .transform((value) => (value === -1 ? null : (value ?? null)));
 
 const singleValue = z.union(
   [z.string(), z.number(), z.boolean(), z.null()],

@@ -22,7 +22,7 @@ export interface GenerationConfig {
 }
 
 const temperatureText = "a number from 0";
-const topKText = "a whole number from 0 (0: no limit)";
+const topKText = "a whole number from 0 (0 or -1: no limit)";
 const shareText = "a number from 0 to 1";
 const penaltyText = "a number above 0";
 const share = z.number(shareText).min(0, shareText).max(1, shareText);
@@ -34,7 +34,7 @@ const schema = z.looseObject(
     bos_token_id: tokenId,
     do_sample: z.boolean("true or false").nullish(),
     temperature: z.number(temperatureText).min(0, temperatureText).nullish(),
-    top_k: z.number(topKText).int(topKText).min(0, topKText).nullish(),
+    top_k: z.number(topKText).int(topKText).min(-1, topKText).nullish(),
     top_p: share.nullish(),
     min_p: share.nullish(),
     repetition_penalty: z.number(penaltyText).gt(0, penaltyText).nullish(),
@@ -54,7 +54,8 @@ export function parseGenerationConfig(json: unknown, file: string): GenerationCo
     bosTokenId: raw.bos_token_id,
     doSample: raw.do_sample ?? null,
     temperature: raw.temperature ?? null,
-    topK: raw.top_k ?? null,
+    // vLLM's spelling of no limit is -1.
+    topK: raw.top_k === -1 ? 0 : (raw.top_k ?? null),
     topP: raw.top_p ?? null,
     minP: raw.min_p ?? null,
     repetitionPenalty: raw.repetition_penalty ?? null,

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { UserError } from "@posttrain/data";
+import { refusePlaceholder, UserError } from "@posttrain/data";
 import { asCannotWrite, syncPath } from "@posttrain/run";
 import { z } from "zod";
 import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
@@ -61,6 +61,7 @@ export interface NewModelFolder {
   readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
 }
 
+const comparedAtOnce = 1 << 22;
 const singleFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";
 const weightDtypes: Readonly<Record<WeightDtype, string>> = {
@@ -105,6 +106,7 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
 
   const stored = await findTensors(dir, names);
   const { tensors, ignored } = matchParameters(dir, config, stored);
+  await checkTiedHead(dir, config, stored.tensors);
   return { dir, config, generationConfig, tensors, ignored };
 }
 
@@ -175,6 +177,7 @@ async function readJson(file: string): Promise<unknown> {
   } catch (cause) {
     throw new UserError("cannot_read", `${file}: cannot be read (${(cause as Error).message}).`, { cause });
   }
+  refusePlaceholder(file, text);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -240,7 +243,19 @@ async function findTensors(
   const held = [...shards].flatMap(([shard, entries]) =>
     [...entries.keys()].map((name) => ({ shard, name })),
   );
-  const unlisted = held.filter(({ shard, name }) => weightMap.get(name) !== shard).map(({ name }) => name);
+  const spares = held.filter(({ shard, name }) => weightMap.get(name) !== shard);
+  for (const { shard, name } of spares) {
+    const listed = tensors.get(name);
+    const how =
+      listed && (await differenceOf({ ...shards.get(shard)!.get(name)!, file: join(dir, shard) }, listed));
+    if (how === undefined) continue;
+    throw new UserError(
+      "bad_index",
+      `${dir}: two shards hold a tensor ${JSON.stringify(name)}, and they differ: the one in ${shard} ${how}; ${indexFile} means the one in ${weightMap.get(name)}. ` +
+        "The files come from different versions of the model; download them together.",
+    );
+  }
+  const unlisted = spares.map(({ name }) => name);
   return { tensors, unlisted };
 }
 
@@ -285,6 +300,8 @@ function matchParameters(
     if (!shapes.has(name) && !isIgnored(name))
       problems.push(`${JSON.stringify(name).slice(1, -1)} is unexpected`);
   }
+  if (problems.length === 1 && !config.tieWordEmbeddings && !stored.has("lm_head.weight"))
+    throw noHead(dir, config);
   if (problems.length > 0) {
     const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
     throw new UserError(
@@ -295,6 +312,56 @@ function matchParameters(
     );
   }
   return { tensors, ignored: [...[...stored.keys()].filter(isIgnored), ...unlisted] };
+}
+
+function noHead(dir: string, { raw }: Qwen2Config): UserError {
+  const said =
+    raw["tie_word_embeddings"] === undefined
+      ? "does not name tie_word_embeddings, which means false for this architecture"
+      : "has tie_word_embeddings false";
+  return new UserError(
+    "weights_do_not_fit",
+    `${dir}: lm_head.weight is missing, and config.json ${said}: the head has weights of its own. If it is the embedding, as in the smaller ` +
+      'Qwen2.5 (0.5B to 3B), set "tie_word_embeddings": true there; else download the file that has it.',
+  );
+}
+
+/** A copy of the embedding means nothing; another head means that config.json or the file is not this model's. */
+async function checkTiedHead(
+  dir: string,
+  { tieWordEmbeddings }: Qwen2Config,
+  tensors: ReadonlyMap<string, FoundTensor>,
+): Promise<void> {
+  const head = tensors.get("lm_head.weight");
+  const embedding = tensors.get("model.embed_tokens.weight");
+  if (!tieWordEmbeddings || head === undefined || embedding === undefined) return;
+  const how = await differenceOf(head, embedding);
+  if (how === undefined) return;
+  throw new UserError(
+    "weights_do_not_fit",
+    `${dir}: config.json has tie_word_embeddings true, so the head is the embedding, but lm_head.weight in ${basename(head.file)} is another: it ${how}. ` +
+      'If the head was trained on its own, set "tie_word_embeddings": false; if it is left over, save the model again without it.',
+  );
+}
+
+/** How two stored tensors differ; undefined where they hold the same bytes. */
+async function differenceOf(a: FoundTensor, b: FoundTensor): Promise<string | undefined> {
+  if (!sameShape(a.shape, b.shape))
+    return `has the shape [${a.shape.join(", ")}], not [${b.shape.join(", ")}]`;
+  if (a.dtype !== b.dtype) return `is stored as ${a.dtype}, not ${b.dtype}`;
+  const handles = [await open(a.file, "r"), await open(b.file, "r")] as const;
+  try {
+    const pieces = [Buffer.alloc(comparedAtOnce), Buffer.alloc(comparedAtOnce)] as const;
+    for (let at = 0; at < a.end - a.begin; at += comparedAtOnce) {
+      const length = Math.min(comparedAtOnce, a.end - a.begin - at);
+      await handles[0].read(pieces[0], 0, length, a.begin + at);
+      await handles[1].read(pieces[1], 0, length, b.begin + at);
+      if (pieces[0].compare(pieces[1], 0, length, 0, length) !== 0) return "has other values";
+    }
+    return undefined;
+  } finally {
+    for (const handle of handles) await handle.close();
+  }
 }
 
 /** Our own callers' duty, hence Error. */

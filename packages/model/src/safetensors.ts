@@ -9,7 +9,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { UserError } from "@posttrain/data";
+import { placeholderBytes, refusePlaceholder, UserError } from "@posttrain/data";
 import { asCannotWrite, syncPath } from "@posttrain/run";
 
 /** Bytes of one value, in the order in which the reference writer sorts its tensors (widest last). */
@@ -109,8 +109,9 @@ export async function readSafetensorsHeader(path: string): Promise<Map<string, S
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw cannotRead(path, "it is not a file");
-    const first = await readStart(handle, Math.min(lengthBytes, stat.size));
-    const length = headerLength(first, stat.size, path);
+    const first = await readStart(handle, Math.min(placeholderBytes, stat.size));
+    refusePlaceholder(path, first);
+    const length = headerLength(first.subarray(0, lengthBytes), stat.size, path);
     return parseSafetensorsHeader(await readStart(handle, lengthBytes + length), stat.size, path);
   } finally {
     await handle.close();

@@ -85,8 +85,33 @@ test("what is read is written again", () => {
 });
 
 test.each([
+  // vLLM's no limit; none of a token in older files.
+  [{ top_k: -1 }, { topK: 0 }],
+  [
+    { temperature: 0, do_sample: true },
+    { temperature: 0, doSample: true },
+  ],
+  [
+    { do_sample: false, temperature: 0.6, top_p: 0.95, top_k: 50 },
+    { doSample: false, temperature: 0.6 },
+  ],
+  [
+    { pad_token_id: -1, bos_token_id: -1 },
+    { padTokenId: null, bosTokenId: null },
+  ],
+  [{ eos_token_id: [5, null, 5] }, { eosTokenIds: [5] }],
+  [
+    { eos_token_id: null, top_k: null, min_p: null, temperature: null },
+    { eosTokenIds: [], topK: null, temperature: null },
+  ],
+  [{ some_future_key: { a: [1] }, cache_implementation: "hybrid" }, { eosTokenIds: [] }],
+])("what other programs write is read: %j", (json, expected) => {
+  expect(parseGenerationConfig(json, "g")).toMatchObject(expected);
+});
+
+test.each([
   [{ top_p: 1.5 }, "top_p must be a number from 0 to 1, but is 1.5"],
-  [{ top_k: -1 }, "top_k must be"],
+  [{ top_k: -2 }, "top_k must be"],
   [{ temperature: "0.7" }, "temperature must be"],
   [{ repetition_penalty: 0 }, "repetition_penalty must be a number above 0"],
   [{ eos_token_id: ["</s>"] }, "eos_token_id must be a token id or a list of token ids, but is a list"],

@@ -166,10 +166,10 @@ describe("opened", () => {
     expect((await openModelFolder(dir)).tensors.size).toBe(26);
   });
 
-  test("a tied head and old rotary tables are ignored by name", async () => {
+  test("a copy of the embedding as the head of a tied model and old rotary tables are ignored by name", async () => {
     const bytes = new Uint8Array(8);
     const extras: TensorSource[] = [
-      { name: "lm_head.weight", dtype: "BF16", shape: [2, 2], bytes },
+      { ...weights()[0]!, name: "lm_head.weight" },
       { name: "model.layers.0.self_attn.rotary_emb.inv_freq", dtype: "F32", shape: [2], bytes },
     ];
     const { tensors, ignored } = await openModelFolder(await folder([...weights(), ...extras]));
@@ -254,7 +254,76 @@ describe("refused", () => {
   });
 
   test("an untied model without its head", async () => {
-    expect((await refusal(await folder(weights(), untied))).message).toContain("lm_head.weight is missing");
+    const dir = await folder(weights(), untied);
+    expect((await refusal(dir)).message).toMatch(
+      /lm_head\.weight is missing, and config\.json has tie_word_embeddings false: .* set "tie_word_embeddings": true there; else download/,
+    );
+    const { tie_word_embeddings: _, ...silent } = JSON.parse(toJson(untied));
+    await writeFile(join(dir, "config.json"), JSON.stringify(silent));
+    expect((await refusal(dir)).message).toContain(
+      "config.json does not name tie_word_embeddings, which means false",
+    );
+    // One of many that are missing is no question of the head.
+    expect((await refusal(await folder(weights().slice(3), untied))).message).toContain("4 differ");
+  });
+
+  test("a tied model with a head of its own", async () => {
+    const [embedding] = weights();
+    const { shape, bytes } = embedding!;
+    const other = bytes.slice();
+    other[other.length - 1] = 99;
+    const heads: [TensorSource, string][] = [
+      [
+        { ...embedding!, name: "lm_head.weight", bytes: other },
+        "is another: it has other values. If the head",
+      ],
+      [
+        { name: "lm_head.weight", dtype: "F32", shape, bytes: new Uint8Array(320) },
+        "it is stored as F32, not BF16",
+      ],
+      [
+        { name: "lm_head.weight", dtype: "BF16", shape: [2, 2], bytes: new Uint8Array(8) },
+        "has the shape [2, 2], not [10, 8]",
+      ],
+    ];
+    for (const [head, text] of heads) {
+      expect(await refusal(await folder([...weights(), head]))).toMatchObject({
+        code: "weights_do_not_fit",
+        message: expect.stringContaining(text),
+      });
+    }
+  });
+
+  test("a tensor in two shards that differ", async () => {
+    const all = weights();
+    const other = { ...all[8]!, bytes: all[8]!.bytes.slice().fill(77) };
+    const dir = await shardedFolder({
+      "b.safetensors": [other, ...all.slice(9)],
+      "a.safetensors": all.slice(0, 9),
+    });
+    expect(await refusal(dir)).toMatchObject({
+      code: "bad_index",
+      message: expect.stringMatching(
+        /two shards hold a tensor .*, and they differ: the one in b\.safetensors has other values; .* means the one in a\.safetensors/,
+      ),
+    });
+  });
+
+  test("what stands in a file's place when it was not fetched", async () => {
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 988097824\n";
+    const said = /is a git-lfs pointer, not the file itself \(which has 988,097,824 bytes\): .* git lfs pull/;
+    const all = weights();
+    for (const name of ["model.safetensors", "config.json", "generation_config.json"]) {
+      const dir = await folder(all);
+      await writeFile(join(dir, name), pointer);
+      expect(await refusal(dir)).toMatchObject({ code: "not_fetched", message: expect.stringMatching(said) });
+    }
+    const sharded = await shardedFolder({ "a.safetensors": all.slice(0, 9), "b.safetensors": all.slice(9) });
+    await writeFile(join(sharded, "b.safetensors"), pointer);
+    expect((await refusal(sharded)).message).toMatch(/b\.safetensors is a git-lfs pointer/);
+    const page = await folder(all);
+    await writeFile(join(page, "model.safetensors"), "<!DOCTYPE html>\n<html><body>Sign in</body></html>");
+    expect((await refusal(page)).message).toContain("model.safetensors is a web page, not the file itself");
   });
 
   test("an index with a missing shard, a missing tensor, a path, or of another form", async () => {

@@ -121,7 +121,8 @@ async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
   try {
     return await loadTokenizer(dir);
   } catch (error) {
-    if (error instanceof UserError) return undefined;
+    // A pointer in its place would travel into every checkpoint.
+    if (error instanceof UserError && error.code !== "not_fetched") return undefined;
     throw error;
   }
 }
