@@ -214,6 +214,25 @@ it("--self_test tells what is proven; exit code 0", async () => {
   expect(out).toMatch(/5 proven, 0 failed, 0 not available/);
 });
 
+it("a row without a response does not keep the others from their verdicts; exit code 1 names it", async () => {
+  const rows = [
+    { answer: "1", response: "\\boxed{1}" },
+    { answer: "1" },
+    { answer: "2", response: "\\boxed{3}" },
+  ];
+  const data = basename(writeRows(folder, "gap.jsonl", rows));
+  const { code, out, err } = await verify("--data", data);
+  expect(linesOf(out).map(({ verdict }) => verdict.outcome)).toEqual([
+    "pass",
+    "infrastructure-error",
+    "fail",
+  ]);
+  expect(code).toBe(1);
+  expect(err).toMatch(
+    /gap\.jsonl, line 2: it has no response: expected responses, completions.* The others were graded\./,
+  );
+});
+
 describe("what is wrong with a command or a file is said in one paragraph, with exit code 1", () => {
   const good = { answer: "1", response: "\\boxed{1}" };
   it.each<[string, readonly unknown[] | undefined, readonly string[], RegExp]>([
@@ -221,12 +240,6 @@ describe("what is wrong with a command or a file is said in one paragraph, with 
     ["a file that is not there", undefined, ["--data", "none.jsonl"], /none\.jsonl/],
     ["a line that is no JSON", [good, "{"], [], /line 2/],
     ["a row that is no object", [good, [1]], [], /line 2: expected a JSON object, came \[1\]/],
-    [
-      "no response",
-      [good, { answer: "1" }],
-      [],
-      /line 2: it has no response: expected responses, completions/,
-    ],
     [
       "a response that is none",
       [{ answer: "1", response: { a: 1 } }],

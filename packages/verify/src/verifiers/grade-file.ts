@@ -11,8 +11,8 @@ import { asCannotWrite, differences, type Journal, lockRun, openJournal, syncPat
 import { createReport, type GradingReport } from "./grading-report.js";
 import { type Problems, Unnamed, wholeRow } from "./problems.js";
 import type { GradedResponse, Verifiers } from "./registry.js";
-import { type FoundResponses, type Responses, responsesOf } from "./responses.js";
-import type { Row } from "./verifier.js";
+import { type Responses, responsesOf } from "./responses.js";
+import { type Row, rowFault } from "./verifier.js";
 
 export interface GradeFileOptions {
   readonly data: string;
@@ -128,25 +128,23 @@ async function scan(path: string, verifiers: Verifiers, problems: Problems | und
   };
   for await (const { line, value } of readJsonl(path, { onEnd })) {
     rows++;
-    const row = isRow(value) ? wholeRow(value, problems) : undefined;
-    const read: FoundResponses = row
-      ? row instanceof Unnamed
-        ? row
-        : responsesOf(row)
-      : { problem: `expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.` };
-    if ("problem" in read) {
+    if (!isRow(value)) {
       badRows++;
-      if (bad.length < LISTED) bad.push(`line ${line}: ${read.problem}`);
+      if (bad.length < LISTED)
+        bad.push(`line ${line}: expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.`);
       continue;
     }
-    responses += read.texts.length;
-    const problem = verifiers.problemOf(row as Row);
-    if (problem !== undefined) {
-      unfit.push({ line, problem });
-      unfitResponses += read.texts.length;
+    const read = readRow(value, problems);
+    // A row without a response has one verdict too, which says so.
+    const own = "problem" in read ? 1 : read.responses.texts.length;
+    const problem = "problem" in read ? read.problem : verifiers.problemOf(read.row);
+    responses += own;
+    if ("problem" in read || problem !== undefined) {
+      unfit.push({ line, problem: problem! });
+      unfitResponses += own;
     } else {
-      const name = verifiers.nameOf(row as Row)!;
-      names.set(name, (names.get(name) ?? 0) + read.texts.length);
+      const name = verifiers.nameOf(read.row)!;
+      names.set(name, (names.get(name) ?? 0) + own);
     }
   }
   if (badRows > 0) {
@@ -160,6 +158,16 @@ async function scan(path: string, verifiers: Verifiers, problems: Problems | und
   }
   if (unfit.length === rows) throw unfitError(path, rows, unfit, "Nothing was graded.");
   return { rows, responses, unfit, unfitResponses, names, digest };
+}
+
+type ReadRow = { readonly row: Row; readonly responses: Responses } | { readonly problem: string };
+
+/** A row with what its problem has, and its responses. */
+function readRow(value: Row, problems: Problems | undefined): ReadRow {
+  const row = wholeRow(value, problems);
+  if (row instanceof Unnamed) return row;
+  const responses = responsesOf(row);
+  return "problem" in responses ? responses : { row, responses };
 }
 
 function isRow(value: unknown): value is Row {
@@ -247,7 +255,7 @@ async function openPartial(output: string): Promise<PartialFile> {
 interface Waiting {
   readonly row: Row;
   readonly line: number;
-  readonly responses: Responses;
+  readonly several: boolean;
   readonly verdicts: Promise<readonly GradedResponse[]>;
 }
 
@@ -283,13 +291,17 @@ async function gradeRows(
     onGraded?.({ done, total, fromJournal });
     return graded!;
   };
+  const fault = (row: Row, problem: string): GradedResponse => {
+    done++;
+    return { ...rowFault(problem), verifier: verifiers.nameOf(row) ?? "none", seconds: 0 };
+  };
   const waiting: Waiting[] = [];
   const settle = async (): Promise<void> => {
-    const { row, line, responses, verdicts } = waiting.shift()!;
+    const { row, line, several, verdicts } = waiting.shift()!;
     const graded = await verdicts;
     if (signal?.aborted) return;
     for (const [sample, verdict] of graded.entries()) report.add(verdict, { line, sample });
-    const result = { ...row, ...(responses.several ? { verdicts: graded } : { verdict: graded[0] }) };
+    const result = { ...row, ...(several ? { verdicts: graded } : { verdict: graded[0] }) };
     await onRow?.(result);
     await partial?.write(result);
   };
@@ -300,12 +312,15 @@ async function gradeRows(
   for await (const { line, value } of readJsonl(data, { onEnd })) {
     if (signal?.aborted) break;
     const row = value as Row;
-    const whole = wholeRow(row, problems) as Row;
-    const responses = responsesOf(whole) as Responses;
-    const verdicts = Promise.all(responses.texts.map((text, i) => gradeOne(whole, text, `${line}.${i}`)));
+    const read = readRow(row, problems);
+    const several = !("problem" in read) && read.responses.several;
+    const verdicts =
+      "problem" in read
+        ? Promise.resolve([fault(row, read.problem)])
+        : Promise.all(read.responses.texts.map((text, i) => gradeOne(read.row, text, `${line}.${i}`)));
     // Looked at in order, later; until then a failure is nobody's.
     verdicts.catch(() => undefined);
-    waiting.push({ row, line, responses, verdicts });
+    waiting.push({ row, line, several, verdicts });
     if (waiting.length >= WINDOW) await settle();
   }
   while (waiting.length > 0) await settle();
