@@ -203,7 +203,7 @@ test("a row without a response, or of no problem, is counted with its verdict; t
     [4, "responses, entry 2: expected t"],
   ]);
   const graded = read(at("out.jsonl"));
-  expect(graded.map(({ verdict }) => verdict.outcome)).toEqual([
+  expect(graded.map(({ verdict }) => (verdict as Verdict).outcome)).toEqual([
     "pass",
     "infrastructure-error",
     "infrastructure-error",
