@@ -31,19 +31,22 @@ export interface ScoredRow extends PromptRow {
 /** What rows are read with; tokenizer and template are loaded when the first row needs them. */
 export interface TextSide {
   readonly config: Qwen2Config;
+  /** Undefined: there is no such choice. */
+  readonly allowBeyondContext: boolean | undefined;
   readonly tokenizer: () => Promise<Tokenizer>;
   readonly template: () => Promise<ChatTemplate>;
   /** Whether a row has needed it. */
   readonly usesTemplate: () => boolean;
 }
 
-export function textSide(dir: string, config: Qwen2Config): TextSide {
+export function textSide(dir: string, config: Qwen2Config, allowBeyondContext?: boolean): TextSide {
   let uses = false;
   const template = once(() => {
     uses = true;
     return loadChatTemplate(dir);
   });
-  return { config, tokenizer: once(() => loadTokenizer(dir)), template, usesTemplate: () => uses };
+  const tokenizer = once(() => loadTokenizer(dir));
+  return { config, allowBeyondContext, tokenizer, template, usesTemplate: () => uses };
 }
 
 function once<T>(load: () => Promise<T>): () => Promise<T> {
@@ -59,7 +62,7 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
  * answer, {input_ids} tokens. UserError naming file and line.
  */
 export async function readPrompts(path: string, raw: boolean, text: TextSide): Promise<readonly PromptRow[]> {
-  return readRows(path, async (value, place) => promptIds(value, place, raw, text), text.config);
+  return readRows(path, async (value, place) => promptIds(value, place, raw, text), text);
 }
 
 /** A prompt from the command line, as the row {prompt}. */
@@ -69,7 +72,7 @@ export async function singlePrompt(prompt: string, raw: boolean, text: TextSide)
   }
   const place = { path: "--prompt", line: 1 };
   const ids = await promptIds({ prompt }, place, raw, text);
-  return { line: 1, id: createRecordIds()({ prompt }), ids: checked(ids, place, text.config) };
+  return { line: 1, id: createRecordIds()({ prompt }), ids: checked(ids, place, text) };
 }
 
 async function promptIds(
@@ -140,7 +143,7 @@ export async function readScored(
       labels.push(Int32Array.from(encoded.labels));
       return encoded.inputIds;
     },
-    text.config,
+    text,
   );
   return rows.map((row, i) => ({ ...row, labels: labels[i]! }));
 }
@@ -177,14 +180,14 @@ async function encode(
 async function readRows(
   path: string,
   tokens: (value: unknown, place: RowPlace) => Promise<readonly number[]>,
-  config: Qwen2Config,
+  text: TextSide,
 ): Promise<readonly PromptRow[]> {
   const recordId = createRecordIds();
   const rows: PromptRow[] = [];
   for await (const { line, value } of readJsonl(path)) {
     const place = { path, line };
     const id = recordId(value);
-    rows.push({ line, id, ids: checked(await tokens(value, place), place, config) });
+    rows.push({ line, id, ids: checked(await tokens(value, place), place, text) });
   }
   return rows;
 }
@@ -192,7 +195,7 @@ async function readRows(
 function checked(
   ids: readonly number[],
   place: RowPlace,
-  { vocabSize, maxPositionEmbeddings }: Qwen2Config,
+  { config: { vocabSize, maxPositionEmbeddings }, allowBeyondContext }: TextSide,
 ): Int32Array {
   const foreign = ids.findIndex((token) => token >= vocabSize);
   if (foreign >= 0) {
@@ -202,11 +205,11 @@ function checked(
       `token ${foreign} is ${ids[foreign]}, but the model knows the ids 0 to ${vocabSize - 1}. The row, or the folder's tokenizer, belongs to another model.`,
     );
   }
-  if (ids.length > maxPositionEmbeddings) {
+  if (ids.length > maxPositionEmbeddings && allowBeyondContext !== true) {
     throw rowError(
       "row_too_long",
       place,
-      `${ids.length} tokens, the model's context holds ${maxPositionEmbeddings} (max_position_embeddings). Shorten or split the row.`,
+      `${ids.length} tokens, the model's context holds ${maxPositionEmbeddings} (max_position_embeddings). Shorten or split the row${allowBeyondContext === false ? ", or set allow_beyond_context: the model has not learnt positions beyond" : ""}.`,
     );
   }
   return Int32Array.from(ids);

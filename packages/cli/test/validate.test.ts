@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { histogram, summarizeLengths } from "../src/validate/lengths.js";
 import { sampleLines } from "../src/validate/samples.js";
-import { conversation, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import {
+  conversation,
+  copyModel,
+  makeModel,
+  posttrain,
+  temporaryFolder,
+  writeRows,
+} from "./support/command-line.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -92,6 +99,55 @@ it("takes pieces of rows that others have packed; one without a trained token is
   const { lengths, rejects } = JSON.parse(cut.out);
   expect([cut.code, lengths.longest, lengths.median]).toEqual([1, 5, 3]);
   expect(rejects.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["emptied", "truncated"]);
+});
+
+it("a row beyond the model's context: one limit in validate, sft, plan and score, lifted by name", async () => {
+  const long = conversation("Tell me", "so much ".repeat(80));
+  const data = writeRows(folder, "beyond.jsonl", [...sound, long]);
+  const short = copyModel(model, "short-context");
+  const config = JSON.parse(readFileSync(join(short, "config.json"), "utf8"));
+  writeFileSync(join(short, "config.json"), JSON.stringify({ ...config, max_position_embeddings: 200 }));
+  const common = ["--model_name_or_path", short, "--data", data];
+  const said =
+    /line 13: \d+ tokens, the model's context holds 200 \(max_position_embeddings\)\. .*set allow_beyond_context/;
+  const train = [...common, "--output_dir", at("beyond"), "--max_steps", "2", "--save_steps", "1"];
+
+  const { code, out } = await posttrain(["validate", ...common]);
+  expect(code).toBe(1);
+  expect(flat(out)).toMatch(/row_too_long: 1 row line 13: \d+ tokens, the model's context holds 200/);
+  expect(flat(out)).toContain(
+    "max_length 1,024 is more than the model's context of 200 tokens: a row may have no more than that",
+  );
+  for (const command of [
+    ["sft", ...train],
+    ["plan", ...common],
+    ["score", ...common, "--loss_on", "assistant"],
+  ]) {
+    const refused = await posttrain(command);
+    expect([refused.code, flat(refused.err)]).toEqual([1, expect.stringMatching(said)]);
+  }
+  expect(existsSync(at("beyond"))).toBe(false);
+
+  const cut = JSON.parse(
+    (await posttrain(["validate", ...common, "--on_overlong", "truncate", "--json"])).out,
+  );
+  expect([cut.counts.truncated, cut.plan.epoch.rows]).toEqual([1, 13]);
+  expect(cut.rejects[0].examples[0].remedy).toMatch(
+    /the model's context holds 200 .*: cut, which lost \d+ trained tokens/,
+  );
+  expect(cut.digests.cut_at_context).toBe("200");
+
+  const allowed = ["--allow_beyond_context"];
+  expect((await posttrain(["validate", ...common, ...allowed])).code).toBe(0);
+  expect((await posttrain(["plan", ...common, ...allowed])).code).toBe(0);
+  expect(
+    (await posttrain(["score", ...common, ...allowed, "--output", at("beyond-scores.jsonl")])).code,
+  ).toBe(0);
+  const run = await posttrain(["sft", ...train, ...allowed]);
+  expect([run.code, run.err]).toEqual([0, ""]);
+  // It is no part of the identity: runs from before there was the limit go on with it.
+  const manifest = readFileSync(join(at("beyond"), "checkpoint-2", "manifest.json"), "utf8");
+  expect(manifest).not.toMatch(/beyond_context|cut_at_context/);
 });
 
 it("says the steps that sft takes, from the file that sft takes", async () => {

@@ -67,6 +67,8 @@ export interface SftDatasetOptions {
   readonly lossOn: LossOn;
   /** Longest row, in tokens. */
   readonly maxLength: number;
+  /** Tokens for which the model has positions (`max_position_embeddings`): below maxLength it is the longest row. */
+  readonly context?: number | undefined;
   /** `truncate` keeps the start. */
   readonly onOverlong: "error" | "drop" | "truncate";
   /** `error` (default) ends at the first row that is bad; `reject` leaves it out and goes on. */
@@ -244,7 +246,9 @@ async function encodeTogether(
 
 /** Takes rows in order and keeps the books. */
 function collector(path: string, options: SftDatasetOptions) {
-  const { maxLength, onOverlong, onBadRow, vocabSize } = options;
+  const { onOverlong, onBadRow, vocabSize } = options;
+  const limit = limitOf(options);
+  const maxLength = limit.tokens;
   const rows: TokenizedRow[] = [];
   const rejects: Reject[] = [];
   const counts = {
@@ -308,11 +312,7 @@ function collector(path: string, options: SftDatasetOptions) {
     counts.formats[row.format!] = (counts.formats[row.format!] ?? 0) + 1;
     const length = encoded.inputIds.length;
     if (length > maxLength && onOverlong === "error") {
-      const error = rowError(
-        "row_too_long",
-        place,
-        `${length} tokens, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
-      );
+      const error = rowError("row_too_long", place, limit.refusal(length));
       if (onBadRow !== "reject") throw error;
       counts.overlong++;
       counts.rejected++;
@@ -327,7 +327,7 @@ function collector(path: string, options: SftDatasetOptions) {
       counts.lostTrainedTokens += trained - left;
       const fate = onOverlong === "drop" ? "dropped" : left === 0 ? "emptied" : "truncated";
       counts[fate]++;
-      reject(row, fate, length, FATES[fate](length, maxLength, trained - left));
+      reject(row, fate, length, FATES[fate](length, limit, trained - left));
     }
     if (left === 0) return;
     counts.kept++;
@@ -344,13 +344,41 @@ function collector(path: string, options: SftDatasetOptions) {
   return { add, result: () => ({ rows, counts, rejects }) };
 }
 
+/** The longest row, and how messages speak of it. */
+interface Limit {
+  readonly tokens: number;
+  readonly name: string;
+  readonly raise: string;
+  readonly refusal: (length: number) => string;
+}
+
+function limitOf({ maxLength, context }: Pick<SftDatasetOptions, "maxLength" | "context">): Limit {
+  if (context === undefined || maxLength <= context) {
+    return {
+      tokens: maxLength,
+      name: `max_length is ${maxLength}`,
+      raise: "Raise max_length",
+      refusal: (length) =>
+        `${length} tokens, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
+    };
+  }
+  return {
+    tokens: context,
+    name: `the model's context holds ${context} (max_position_embeddings)`,
+    raise: "Set allow_beyond_context",
+    refusal: (length) =>
+      `${length} tokens, the model's context holds ${context} (max_position_embeddings). Shorten or split the row, choose what happens to long rows ` +
+      "(on_overlong drop or truncate), or set allow_beyond_context: the model has not learnt positions beyond.",
+  };
+}
+
 const FATES = {
-  dropped: (length: number, max: number) =>
-    `${length} tokens, max_length is ${max}: left out. Raise max_length, split the row, or cut it with on_overlong truncate.`,
-  truncated: (length: number, max: number, lost: number) =>
-    `${length} tokens, max_length is ${max}: cut, which lost ${lost} trained tokens. Raise max_length or split the row.`,
-  emptied: (length: number, max: number) =>
-    `${length} tokens, max_length is ${max}: left out, as nothing to train was left of it. Raise max_length or shorten the prompt.`,
+  dropped: (length: number, { name, raise }: Limit) =>
+    `${length} tokens, ${name}: left out. ${raise}, split the row, or cut it with on_overlong truncate.`,
+  truncated: (length: number, { name, raise }: Limit, lost: number) =>
+    `${length} tokens, ${name}: cut, which lost ${lost} trained tokens. ${raise} or split the row.`,
+  emptied: (length: number, { name, raise }: Limit) =>
+    `${length} tokens, ${name}: left out, as nothing to train was left of it. ${raise} or shorten the prompt.`,
 };
 
 /** The labels that count: not masked, and not at position 0, which nothing predicts. */

@@ -35,9 +35,11 @@ export interface SftData {
   readonly evalRejects: readonly Reject[];
   /** Undefined without packing. */
   readonly packing: Packing | undefined;
+  /** The longest row that is taken: max_length, or the model's context. */
+  readonly longestRow: number;
   /** How trained turns end: a checkpoint stops where they do. */
   readonly turnEnds: TurnEnds;
-  /** SHA-256 of what was read: data, and tokenizer, chat_template and eval_data where they were. */
+  /** What decides over rows beside the config. SHA-256 of what was read: data, and tokenizer, chat_template and eval_data where they were. */
   readonly digests: Readonly<Record<string, string>> & { readonly data: string };
 }
 
@@ -52,6 +54,7 @@ export type SftRowOptions = Pick<
   | "loss_on"
   | "max_length"
   | "on_overlong"
+  | "allow_beyond_context"
   | "packing"
   | "template_date"
   | "seed"
@@ -64,12 +67,16 @@ export async function prepareSftData(
 ): Promise<SftData> {
   const dir = config.model_name_or_path;
   const { config: model } = await openModelFolder(dir);
+  const longestRow = config.allow_beyond_context
+    ? config.max_length
+    : Math.min(config.max_length, model.maxPositionEmbeddings);
   const load = (path: string): Promise<SftDataset> =>
     loadSftRows(path, {
       tokenizer: () => loadTokenizer(dir),
       template: () => loadChatTemplate(dir),
       lossOn: config.loss_on,
       maxLength: config.max_length,
+      context: config.allow_beyond_context ? undefined : model.maxPositionEmbeddings,
       onOverlong: config.on_overlong,
       onBadRow,
       format: config.data_format,
@@ -80,7 +87,7 @@ export async function prepareSftData(
   if (data.rows.length === 0 && onBadRow === "error") {
     throw new UserError(
       "no_rows",
-      `${config.data}: none of its ${data.counts.read} rows has anything to train after cutting to max_length ${config.max_length}; raise max_length.`,
+      `${config.data}: none of its ${data.counts.read} rows has anything to train after cutting to ${longestRow < config.max_length ? `the model's context of ${longestRow}; shorten the rows.` : `max_length ${config.max_length}; raise max_length.`}`,
     );
   }
   const held = config.eval_data === undefined ? undefined : await load(config.eval_data);
@@ -106,12 +113,18 @@ export async function prepareSftData(
     rejects: data.rejects,
     evalRejects: held?.rejects ?? [],
     packing,
+    longestRow,
     turnEnds: turnEndsOf(trainRows, data.tokenizer ?? (await tokenizerOf(dir)), data.template),
     digests: {
       data: data.digest,
       ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
       ...(data.template && { chat_template: data.template.digest }),
       ...(held && { eval_data: held.digest }),
+      // Runs from before there was this limit took such rows up to max_length.
+      ...(longestRow < config.max_length &&
+        [...data.rejects, ...(held?.rejects ?? [])].some(({ tokens }) => (tokens ?? 0) > longestRow) && {
+          cut_at_context: String(longestRow),
+        }),
     },
   };
 }

@@ -123,6 +123,14 @@ export const rowOptions = {
     .enum(["error", "drop", "truncate"])
     .default("error")
     .describe("what happens to rows longer than max_length; truncate keeps the start"),
+  // Free, as rows that are cut or dropped for it stand in the identity themselves (cut_at_context).
+  allow_beyond_context: withRole(
+    "free",
+    z
+      .boolean()
+      .default(false)
+      .describe("take rows longer than the model's context (max_position_embeddings), up to max_length"),
+  ),
   template_date: z
     .string()
     .optional()

@@ -123,6 +123,8 @@ async function readRows(
       {
         ...{ model_name_or_path: dir, data: path, val_size: 0, loss_on: "assistant", on_overlong: "error" },
         ...{ max_length: Number.MAX_SAFE_INTEGER, packing: false, seed: 42, template_date: date },
+        // The context is a matter of what it suggests.
+        allow_beyond_context: true,
         ...{ data_format: undefined, eval_data: undefined },
       },
       "reject",

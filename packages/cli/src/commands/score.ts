@@ -31,6 +31,10 @@ export const command = defineCommand({
       .enum(["assistant", "completion", "everything"])
       .default("everything")
       .describe("which tokens the loss is over"),
+    allow_beyond_context: z
+      .boolean()
+      .default(false)
+      .describe("take rows longer than the model's context (max_position_embeddings)"),
   }),
   examples: [
     [
@@ -51,7 +55,7 @@ export const command = defineCommand({
   run: async (options, context) => {
     const { model_name_or_path: dir, data, output: file, loss_on: lossOn } = options;
     const { config } = await openModelFolder(dir);
-    const rows = await readScored(data, lossOn, textSide(dir, config));
+    const rows = await readScored(data, lossOn, textSide(dir, config, options.allow_beyond_context));
     const results = await openResultFile(file);
     const output = createOutput(context, process.stderr);
     const silent = file === undefined && (process.stdout.isTTY || context.json);

@@ -1,10 +1,11 @@
 // posttrain sft: what runSft of @posttrain/sft does, with what a person wants to see before, during and after.
 import { freemem } from "node:os";
-import { byteText, type SftCounts } from "@posttrain/data";
+import { byteText } from "@posttrain/data";
 import { resolveStopIds } from "@posttrain/model";
 import {
   runSft,
   type SftConfig,
+  type SftData,
   type SftMetrics,
   type SftResult,
   type SftStart,
@@ -85,7 +86,7 @@ export const command = defineCommand({
   },
 });
 
-function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly Line[] {
+function dataLines({ data, max_length }: SftConfig, { counts, longestRow }: SftData): readonly Line[] {
   const lines: Line[] = [
     [
       "data",
@@ -100,7 +101,7 @@ function dataLines({ data, max_length }: SftConfig, counts: SftCounts): readonly
     ];
     lines.push([
       "lost",
-      `${plural(counts.overlong, "row")} longer than max_length ${max_length}: ${fates.filter(Boolean).join(", ")}; ${plural(counts.lostTrainedTokens, "trained token")} lost (a larger max_length keeps them)`,
+      `${plural(counts.overlong, "row")} longer than ${longestRow < max_length ? `the model's context of ${count(longestRow)}` : `max_length ${max_length}`}: ${fates.filter(Boolean).join(", ")}; ${plural(counts.lostTrainedTokens, "trained token")} lost (${longestRow < max_length ? "allow_beyond_context" : "a larger max_length"} keeps them)`,
     ]);
   }
   return lines;
@@ -114,7 +115,7 @@ function startLines(
   const tokens = (data.counts.tokens / data.units.length) * units;
   return [
     ["model", describeModel(model)],
-    ...dataLines(config, data.counts),
+    ...dataLines(config, data),
     [
       "turns end",
       turnEndsText(

@@ -61,7 +61,7 @@ export const command = defineCommand({
       ];
       for (const reject of rejects) await results?.write(reject);
       await results?.commit();
-      const lost = rejects.filter((reject) => isLoss(reject, config.max_length));
+      const lost = rejects.filter((reject) => isLoss(reject, data.longestRow));
       const output = createOutput(context, process.stdout);
       const checked = await check(config, data, context);
       report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
@@ -91,8 +91,8 @@ export const command = defineCommand({
 });
 
 /** Of a row that somebody else has packed, a piece may have no trained token: it is left out, and listed, but nothing is lost with it. */
-function isLoss({ reason, tokens }: Reject, maxLength: number): boolean {
-  return reason !== "emptied" || tokens === null || tokens > maxLength;
+function isLoss({ reason, tokens }: Reject, longestRow: number): boolean {
+  return reason !== "emptied" || tokens === null || tokens > longestRow;
 }
 
 interface Checked {
@@ -185,7 +185,7 @@ function report(
       ? [
           [
             "note",
-            `max_length ${count(config.max_length)} is more than the model's context of ${count(context)} tokens: it knows no positions beyond`,
+            `max_length ${count(config.max_length)} is more than the model's context of ${count(context)} tokens: ${config.allow_beyond_context ? "longer rows are trained all the same, as allow_beyond_context says, at positions that it has not learnt" : "a row may have no more than that"}`,
           ] as const,
         ]
       : []),
@@ -201,7 +201,10 @@ function report(
     output.say(
       `\nTokens a row: shortest ${count(lengths.shortest)}, median ${count(lengths.median)}, 90 % at most ${count(lengths.p90)}, 99 % ${count(lengths.p99)}, longest ${count(lengths.longest)}`,
     );
-    const limit = { name: "max_length", value: config.max_length };
+    const limit =
+      data.longestRow < config.max_length
+        ? { name: "the context", value: data.longestRow }
+        : { name: "max_length", value: config.max_length };
     for (const line of histogram(lengths, output.columns - 2, limit)) output.print(`  ${line}`);
   }
   if (plan !== undefined) {
