@@ -16,7 +16,7 @@ import {
   policySampling,
   resolveStopIds,
 } from "@posttrain/model";
-import type { Verdict } from "@posttrain/verify";
+import { saidAfter, type Verdict } from "@posttrain/verify";
 import type { Grader, ModelResponse } from "./grade.js";
 import type { Question } from "./questions.js";
 
@@ -138,9 +138,10 @@ export async function respondSeveral(
     sequences.map(async ({ ids: own, finish }, i) => {
       const question = Math.floor(i / samples);
       const text = answerText(tokenizer, own, { stop, stopIds });
-      const verdict = await grader(questions[question]!, { text, finish });
+      const prompt = texts[question]!;
+      const verdict = await grader(questions[question]!, { text: saidAfter(prompt, text), finish });
       onGraded?.();
-      return { prompt: texts[question]!, text, finish, tokens: own.length, verdict };
+      return { prompt, text, finish, tokens: own.length, verdict };
     }),
   );
   return questions.map((_, i) => graded.slice(i * samples, (i + 1) * samples));

@@ -35,6 +35,10 @@ export function withoutThinking(response: string): string | undefined {
     .replace(/^(?:\s*\n|\s+)/, "");
 }
 
+/** What a model said, with the tag that its prompt began it with: templates of thinking models end in <think>. */
+export const saidAfter = (prompt: string, text: string): string =>
+  /<think(?:ing)?>\s*$/i.test(prompt) ? `${/<[a-z]+>\s*$/i.exec(prompt)?.[0]}${text}` : text;
+
 /** The verdict on a response that thinks to its end. */
 export const UNENDED_THINKING: Verdict = {
   outcome: "unparseable",

@@ -1,6 +1,6 @@
 // What of a response is graded, wherever it is graded.
 import { expect, test } from "vitest";
-import { gradeAnswer, openVerifiers, withoutThinking } from "../src/index.js";
+import { gradeAnswer, openVerifiers, saidAfter, withoutThinking } from "../src/index.js";
 
 test.each<[response: string, seen: string | undefined]>([
   ["The answer is 5.", "The answer is 5."],
@@ -27,6 +27,14 @@ test.each<[response: string, seen: string | undefined]>([
   ["<think>5</think>", ""],
 ])("of %j is seen %j", (response, seen) => {
   expect(withoutThinking(response)).toBe(seen);
+});
+
+test("thinking that the prompt began and nothing ended is thinking", () => {
+  const prompt = "<|im_start|>assistant\n<think>\n";
+  expect(withoutThinking(saidAfter(prompt, "The answer is 5."))).toBeUndefined();
+  expect(withoutThinking(saidAfter(prompt, "so 4</think>The answer is 5."))).toBe("The answer is 5.");
+  expect(saidAfter("<|im_start|>assistant\n", "The answer is 5.")).toBe("The answer is 5.");
+  expect(saidAfter("<|im_start|>assistant\n<think>\n\n</think>\n\n", "5")).toBe("5");
 });
 
 const drafts = [

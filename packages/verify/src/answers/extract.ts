@@ -112,6 +112,12 @@ function tagged(text: string): Extraction | undefined {
   return isSaid ? found(statement.answer, "tag", content) : found(content, "tag");
 }
 
+/** "#### 1", "#### 2": the headings count. */
+function isNumbering(text: string): boolean {
+  const numbers = [...text.matchAll(/^\s*####\s*(\d+)\s*$/gm)].map((match) => Number(match[1]));
+  return numbers.length > 1 && numbers.every((number, i) => number === i + 1);
+}
+
 /** The line behind the last `####`: strong where it is a value and no more, weak where it may be a heading. */
 function hashed(text: string, strength: "strong" | "weak"): Extraction | undefined {
   const at = text.lastIndexOf("####");
@@ -126,7 +132,7 @@ function hashed(text: string, strength: "strong" | "weak"): Extraction | undefin
   const { answer } = statement;
   // "#### 3. Check" is a heading, and so is "#### B) Trains" with text behind it.
   const isNumbered = /^\W*(?:\p{N}{1,2}|[A-Z])[.):]\s+\p{L}/u.test(line);
-  const isBare = /^\W*[-\p{Nd}.,/%\\${}()^ ]+\W*$|^\W*[A-J]\W*$/u.test(line);
+  const isBare = !isNumbering(text) && /^\W*[-\p{Nd}.,/%\\${}()^ ]+\W*$|^\W*[A-J]\W*$/u.test(line);
   const strong = isBare || (isValue(answer) && isLast && !isNumbered);
   if (strength === "strong") return strong ? found(answer, "hashes") : undefined;
   return !isNumbered && (isLast || isValue(answer)) ? found(answer, "hashes", statement.whole) : undefined;

@@ -41,13 +41,20 @@ export function readStatement(source: string): Statement | undefined {
       : formulas;
     return { answer, whole: answer };
   }
-  const [sentence, rest, asked] = cutSentence(text);
+  const led = text.replace(LEADS, "");
+  const [sentence, rest, asked] = cutSentence(
+    led !== text && isValue(led.split("\n", 1)[0] ?? "") ? led : text,
+  );
   const whole = plain(sentence);
   if (whole === "" || asked) return undefined;
   const { answer, tail, opener } = cutExplanation(whole);
   if (doubts(answer, tail, opener)) return takesBack(whole, rest) ? undefined : { answer: whole, whole };
   return takesBack(answer, rest) ? undefined : { answer, whole };
 }
+
+/** Words between the verb and a value that add nothing to it; none of them doubts it. */
+const LEADS =
+  /^(?:(?:simply|therefore|thus|hence|then|exactly|precisely|indeed|clearly|definitely|certainly|obviously|just|for sure|of course|equal to|as follows|the (?:number|value|letter)|number|letter|donc|alors|bien|exactement|also|somit|daher|genau|por lo tanto|entonces|exactamente|dunque|quindi|именно)(?![\p{L}])[\s,:：*]*)+/iu;
 
 /** A formula and those that a comma, "and" or "or" joins to it. */
 function leadingFormulas(text: string): string | undefined {
@@ -74,32 +81,34 @@ const plain = (sentence: string): string =>
   sentence
     .replace(/\*\*|__|^\*|\*$/g, "")
     .replace(/^(?:de|von|da)\s+(?=[-\d$€£])/, "")
+    .replace(/^(?:dola|shilingi|usd|rs\.?)\s+(?=\d)/i, "")
     .replace(
       /\s*(?:です|でした|である|になります|となります|だ|입니다|이다|이에요|예요|है|हैं|అవుతుంది)\s*$/u,
       "",
     )
-    .trim();
+    .trim()
+    .replace(/^(?:「(.*)」|『(.*)』|'([^']*)'|‘([^‘’]*)’)$/u, "$1$2$3$4");
 
 // Explanations ---------------------------------------------------------------------------------------------------------------
 
 /** Clauses that may follow any answer. */
 const CLAUSES = alternatives(
-  "because|since|which|weil|denn|parce que|car|puisque|ce qui|porque|ya que|puesto que|lo cual|потому что|так как|поскольку|perché|omdat|kwa sababu|ambayo|क्योंकि|কারণ|ఎందుకంటే",
+  "because, since, which, weil, denn, parce que, car, puisque, ce qui, porque, ya que, puesto que, lo cual, потому что, так как, поскольку, perché, omdat, kwa sababu, ambayo, क्योंकि, কারণ, ఎందుకంటే",
 );
 /** Clauses that may follow a value; words beside words may be the answer itself. */
 const VALUE_CLAUSES = alternatives(
-  "(?<!well\\s)as(?! well)|so|where|meaning|making|giving|given|considering|thus|therefore|hence|namely|that is|i\\.e\\.|rather than|instead of|as opposed to|according to|based on|due to|by (?=\\p{L})|also|soit|donc|da|was|das ist|es decir|que|то есть|что|jadi|لأن|أي",
+  "as(?<!well as)(?! (?:well|is|are|does|do)\\b), so(?<!or so), where, meaning, making, giving, given, considering, thus, therefore, hence, namely, that is, i\\.e\\., rather than, instead of, as opposed to, according to, based on, due to, by (?=\\p{L}), soit, donc, da, was, das ist, es decir, que, то есть, что, jadi, لأن, أي",
 );
 /** Behind a comma: a clause with its own subject, or what the value is. */
 const APPOSITIONS = alternatives(
-  "not|the|this|that|these|it|we|he|she|they|there|you|a|an|our|his|her|its|their|for|and (?:this|that|it|so|we|the|therefore)|with|in",
+  "not, the, this, that, these, it, we, he, she, they, there, you, I, a, an, our, his, her, its, their, for, from, in, after, obtained, found, calculated, computed, and (?:this|that|it|so|we|the|therefore|here)",
 );
 const JOINED_CLAUSES =
   "因为|因為|由于|由於|所以|因此|即|也就是|这|這|其中|共|なぜなら|つまり|すなわち|왜냐하면|즉|เพราะ|ซึ่ง";
 
 function alternatives(words: string): string {
   return words
-    .split("|")
+    .split(", ")
     .sort((a, b) => b.length - a.length)
     .join("|");
 }
@@ -195,15 +204,16 @@ const OFFERED = new RegExp(
   "iu",
 );
 const EQUATED =
-  /\b(?:it|that|this|which|answer|other|second|alternative)(?:['’]s|\s+(?:is|was|should be|would be|becomes))\s*[*"“(]*$/i;
+  /(?:\b(?:it|that|this|which|answer|other|second|alternative)(?:['’]s|\s+(?:is|was|should be|would be|becomes))|\b(?:same as|equal to|equals))\s*[*"“($]*$/i;
 /** Behind a candidate that stands for itself: the end, a mark, a condition. */
-const ALONE = /^[*"”]*\s*(?:$|[).,;:!?）。，；！]|(?:if|when|with|without|unless|depending|for|or|and)\b)/i;
+const ALONE =
+  /^[*"”$]*\s*(?:$|[).,;:!?）。，；！]|(?:if|when|with|without|unless|depending|for|or|and|as)\b)/i;
 
 /** "B or A could be right" behind A. */
 const OFFERED_FIRST = /^\W{0,3}(?:or|oder|ou|или|或)\s+\W*[\p{N}A-J]/iu;
 /** Nothing but marks and the opening word stands before a candidate. */
 const BEGINS =
-  /^[\s,;(=≈:*"“$—–-]*(?:but|and|also|so|thus|therefore|hence|namely|that is|i\.e\.|meaning|making|giving)?[\s,;(=≈:*"“$]*$/i;
+  /^[\s,;(=≈:*"“$—–/|&-]*(?:but|and|also|so|thus|therefore|hence|namely|that is|i\.e\.|meaning|making|giving)?[\s,;(=≈:*"“$]*$/i;
 
 /** The explanation holds another candidate as a second answer. */
 function doubts(answer: string, tail: string, opener: Opener): boolean {
@@ -226,7 +236,9 @@ function doubts(answer: string, tail: string, opener: Opener): boolean {
 }
 
 const RETRACTION =
-  /^[\s\W]*(?:no\b|wait\b|hmm+\b|actually\b|or\b|alternatively\b|sorry\b|correction\b|scratch that|oops\b|maybe\b|perhaps\b|possibly\b|(?:it|this|that|the answer)\s+(?:could|might|may)\b|或|不对|不對|等等|oder\b|ou\b|или)/iu;
+  /^[\s\W]*(?:no\s*[,.!—–-]|no wait|wait\b|hmm+\b|actually\b|or\b|alternatively\b|sorry\b|correction\b|scratch that|oops\b|maybe\b|perhaps\b|possibly\b|(?:it|this|that|the answer)\s+(?:could|might|may)\b|或|不对|不對|等等|还是|いや|また?は|아니|또는|oder\b|nein\b|ou\b|non\s*[,.!]|или|нет\s*[,.!])/iu;
+/** A candidate that ends what is said, alone or with what it counts. */
+const LAST = /^[*"”$]*(?:\s*\p{L}+){0,2}\s*(?:$|[,.!?;:)])/u;
 
 /** A later sentence names another candidate instead, or is one. */
 function takesBack(answer: string, rest: string): boolean {
@@ -236,12 +248,11 @@ function takesBack(answer: string, rest: string): boolean {
     .replace(numbered, "")
     .split(/[.!?](?=\s|$)|[。！？।۔]|\n/u);
   return sentences.some((sentence) => {
-    const found = others(answer, toAscii(sentence));
-    if (found.length === 0) return false;
+    const text = toAscii(sentence);
+    const found = others(answer, text);
     const [first] = found;
-    const only =
-      first !== undefined &&
-      sentence.replace(/[^\p{L}\p{N}.]/gu, "").replace(/^\.+|\.+$/g, "") === first.text;
-    return only || RETRACTION.test(sentence);
+    if (first === undefined) return false;
+    if (text.replace(/[^\p{L}\p{N}.]/gu, "").replace(/^\.+|\.+$/g, "") === first.text) return true;
+    return RETRACTION.test(text) && found.some((one) => LAST.test(text.slice(one.at + one.text.length)));
   });
 }

@@ -125,11 +125,13 @@ export function choiceOf(text: string): string | undefined {
   if (joined !== null) return joined[1]?.toUpperCase();
   const worded = /^(?:option|choice)\s+\(?([A-J])\)?(?![A-Za-z])/i.exec(plain);
   const marked = /^(?:option|choice|answer)?\s*[([]\s*([A-Za-z])\s*[)\]](?:[\s.:,]|$)/i.exec(plain);
-  const bare = /^(?:option|choice)?\s*([A-Za-z])\s*(?:[).:](?:\s|$)|$)/i.exec(plain);
+  const bare = /^(?:option|choice)?\s*([A-Za-z])\s*(?:[).:](?:\s|$)|$|[).:,、](?=(?![A-Z])\p{L}))/iu.exec(
+    plain,
+  );
   const found = worded ?? marked ?? bare;
   if (found === null) return undefined;
   const rest = plain.slice(found[0].length).replace(/^[\s.:,)]+/, "");
-  const isOther = /^(?:(?:or|and|or maybe)\s+)?[([]?[A-Za-z][)\].]?$/i.test(rest);
+  const isOther = /^(?:(?:or|and|or maybe|或者?|和|또는|または)\s*)?[([]?[A-Za-z][)\].]?$/i.test(rest);
   return isOther ? undefined : found[1]?.toUpperCase();
 }
 

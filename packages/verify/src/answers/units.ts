@@ -142,7 +142,7 @@ const PLAIN =
 
 /** `letters`: single letters of plain text are units, too (5 m); otherwise they are variables (3s^2). */
 export function splitUnit(source: string, letters = false): Measured {
-  const text = source.trim();
+  const text = source.trim().replace(/^([^€£¥￥₹$]*\d)\s*(\\\$|[€£¥￥₹$])$/, "$2$1");
   for (const [pattern, name] of CURRENCY) {
     const match = pattern.exec(text);
     if (match === null || match[0].length === text.length) continue;
@@ -185,9 +185,11 @@ function splitTail(text: string, letters: boolean): Measured {
   return { body: text };
 }
 
-/** Words that take an amount back are no label of it. */
+/** Words that take an amount back, or choose between two, are no label of it. */
 const DOUBTS =
-  /^(?:or|but|not|maybe|perhaps|possibly|probably|either|otherwise|unless|guess|think|wrong|incorrect|plus|minus|times|divided|oder|ou|или)$/i;
+  /^(?:or|but|not|maybe|perhaps|possibly|probably|either|otherwise|unless|guess|think|wrong|incorrect|plus|minus|times|divided|oder|nicht|kein|keine|ou|pas|sio|hapana|или|не|нет|неверно|नहीं|या|নয়|না|বা|కాదు|లేదా|ليس|ليست|لا|أو|değil|không|bukan|tidak)$/iu;
+const JOINED_DOUBTS =
+  /[不没沒非错錯对對吗嗎或是的了和]|아니|아닙|또는|거나|ไม่|หรือ|(?![つこ])\p{Script=Hiragana}/u;
 
 function measure(body: string, words: string): Measured | undefined {
   const unitText = words.replace("²", "^2").replace("³", "^3").replace(/[()]/g, "").trim();
@@ -197,7 +199,7 @@ function measure(body: string, words: string): Measured | undefined {
   const unit = parseUnit(unitText);
   if (unit !== undefined) return unit.kind === "count" ? { body } : { body, unit };
   const labelWords = unitText.split(/\s+/);
-  if (labelWords.some((word) => DOUBTS.test(word))) return undefined;
+  if (labelWords.some((word) => DOUBTS.test(word)) || JOINED_DOUBTS.test(unitText)) return undefined;
   if (labelWords.length > 6) return undefined;
   return { body, label: singular((labelWords.at(-1) ?? "").replace(/[.,]+$/, "")) };
 }
