@@ -23,6 +23,7 @@ import {
   isModulePath,
   openOwnVerifier,
   openVerifiers,
+  programSettings,
   selfTest,
   type Verifiers,
 } from "@posttrain/verify";
@@ -73,6 +74,7 @@ export async function openGrading(
   const verifiers = openVerifiers({
     concurrency,
     unsealed: config.unsealed,
+    ...programSettings(config),
     ...(named !== undefined && { verifier: own ?? named }),
   });
   try {

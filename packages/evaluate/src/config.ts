@@ -1,5 +1,6 @@
 // What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
 import { dtypeNames } from "@posttrain/model";
+import { programOptions } from "@posttrain/verify";
 import { z } from "zod";
 import { extractions } from "./extract.js";
 import { taskNames } from "./tasks.js";
@@ -39,6 +40,7 @@ export const evaluateConfig = z
       .enum(["accept", "refuse"])
       .default("accept")
       .describe("verdicts of tests that had to run beside the program"),
+    ...programOptions,
     temperature: z.number().nonnegative().default(0).describe("0: greedy"),
     max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
     stop_ids: z

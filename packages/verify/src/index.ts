@@ -16,14 +16,13 @@ export { stripString } from "./answers/hendrycks.js";
 export { type AnswerScorer, openInstructScorers } from "./answers/open-instruct.js";
 export { type F1Convention, type TokenF1, tokenF1 } from "./answers/text-answers.js";
 export { type HumanEvalRow, humanEvalTask, type MbppRow, mbppTask } from "./code/benchmarks.js";
+export { completePython } from "./code/complete.js";
 export {
-  completePython,
   type Extracted,
   type ExtractOptions,
   extractCode,
   sanitizePython,
 } from "./code/extract.js";
-export { extractLikeSandboxFusion, type SandboxFusionOptions } from "./code/extract-sandboxfusion.js";
 export {
   type CheckerTest,
   gradeCode,
@@ -113,4 +112,10 @@ export {
   type SelfTestReport,
   selfTest,
 } from "./verifiers/self-test.js";
-export { type Row, type VerifierSettings, verifierSettings } from "./verifiers/verifier.js";
+export {
+  programOptions,
+  programSettings,
+  type Row,
+  type VerifierSettings,
+  verifierSettings,
+} from "./verifiers/verifier.js";

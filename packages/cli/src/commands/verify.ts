@@ -11,6 +11,8 @@ import {
   type OwnVerifier,
   openOwnVerifier,
   openVerifiers,
+  programOptions,
+  programSettings,
   readProblems,
   selfTest,
   unfitError,
@@ -56,6 +58,7 @@ const options = z
       .enum(["accept", "refuse"])
       .default("accept")
       .describe("verdicts of tests that had to run beside the candidate"),
+    ...programOptions,
     route: z
       .enum(["auto", "native", "wasm"])
       .default("auto")
@@ -221,6 +224,7 @@ function settingsOf(given: Options) {
     cpu_seconds,
     memory_mb,
     ...(pass_score !== undefined && { pass_score }),
+    ...programSettings(given),
   };
 }
 

@@ -21,7 +21,10 @@ export function humanEvalTask({ prompt, entry_point, test }: HumanEvalRow): Asse
 
 export interface MbppRow {
   readonly test_list: readonly string[];
-  /** The reference: only for the name of its function, which may be that of a built-in one (`sum`). */
+  /**
+   * The reference: only for the name of its function, which may be that of a built-in one (`sum`, task 126). Without it that of the only
+   * function which the tests call.
+   */
   readonly code?: string;
   /** The sanitized half. */
   readonly test_imports?: readonly string[];
@@ -36,9 +39,17 @@ export function mbppTask({
   test_setup_code = "",
 }: MbppRow): AssertsTask {
   const tests = [...test_imports, test_setup_code, ...test_list].filter((text) => text !== "").join("\n");
+  const called = namesCalled(test_list.join("\n"));
   const defined = topLevelStatements(code).flatMap(({ kind, names }) => (kind === "function" ? names : []));
-  const entryPoint = defined
-    .reverse()
-    .find((name) => new RegExp(`\\b${name}\\s*\\(`).test(test_list.join("\n")));
+  const entryPoint = defined.reverse().find((name) => called.has(name)) ?? onlyOf(called);
   return { mode: "asserts", language: "python", tests, ...(entryPoint === undefined ? {} : { entryPoint }) };
+}
+
+function namesCalled(tests: string): ReadonlySet<string> {
+  const calls = tests.matchAll(/(?<![\w.])(?!(?:assert|not|and|or|in|is)\b)([A-Za-z_]\w*)\s*\(/g);
+  return new Set([...calls].map(([, name]) => name!));
+}
+
+function onlyOf(names: ReadonlySet<string>): string | undefined {
+  return names.size === 1 ? [...names][0] : undefined;
 }

@@ -1,15 +1,24 @@
 /**
- * Code out of an answer: fenced blocks, a fence that was cut off, or no fence at all. Which block counts is a choice that
- * changes scores (HumanEval's harnesses take the first, LiveCodeBench the last), so it is an option, never a guess.
+ * Code out of an answer: fenced blocks, a fence that was cut off, or no fence at all. By default the last block that defines what is
+ * asked for counts, and what it uses and other blocks define goes before it: an answer shows how its solution is used, corrects it, or
+ * gives it in parts. Published harnesses choose otherwise, which changes scores, so that is an option.
  */
-import { keepReachable, longestPython, topLevelStatements } from "./python-source.js";
+import { withoutThinking } from "../thinking.js";
+import { type Definitions, definitionsOf, readsInput } from "./definitions.js";
+import { type Block, codeBlocks } from "./fences.js";
+import { withFragments, withNeeded } from "./parts.js";
+import { isPython, keepReachable, longestPython, pythonRuns } from "./python-source.js";
 
 export interface ExtractOptions {
   readonly language?: string;
-  /** Among the blocks of the language. `all` joins them with a blank line. Default: `last`. */
+  /** Of the blocks that define what is asked for, if any do, this one alone; `all` joins every block of the language. */
   readonly choose?: "first" | "last" | "longest" | "all";
-  /** Prefer blocks that define this name; Python: keep only what it reaches. */
+  /** The function or class that is asked for. */
   readonly entryPoint?: string;
+  /** Without one: tests, which name what they ask for. */
+  readonly tests?: string;
+  /** A whole program is asked for, which reads its standard input. */
+  readonly readsInput?: boolean;
 }
 
 export interface Extracted {
@@ -17,131 +26,108 @@ export interface Extracted {
   readonly kind: "fenced" | "incomplete_fenced" | "heuristic" | "empty";
 }
 
-export interface Block {
-  /** The tag in our own names, or "" for none and those unknown. */
-  readonly language: string;
-  readonly tag: string;
-  readonly code: string;
-}
-
-/** Tags as models write them, by language; compared without case. */
-export const languageTags: Readonly<Record<string, readonly string[]>> = {
-  python: ["python", "py", "python3"],
-  javascript: ["javascript", "js", "node", "nodejs", "mjs"],
-  typescript: ["typescript", "ts"],
-  cpp: ["cpp", "c++", "cc", "cxx"],
-  c: ["c"],
-  java: ["java"],
-  go: ["go", "golang"],
-  rust: ["rust", "rs"],
-  bash: ["bash", "sh", "shell", "zsh"],
-  sql: ["sql", "sqlite"],
-  csharp: ["csharp", "c#", "cs"],
-  d: ["d"],
-  html: ["html"],
-  julia: ["julia", "jl"],
-  kotlin: ["kotlin", "kt"],
-  lua: ["lua"],
-  perl: ["perl"],
-  php: ["php"],
-  r: ["r"],
-  racket: ["racket"],
-  ruby: ["ruby", "rb"],
-  scala: ["scala"],
-  swift: ["swift"],
-  verilog: ["verilog"],
-};
-
-const languageOfTag = new Map(
-  Object.entries(languageTags).flatMap(([language, tags]) => tags.map((tag) => [tag, language])),
-);
-
-/** Blocks that close, in order, and what an open fence at the end holds. */
-export function fencedBlocks(answer: string): {
-  readonly blocks: readonly Block[];
-  readonly open: Block | undefined;
-} {
-  const blocks: Block[] = [];
-  let open: { fence: string; indent: number; tag: string; lines: string[] } | undefined;
-  const close = ({ tag, lines, indent }: NonNullable<typeof open>): Block => {
-    const strip = new RegExp(`^[ \\t]{0,${indent}}`);
-    return { language: languageOf(tag), tag, code: lines.map((line) => line.replace(strip, "")).join("\n") };
-  };
-  for (const line of answer.split(/\r?\n/)) {
-    if (open === undefined) {
-      // Within a line of prose too: "Here it is: ```python".
-      const start = /^(.*?)(`{3,}|~{3,})[ \t]*([^`\n]*)$/.exec(line);
-      if (start)
-        open = {
-          fence: start[2]!,
-          indent: /^[ \t]*$/.test(start[1]!) ? start[1]!.length : 0,
-          tag: start[3]!.trim(),
-          lines: [],
-        };
-      continue;
-    }
-    const end = /^[ \t]*(`{3,}|~{3,})[ \t]*$/.exec(line);
-    if (end && end[1]!.startsWith(open.fence)) {
-      blocks.push(close(open));
-      open = undefined;
-    } else open.lines.push(line);
-  }
-  return { blocks, open: open && close(open) };
-}
-
-/** The first word of what follows a fence: ```python title="x". */
-function languageOf(tag: string): string {
-  const word =
-    tag
-      .toLowerCase()
-      .replace(/^\{\s*\.?/, "")
-      .split(/[\s,:{}]/)[0] ?? "";
-  return languageOfTag.get(word) ?? "";
-}
+const empty: Extracted = { code: "", kind: "empty" };
 
 export function extractCode(answer: string, options: ExtractOptions = {}): Extracted {
-  const { language, choose = "last", entryPoint } = options;
-  const { blocks, open } = fencedBlocks(answer);
-  const own = ofLanguage(blocks, language, entryPoint);
-  if (own.length > 0) return { code: chooseBlock(own, choose), kind: "fenced" };
-  if (open !== undefined && ofLanguage([open], language, undefined).length > 0) {
-    return { code: open.code, kind: "incomplete_fenced" };
-  }
-  if (blocks.length > 0) return { code: "", kind: "empty" }; // All in other languages.
+  const seen = withoutThinking(answer) ?? "";
+  const { language } = options;
+  const { fenced, indented } = codeBlocks(seen);
+  const blocks = fenced.filter(({ code }) => code.trim() !== "");
+  const chosen = chooseCode(blocks, options);
+  if (chosen !== undefined)
+    return { code: chosen.code, kind: chosen.closed ? "fenced" : "incomplete_fenced" };
+  if (blocks.some(({ closed }) => closed)) return empty; // All in other languages.
   const code =
-    language === undefined || language === "python" ? longestPython(answer) : heuristicCode(answer, language);
-  if (code.trim() === "") return { code: "", kind: "empty" };
-  return {
-    code: entryPoint !== undefined && language === "python" ? keepOrAll(code, entryPoint) : code,
-    kind: "heuristic",
-  };
+    language === undefined || language === "python"
+      ? barePython(seen, indented, options)
+      : heuristicCode(seen, language);
+  return code.trim() === "" ? empty : { code, kind: "heuristic" };
 }
 
-function keepOrAll(code: string, entryPoint: string): string {
-  return defines(code, entryPoint) ? keepReachable(code, entryPoint) : code;
+/** Python without a fence: a program as it is, else what of the prose is one. */
+function barePython(text: string, indented: readonly Block[], options: ExtractOptions): string {
+  if (isProgram(text)) return text.trim();
+  const runs = pythonRuns(text).map(({ code }): Block => ({ language: "", tag: "", code, closed: true }));
+  for (const blocks of [runs, indented])
+    if (isAsked(options).some((asked) => blocks.some(asked))) return chooseCode(blocks, options)!.code;
+  return longestPython(text) || (chooseCode(indented, options)?.code ?? "");
 }
 
-/** Blocks tagged so; else those that say nothing; among them those that define the entry point, if any do. */
-function ofLanguage(
-  blocks: readonly Block[],
-  language: string | undefined,
-  entryPoint: string | undefined,
-): readonly Block[] {
-  const full = blocks.filter(({ code }) => code.trim() !== "");
-  const tagged = language === undefined ? full : full.filter((block) => block.language === language);
-  const own = tagged.length > 0 ? tagged : full.filter((block) => block.language === "");
-  const defining =
-    entryPoint === undefined
-      ? []
-      : own.filter(({ code }) => new RegExp(`\\b${quoted(entryPoint)}\\b`).test(code));
-  return defining.length > 0 ? defining : own;
+/** It begins as programs do and no prose comes after; where it does not parse, that is the program's own fault. */
+function isProgram(text: string): boolean {
+  if (
+    !/^\s*(?:#|import\s|from\s+\S+\s+import|def\s|class\s|@|[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_]\w*)*\s*=|print\s*\(|for\s.+:|while\s.+:|if\s.+:|""")/.test(
+      text,
+    )
+  )
+    return false;
+  return isPython(text) || !/^(?!(?:None|True|False)\b)[A-Z][\w'’]*,?(?: [\w'’`"(),:-]+){2}/m.test(text);
 }
 
-function chooseBlock(blocks: readonly Block[], choose: NonNullable<ExtractOptions["choose"]>): string {
-  if (choose === "all") return blocks.map(({ code }) => code).join("\n\n");
-  if (choose === "first") return blocks[0]!.code;
-  if (choose === "last") return blocks.at(-1)!.code;
-  return blocks.reduce((best, block) => (block.code.length > best.code.length ? block : best)).code;
+type Test = (block: Block) => boolean;
+
+/** Which blocks are what is asked for, the surest sign first. */
+function isAsked({
+  language = "python",
+  entryPoint,
+  tests,
+  readsInput: program,
+}: ExtractOptions): readonly Test[] {
+  if (program) return [({ code }) => readsInput(code)];
+  const names = new Set(entryPoint === undefined ? tests?.match(/[A-Za-z_$][\w$]*/g) : [entryPoint]);
+  if (names.size === 0) return [];
+  const known = new Map<Block, Definitions>();
+  const has =
+    (kind: keyof Definitions): Test =>
+    (block) => {
+      const found = known.get(block) ?? definitionsOf(block.code, language);
+      known.set(block, found);
+      return [...found[kind]].some((name) => names.has(name));
+    };
+  return [has("functions"), has("values")];
+}
+
+/** Languages whose programs are programs of the other too. */
+const relatives: Readonly<Record<string, string>> = { typescript: "javascript", cpp: "c" };
+
+/** The block that counts, with its parts. Undefined where none is of the language. */
+function chooseCode(all: readonly Block[], options: ExtractOptions): Block | undefined {
+  const { language, choose } = options;
+  // Tagged so; else saying nothing; else saying something unknown.
+  const kinds: readonly Test[] =
+    language === undefined
+      ? [() => true]
+      : [
+          (block) => block.language === language,
+          (block) => block.language === relatives[language],
+          ({ tag }) => tag === "",
+          (block) => block.language === "" && block.tag !== "",
+        ];
+  const groups = kinds.map((kind) => {
+    const own = all.filter(kind);
+    return choose === undefined && (language ?? "python") === "python" ? withFragments(own) : own;
+  });
+  const asked = [...isAsked(options), () => true];
+  // What a fence closes goes before what is cut off.
+  for (const test of asked) {
+    for (const closed of [true, false]) {
+      for (const group of groups) {
+        const whole = group.filter((block) => block.closed === closed);
+        const candidates = whole.filter(test);
+        if (candidates.length === 0) continue;
+        if (choose === "all") return { ...whole[0]!, code: whole.map(({ code }) => code).join("\n\n") };
+        if (choose !== undefined) return chooseBlock(candidates, choose);
+        return withNeeded(candidates.at(-1)!, groups.flat(), options);
+      }
+    }
+  }
+  return undefined;
+}
+
+function chooseBlock(blocks: readonly Block[], choose: "first" | "last" | "longest"): Block {
+  if (choose === "first") return blocks[0]!;
+  if (choose === "last") return blocks.at(-1)!;
+  return blocks.reduce((best, block) => (block.code.length > best.code.length ? block : best));
 }
 
 /** EvalPlus's sanitizer: the longest Python in the answer, of that the imports and what the entry point reaches. */
@@ -153,50 +139,4 @@ function heuristicCode(answer: string, language: string): string {
   if (language === "sql")
     return /^[ \t]*(?:select|with\s[^\n]+\sas)\b[^;]*;?/im.exec(answer)?.[0].trim() ?? "";
   return answer.trim();
-}
-
-function quoted(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-}
-
-function defines(code: string, name: string): boolean {
-  return topLevelStatements(code).some(({ names }) => names.includes(name));
-}
-
-/**
- * A whole program from a Python prompt that ends in an unfinished function (HumanEval) and what came after it: the bare
- * rest of the function, the whole function again, or an answer in prose with a fence.
- */
-export function completePython(prompt: string, answer: string, entryPoint: string): string {
-  const { blocks, open } = fencedBlocks(answer);
-  const fenced = blocks.length > 0 || open !== undefined;
-  const code = fenced
-    ? extractCode(answer, { language: "python", choose: "first", entryPoint }).code
-    : answer;
-  if (code.startsWith(prompt)) return code;
-  if (defines(code, entryPoint)) {
-    // Imports and helpers of the prompt that it may count on; its own definitions come later and win.
-    const before = topLevelStatements(prompt).filter(({ names }) => !names.includes(entryPoint));
-    return `${before.map(({ text }) => text).join("\n\n")}\n\n${code}`;
-  }
-  if (!fenced && !/^\s/.test(code)) {
-    // Prose without a fence that holds the function somewhere; else a body that lost its first line's indentation.
-    const found = longestPython(code);
-    if (defines(found, entryPoint)) return completePython(prompt, found, entryPoint);
-  }
-  const body = /^[ \t]/.test(code.replace(/^\n+/, "")) ? code : indentBody(code);
-  return `${prompt}${prompt.endsWith("\n") ? "" : "\n"}${body}`;
-}
-
-/** Trimming an answer takes the first line's indentation only; a fence may have taken all of it. */
-function indentBody(code: string): string {
-  const [first = "", ...rest] = code.split("\n");
-  const others = rest.filter((line) => line.trim() !== "");
-  const trimmed =
-    others.length > 0 && others.every((line) => /^(?: {4}|\t)/.test(line)) && !/:\s*(?:#.*)?$/.test(first);
-  return (
-    trimmed
-      ? [`    ${first}`, ...rest]
-      : [first, ...rest].map((line) => (line.trim() === "" ? line : `    ${line}`))
-  ).join("\n");
 }

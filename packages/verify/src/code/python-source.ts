@@ -93,39 +93,59 @@ function importedNames(node: SyntaxNode, source: string): string[] {
 
 export function isPython(source: string): boolean {
   let valid = true;
-  walk(parser.parse(source).topNode, (node) => {
-    // `print x` is Python 2, and also how people write English.
-    if (node.type.isError || node.name === "PrintStatement") valid = false;
+  // All of the tree: what lacks its end has the error behind its last character.
+  parser.parse(source).iterate({
+    enter: ({ type }) => {
+      // `print x` is Python 2, and also how people write English.
+      if (type.isError || type.name === "PrintStatement") valid = false;
+      return valid;
+    },
   });
   return valid;
 }
 
-/**
- * The longest run of lines that is Python, by lines that are not blank. A text is Python if each of its top-level
- * statements is, so one pass over the statements finds it; a line that begins none ends the run.
- */
+/** The longest run of lines that is Python, by lines that are not blank. */
 export function longestPython(text: string): string {
+  const runs = pythonRuns(text);
+  return runs.length === 0 ? "" : runs.reduce((best, run) => (run.size > best.size ? run : best)).code;
+}
+
+export interface PythonRun {
+  readonly code: string;
+  /** Lines that are not blank. */
+  readonly size: number;
+}
+
+/**
+ * The runs of lines that are Python. A text is Python if each of its top-level statements is, so one pass over the statements finds
+ * them; a line that begins none ends a run.
+ */
+export function pythonRuns(text: string): readonly PythonRun[] {
   const lines = text.split("\n").slice(0, maxLines);
   const budget = { characters: parsedAtMost };
-  let best = { size: 0, from: 0, to: 0 };
+  const runs: PythonRun[] = [];
   let run = { size: 0, from: 0, to: 0 };
+  const end = (): void => {
+    if (run.size > 0) runs.push({ size: run.size, code: lines.slice(run.from, run.to).join("\n").trimEnd() });
+    run = { size: 0, from: 0, to: 0 };
+  };
   for (let i = 0; i < lines.length && budget.characters > 0; ) {
     if (lines[i]!.trim() === "") {
       i++;
       continue;
     }
-    const end = statementEnd(lines, i, budget);
-    if (end === undefined) {
+    const to = statementEnd(lines, i, budget);
+    if (to === undefined) {
       i++;
-      run = { size: 0, from: i, to: i };
+      end();
       continue;
     }
-    const size = lines.slice(i, end).filter((line) => line.trim() !== "").length;
-    run = { size: run.size + size, from: run.size === 0 ? i : run.from, to: end };
-    if (run.size > best.size) best = run;
-    i = end;
+    const size = lines.slice(i, to).filter((line) => line.trim() !== "").length;
+    run = { size: run.size + size, from: run.size === 0 ? i : run.from, to };
+    i = to;
   }
-  return lines.slice(best.from, best.to).join("\n").trimEnd();
+  end();
+  return runs;
 }
 
 /** An answer whose every line begins something that never ends would be parsed again from each: about a second's worth. */
@@ -171,6 +191,13 @@ function statementEnd(
     if (isPython(text)) return shorter;
   }
   return undefined;
+}
+
+/** The quotes of a long string that is still open at the end. */
+export function endsInLongString(source: string): string | undefined {
+  const state: Nesting = { depth: 0, quote: "" };
+  for (const line of source.split("\n")) advance(state, line);
+  return state.quote === "" ? undefined : state.quote;
 }
 
 /** Open brackets, and the long string that is open. */
@@ -235,6 +262,46 @@ export function keepReachable(source: string, entryPoint?: string): string {
     kept = definitions.filter((statement) => reached.has(statement));
   }
   return [...statements.filter(({ kind }) => kind === "import"), ...kept].map(({ text }) => text).join("\n");
+}
+
+/** Names that a program uses and nowhere gives a value: what others must bring. */
+export function freeNames(source: string): readonly string[] {
+  const used = new Set<string>();
+  const bound = new Set<string>();
+  walk(parser.parse(source).topNode, (node) => {
+    if (node.name === "ImportStatement") for (const name of importedNames(node, source)) bound.add(name);
+    if (node.name !== "VariableName" || node.parent?.name === "ImportStatement") return;
+    (binds(node) ? bound : used).add(source.slice(node.from, node.to));
+  });
+  return [...used].filter((name) => !bound.has(name));
+}
+
+const loops = /^(?:ForStatement|(?:|Array|Set|Dictionary)ComprehensionExpression|ArgList)$/;
+
+/** Whether a name stands where it gets a value: a parameter, left of `=`, between `for` and `in`, after `as`. */
+function binds(node: SyntaxNode): boolean {
+  const { parent } = node;
+  if (parent === null) return false;
+  if (parent.name === "FunctionDefinition" || parent.name === "ClassDefinition")
+    return parent.getChild("VariableName")?.from === node.from;
+  if (parent.name === "ParamList") return node.prevSibling?.name !== "AssignOp";
+  // The name of an argument is nobody's variable: as good as bound.
+  if (parent.name === "ArgList" && node.nextSibling?.name === "AssignOp") return true;
+  if (parent.name === "NamedExpression" || parent.name === "CapturePattern")
+    return parent.firstChild?.from === node.from;
+  if (node.prevSibling?.name === "as") return true;
+  let target = node;
+  while (/^(?:Tuple|Array|Parenthesized)Expression$/.test(target.parent?.name ?? "")) target = target.parent!;
+  if (target.parent?.name === "AssignStatement") {
+    for (let next = target.nextSibling; next !== null; next = next.nextSibling)
+      if (next.name === "AssignOp") return true;
+    return false;
+  }
+  if (!loops.test(target.parent?.name ?? "")) return false;
+  // The nearest keyword before it: `for`, not `in` or `if`.
+  for (let before = target.prevSibling; before !== null; before = before.prevSibling)
+    if (/^(?:for|in|if)$/.test(before.name)) return before.name === "for";
+  return false;
 }
 
 function children(node: SyntaxNode): SyntaxNode[] {

@@ -183,37 +183,27 @@ function fromMbpp(row: Row): CodeRow | { problem: string } | undefined {
   }
   const imports = row["test_imports"];
   const setup = row["test_setup_code"];
-  const entryPoint = firstCalled(list);
-  return {
-    task: mbppTask({
-      test_list: list,
-      ...(Array.isArray(imports) && { test_imports: imports.map(String) }),
-      ...(typeof setup === "string" && { test_setup_code: setup }),
-    }),
-    candidate: { kind: "program", ...(entryPoint !== undefined && { entryPoint }) },
-    anyLanguage: false,
-  };
+  const code = row["code"];
+  const task = mbppTask({
+    test_list: list,
+    ...(typeof code === "string" && { code }),
+    ...(Array.isArray(imports) && { test_imports: imports.map(String) }),
+    ...(typeof setup === "string" && { test_setup_code: setup }),
+  });
+  return fromAsserts(row, task);
+}
+
+/** Assert lines, of the function that the row names, if it does. */
+function fromAsserts(row: Row, task: AssertsTask): CodeRow {
+  const entryPoint = functionOf(row) ?? task.entryPoint;
+  const named = entryPoint === undefined ? {} : { entryPoint };
+  return { task: { ...task, ...named }, candidate: { kind: "program", ...named }, anyLanguage: false };
 }
 
 function asserts(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.length > 0 && value.every((line) => typeof line === "string")
     ? (value as readonly string[])
     : undefined;
-}
-
-const builtIns = new Set(
-  "abs all any bool dict enumerate float frozenset int isinstance len list map math max min not range repr round set sorted str sum tuple type zip isclose".split(
-    " ",
-  ),
-);
-
-/** The function that the tests ask for: the first name called in them that is none of Python's own. */
-function firstCalled(lines: readonly string[]): string | undefined {
-  for (const line of lines) {
-    for (const [, name] of line.matchAll(/(?<![\w.])([A-Za-z_]\w*)\s*\(/g))
-      if (name !== undefined && name !== "assert" && !builtIns.has(name)) return name;
-  }
-  return undefined;
 }
 
 /** Everything with lists of cases: CodeContests, APPS, TACO, verl, open-instruct, LiveCodeBench, open-r1. */
@@ -232,13 +222,7 @@ function fromCases(
   const lines =
     asserts(data) ?? (typeof data === "string" && /^\s*assert\b/m.test(data) ? [data] : undefined);
   if (lines !== undefined) {
-    const entryPoint = firstCalled(lines);
-    const task: AssertsTask = { mode: "asserts", language: "python", tests: lines.join("\n") };
-    return {
-      task,
-      candidate: { kind: "program", ...(entryPoint !== undefined && { entryPoint }) },
-      anyLanguage: false,
-    };
+    return fromAsserts(row, { mode: "asserts", language: "python", tests: lines.join("\n") });
   }
   const list = Array.isArray(data)
     ? data

@@ -1,8 +1,11 @@
 /** The verifier of programs: takes the program out of the response and runs it against the row's tests. */
 import { z } from "zod";
-import { completePython, extractCode, fencedBlocks } from "../code/extract.js";
+import { completePython } from "../code/complete.js";
+import { definitionsOf, readsInput } from "../code/definitions.js";
+import { type ExtractOptions, extractCode } from "../code/extract.js";
+import { codeBlocks } from "../code/fences.js";
 import { gradeCode } from "../code/grade.js";
-import type { CodeTask, Language, OutputComparison } from "../code/task.js";
+import { type CodeTask, type Language, languages } from "../code/task.js";
 import type { Verdict } from "../verdict.js";
 import { type CodeRow, readCodeRow } from "./code-rows.js";
 import { defineVerifier, type Row, type VerifierDefinition, type VerifierSettings } from "./verifier.js";
@@ -34,53 +37,64 @@ const code = defineVerifier({
   },
 });
 
-/** A program for stdin and stdout may be in the language that its last fence names. */
+/** A program for stdin and stdout may be in any language: that of the last block that reads its input, else of the last one. */
 function inLanguageOf(text: string, { task, anyLanguage }: CodeRow): CodeTask {
   if (!anyLanguage || task.mode !== "stdio") return task;
-  const { blocks, open } = fencedBlocks(text);
-  const named = [...blocks, ...(open === undefined ? [] : [open])].at(-1)?.language;
-  const runnable: readonly string[] = ["javascript", "typescript", "cpp", "java", "go", "rust", "bash"];
-  return named !== undefined && runnable.includes(named)
-    ? { ...task, language: named as Exclude<Language, "sql"> }
-    : task;
+  const blocks = codeBlocks(text).fenced.filter(({ language }) => runnable.includes(language));
+  // How a program is called is no program.
+  const programs = blocks.some(({ language }) => language !== "bash")
+    ? blocks.filter(({ language }) => language !== "bash")
+    : blocks;
+  const language = (programs.filter(({ code }) => readsInput(code)).at(-1) ?? programs.at(-1))?.language;
+  return language === undefined ? task : { ...task, language: language as Exclude<Language, "sql"> };
 }
 
+const runnable: readonly string[] = languages.filter((language) => language !== "sql");
+
+/** What the row's own task says goes before what is set. */
 function withSettings(task: CodeTask, { comparison: kind, tolerance }: VerifierSettings): CodeTask {
-  if (task.mode !== "stdio" || kind === undefined) return task;
-  const comparison: OutputComparison = {
-    kind,
+  const within = {
     ...(tolerance?.absolute !== undefined && { absolute: tolerance.absolute }),
     ...(tolerance?.relative !== undefined && { relative: tolerance.relative }),
   };
-  return { ...task, comparison };
+  if (task.mode === "calls") return { ...task, comparison: { ...within, ...task.comparison } };
+  if (task.mode !== "stdio" || (kind === undefined && tolerance === undefined)) return task;
+  return { ...task, comparison: { kind: kind ?? "floats", ...within, ...task.comparison } };
 }
 
 function programOf(
   text: string,
   { candidate }: CodeRow,
   task: CodeTask,
-  { choose = "last" }: VerifierSettings,
+  { choose }: VerifierSettings,
 ): string {
   if (candidate.kind === "completion")
-    return text.trim() === "" ? "" : completePython(candidate.prompt, text, candidate.entryPoint);
+    return completePython(candidate.prompt, text, candidate.entryPoint, choose);
   const { language } = task;
-  const fenced = fencedBlocks(text);
-  const isFenced = fenced.blocks.length > 0 || fenced.open !== undefined;
-  if (candidate.kind === "continuation") {
-    if (isFenced) {
-      const block = extractCode(text, { language, choose }).code;
-      return holdsPrompt(block, candidate.prompt) ? block : `${candidate.prompt}${block}`;
-    }
-    return text.startsWith(candidate.prompt) ? text : candidate.prompt + beforeStop(text, candidate.stop);
-  }
-  // A file of programs has no fences, and no prose to look through.
-  const entryPoint = candidate.entryPoint;
-  const program = isFenced
-    ? extractCode(text, { language, choose, ...(entryPoint !== undefined && { entryPoint }) }).code
-    : language === "python" && !looksLikeProgram(text)
-      ? extractCode(text, { language }).code
-      : text;
+  const options = { language, ...(choose !== undefined && { choose }) };
+  if (candidate.kind === "continuation") return continuation(text, candidate, options);
+  const { entryPoint } = candidate;
+  const program = extractCode(text, {
+    ...options,
+    ...(entryPoint !== undefined && { entryPoint }),
+    ...(task.mode === "asserts" && { tests: task.tests }),
+    ...(task.mode === "stdio" && { readsInput: true }),
+  }).code;
   return task.mode === "calls" && language === "python" ? asFunction(program, task.entryPoint) : program;
+}
+
+/** A prompt gone on with, or written again in a fence. */
+function continuation(
+  text: string,
+  { prompt, stop }: Extract<CodeRow["candidate"], { kind: "continuation" }>,
+  options: ExtractOptions & { readonly language: Language },
+): string {
+  if (codeBlocks(text).fenced.length === 0)
+    return text.startsWith(prompt) ? text : prompt + beforeStop(text, stop);
+  // The last that it defines is what it asks for.
+  const entryPoint = [...definitionsOf(`${prompt}{`, options.language).functions].at(-1);
+  const block = extractCode(text, { ...options, ...(entryPoint !== undefined && { entryPoint }) }).code;
+  return holdsPrompt(block, prompt) ? block : `${prompt}${block}`;
 }
 
 /** The signature, which a prompt ends with, stands in the block: it is the whole function. */
@@ -92,13 +106,6 @@ function holdsPrompt(block: string, prompt: string): boolean {
 function beforeStop(text: string, stop: readonly string[]): string {
   const ends = stop.map((word) => text.indexOf(word)).filter((at) => at > 0);
   return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
-}
-
-/** Prose seldom begins like this. */
-function looksLikeProgram(text: string): boolean {
-  return /^\s*(?:#|import\s|from\s+\S+\s+import|def\s|class\s|@|[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_]\w*)*\s*=|print\s*\(|for\s.+:|while\s.+:|if\s.+:|""")/.test(
-    text,
-  );
 }
 
 /** What LeetCode and APPS have imported for everybody, without names that would hide Python's own. */

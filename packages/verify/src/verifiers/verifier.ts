@@ -20,15 +20,15 @@ export const verifierSettings = z.strictObject({
   strictness: z.enum(["strict", "loose"]).optional(),
   /** Words: token F1 from which they agree. */
   minimum_f1: z.number().min(0).max(1).optional(),
-  /** Numbers: how far apart they may be. */
+  /** Numbers, in answers (own mode), and in what programs print and return: how far apart they may be. */
   tolerance: z
     .strictObject({ absolute: z.number().min(0).optional(), relative: z.number().min(0).optional() })
     .optional(),
   /** Verifiers that score from 0 to 1: the score from which a response passes. */
   pass_score: z.number().optional(),
-  /** Programs: the block of an answer that counts. */
+  /** Programs: the block of an answer that counts. Default: the last that defines what is asked for, with what it uses of the others. */
   choose: z.enum(["first", "last", "longest", "all"]).optional(),
-  /** Programs: whether they compare output as the same bytes, words, lines, or numbers within a tolerance. */
+  /** Programs: whether their output is compared as the same bytes, words, lines, or with numbers within a tolerance. Default: words. */
   comparison: z.enum(["exact", "tokens", "lines", "floats"]).optional(),
   /** Programs: CPU time in seconds for all tests together. */
   cpu_seconds: z.number().positive().max(3600).optional(),
@@ -37,6 +37,37 @@ export const verifierSettings = z.strictObject({
 });
 
 export type VerifierSettings = z.infer<typeof verifierSettings>;
+
+/** Those of them that every command which grades programs has as options. */
+export const programOptions = {
+  choose: verifierSettings.shape.choose.describe(
+    "the block of an answer that is its program; default: the last that defines what is asked for, with what it uses of the others",
+  ),
+  comparison: verifierSettings.shape.comparison.describe(
+    "of what a program prints: the same words (tokens, the default), lines, bytes (exact), or numbers within a tolerance (floats)",
+  ),
+  absolute_tolerance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("how far numbers may be apart, in what a program prints or returns and in answers (own mode)"),
+  relative_tolerance: z.number().min(0).optional().describe("the same, as a share of the expected number"),
+};
+
+type ProgramOptions = z.infer<z.ZodObject<typeof programOptions>>;
+
+export function programSettings(options: ProgramOptions): VerifierSettings {
+  const { choose, comparison, absolute_tolerance: absolute, relative_tolerance: relative } = options;
+  const tolerance = {
+    ...(absolute !== undefined && { absolute }),
+    ...(relative !== undefined && { relative }),
+  };
+  return {
+    ...(choose !== undefined && { choose }),
+    ...(comparison !== undefined && { comparison }),
+    ...(Object.keys(tolerance).length > 0 && { tolerance }),
+  };
+}
 
 /** What verifiers grade with; held open for many rows. */
 export interface Tools {

@@ -216,6 +216,93 @@ describe("programs", () => {
       fenced("console.log(3)", "javascript"),
     ],
     [
+      "MBPP, whose reference names a built-in function",
+      { text: "Divisors.", code: "def sum(a, b):\n    return 6", test_list: ["assert sum(10, 15) == 6"] },
+      fenced("def sum(a, b):\n    return 6"),
+      fenced("def sum(a, b):\n    return 25"),
+    ],
+    [
+      "MBPP without its reference",
+      { text: "Divisors.", test_list: ["assert sum(10, 15) == 6", "assert(sum(1, 2) == 6)"] },
+      fenced("def sum(a, b):\n    return 6"),
+      fenced("def sum(a, b):\n    return 25"),
+    ],
+    [
+      "MBPP, usage behind the solution",
+      { text: "Add.", test_list: ["assert add(1, 2) == 3"] },
+      fenced(add) + fenced("a = 1\nprint(add(a, 2))") + fenced("3", "text"),
+      fenced(add) + fenced("def add(a, b):\n    return a - b"),
+    ],
+    [
+      "HumanEval, usage before the solution",
+      {
+        prompt: 'def add(a, b):\n    """Adds."""\n',
+        entry_point: "add",
+        test: "def check(candidate):\n    assert candidate(1, 2) == 3\n",
+      },
+      fenced("print(add(1, 2))") + fenced(add),
+      fenced(add) + fenced("print(add(1, 2))") + fenced("def add(a, b):\n    return a - b"),
+    ],
+    [
+      "assert lines of a function that the row names",
+      { entry_point: "max", asserts: ["assert max([1, 2]) == min([1, 2])"] },
+      fenced("def max(xs):\n    return 1"),
+      fenced("def max(xs):\n    return 2"),
+    ],
+    [
+      "a function called, its helper in another block",
+      { input_output: { fn_name: "add", inputs: [[1, 2]], outputs: [[3]] } },
+      fenced("def plus(a, b):\n    return a + b") +
+        fenced("def add(a, b):\n    return plus(a, b)") +
+        fenced("add(5, 'x')"),
+      fenced("def plus(a, b):\n    return a - b") + fenced("def add(a, b):\n    return plus(a, b)"),
+    ],
+    [
+      "the language of the program, not of the command that starts it",
+      { input_output: '{"inputs": ["1"], "outputs": ["2"]}' },
+      fenced('console.log(Number(require("fs").readFileSync(0, "utf8")) + 1)', "js") +
+        fenced("node a.js < in.txt", "bash"),
+      fenced('console.log(require("fs").readFileSync(0, "utf8"))', "js") + fenced("echo 2", "sh"),
+    ],
+    [
+      "numbers within a tolerance that the row sets",
+      {
+        verifier: { name: "code", tolerance: { absolute: 0.01 } },
+        input_output: '{"inputs": ["1"], "outputs": ["about 3.14"]}',
+      },
+      fenced("input()\nprint('about', 3.1416)"),
+      fenced("input()\nprint('about', 3.2)"),
+    ],
+    [
+      "results within a tolerance that the row sets",
+      {
+        verifier: { name: "code", tolerance: { relative: 0.001 } },
+        input_output: { fn_name: "f", inputs: [[1]], outputs: [[[1000.0, "a"]]] },
+      },
+      fenced("def f(x): return [1000.5, 'a']"),
+      fenced("def f(x): return [1002, 'a']"),
+    ],
+    [
+      "the block that the row chooses",
+      { verifier: { name: "code", choose: "first" }, test_list: ["assert add(1, 2) == 3"] },
+      fenced(add) + fenced("def add(a, b):\n    return 4"),
+      fenced("def add(a, b):\n    return 4") + fenced(add),
+    ],
+    [
+      "MultiPL-E, a fence and usage behind it",
+      {
+        name: "add",
+        language: "ts",
+        prompt: "function add(a: number, b: number): number {\n",
+        tests:
+          "declare var require: any;\nconst assert = require('node:assert');\nassert.strictEqual(add(1, 2), 3);",
+        stop_tokens: ["\nmore"],
+      },
+      fenced("function add(a: number, b: number): number {\n  return a + b;\n}", "ts") +
+        fenced("console.log(add(1, 2));", "ts"),
+      fenced("function add(a: number, b: number): number {\n  return a - b;\n}", "ts"),
+    ],
+    [
       "MultiPL-E",
       {
         name: "add",
