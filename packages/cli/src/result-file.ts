@@ -1,7 +1,7 @@
 // Where result rows go: --output FILE, which appears complete or not at all, or standard output.
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, stat } from "node:fs/promises";
-import { UserError } from "@posttrain/data";
+import { stringifyJson, UserError } from "@posttrain/data";
 import { writeResult } from "./standard-streams.js";
 
 export interface ResultFile {
@@ -19,7 +19,7 @@ export async function openResultFile(path: string | undefined): Promise<ResultFi
 }
 
 const standardOutput: ResultFile = {
-  write: (row) => standardOutput.writeText(`${JSON.stringify(row)}\n`),
+  write: (row) => standardOutput.writeText(`${stringifyJson(row)}\n`),
   writeText: writeResult,
   commit: async () => undefined,
   discard: async () => undefined,
@@ -52,7 +52,7 @@ async function openFile(path: string): Promise<ResultFile> {
     await handle.appendFile(text).catch(refuse);
   };
   return {
-    write: (row) => writeText(`${JSON.stringify(row)}\n`),
+    write: (row) => writeText(`${stringifyJson(row)}\n`),
     writeText,
     async commit() {
       try {

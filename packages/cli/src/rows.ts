@@ -4,6 +4,7 @@ import {
   type ChatTemplate,
   createRecordIds,
   IGNORED_LABEL,
+  isJsonObject,
   type LossOn,
   loadChatTemplate,
   loadTokenizer,
@@ -12,6 +13,7 @@ import {
   type RowPlace,
   readJsonl,
   type SftRow,
+  stringifyJson,
   type Tokenizer,
   UserError,
 } from "@posttrain/data";
@@ -217,7 +219,7 @@ function checked(
 
 function checkText(column: string, value: unknown, place: RowPlace): string {
   if (typeof value === "string" && value !== "") return value;
-  throw rowError("bad_row", place, `${column}: expected text, came ${JSON.stringify(value).slice(0, 60)}.`);
+  throw rowError("bad_row", place, `${column}: expected text, came ${stringifyJson(value).slice(0, 60)}.`);
 }
 
 /** Says in which row rendering failed. */
@@ -253,8 +255,8 @@ function asRow(
 
 /** A column of a row that is not tokenised; null counts as absent. */
 function columnOf(value: unknown, name: string): unknown {
-  if (typeof value !== "object" || value === null || "input_ids" in value) return undefined;
-  return (value as Record<string, unknown>)[name] ?? undefined;
+  if (!isJsonObject(value) || "input_ids" in value) return undefined;
+  return value[name] ?? undefined;
 }
 
 function rowError(code: string, { path, line }: RowPlace, text: string, cause?: unknown): UserError {

@@ -12,6 +12,19 @@ export { type EncodingTools, planRow } from "./encoding.js";
 export type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 export { splitPrompt } from "./implicit-prompt.js";
 export { type JsonlOptions, type JsonlRecord, readJsonl } from "./jsonl.js";
+export {
+  asDouble,
+  asPythonJson,
+  isJsonNumber,
+  isJsonObject,
+  type JsonNumber,
+  LosslessNumber,
+  parseJson,
+  pythonNumber,
+  sameDecimal,
+  stringifyJson,
+  withDoubles,
+} from "./lossless-json.js";
 export type { ChatMessage, ToolCall } from "./messages.js";
 export {
   type Packing,

@@ -5,6 +5,7 @@
  * `loss_weight` (or `weight`, OpenAI's name) says whether it is trained.
  */
 import { z } from "zod";
+import { asDouble } from "./lossless-json.js";
 import { jsonOr, optional, type RowPlace, rowError } from "./row-check.js";
 
 /** A turn as templates see it. Further keys (`reasoning_content`, ...) are passed on to the template. */
@@ -45,7 +46,12 @@ export const functionSchema = z.looseObject({
 
 const toolCallSchema = z.looseObject({ function: functionSchema });
 
-const weight = optional(z.union([z.literal(0), z.literal(1)], { error: "expected 0 (not trained) or 1" }));
+const weight = optional(
+  z.preprocess(
+    asDouble,
+    z.union([z.literal(0), z.literal(1)], { error: "expected 0 (not trained) or 1" }).nullish(),
+  ),
+);
 
 /** A turn gives its weight under either name. */
 export const weightsSchema = { loss_weight: weight, weight };

@@ -3,6 +3,7 @@
  * They become one row for each sequence: packing is done later, for the run's own length, and without leaks.
  */
 import { z } from "zod";
+import { withDoubles } from "./lossless-json.js";
 import { check, type RowPlace, rowError } from "./row-check.js";
 
 const packedSchema = z.looseObject({
@@ -14,7 +15,7 @@ const packedSchema = z.looseObject({
 export function unpackRow(value: unknown, place: RowPlace): readonly unknown[] {
   if (typeof value !== "object" || value === null || !("input_ids" in value)) return [value];
   if (!("seq_lengths" in value) || value.seq_lengths === null) return [value];
-  const { input_ids: ids, seq_lengths: lengths } = check(packedSchema, value, place);
+  const { input_ids: ids, seq_lengths: lengths } = check(packedSchema, withDoubles(value), place);
   const total = lengths.reduce((sum, length) => sum + length, 0);
   if (total !== ids.length) {
     throw rowError(

@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { isJsonObject, LosslessNumber, normalDecimal, sameDecimal } from "./lossless-json.js";
 import { check, optional, type RowPlace } from "./row-check.js";
 
 const NOT_CONTENT: ReadonlySet<string> = new Set(["id", "parents", "evidence"]);
@@ -13,6 +14,7 @@ const NOT_CONTENT: ReadonlySet<string> = new Set(["id", "parents", "evidence"]);
 /** RFC 8785 form of a JSON value. Throws TypeError on what JSON cannot hold. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (value instanceof LosslessNumber) return canonicalNumber(value);
   if (typeof value === "object" && value !== null) {
     const record = value as Readonly<Record<string, unknown>>;
     const members = Object.keys(record).sort();
@@ -27,6 +29,16 @@ export function canonicalJson(value: unknown): string {
   }
   throw new TypeError(`canonicalJson: ${String(value)} is no JSON value`);
 }
+
+/** As the double that RFC 8785 makes of it; what no double is, RFC 8785 does not know: an exact form of ours, so that it is no other's. */
+function canonicalNumber({ written: text, isInteger }: LosslessNumber): string {
+  const double = Number(text);
+  if (isInteger ? Number.isSafeInteger(double) : Number.isFinite(double) && (double !== 0 || isZero(text)))
+    return JSON.stringify(double);
+  return isInteger ? text : normalDecimal(text);
+}
+
+const isZero = (text: string): boolean => sameDecimal(text, "0");
 
 /**
  * A counter of rows: call it once for each row of a file, in order.
@@ -53,6 +65,6 @@ export function parentsOf(row: unknown, place: RowPlace): readonly string[] | un
 }
 
 function contentOf(row: unknown): unknown {
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return row;
+  if (!isJsonObject(row)) return row;
   return Object.fromEntries(Object.entries(row).filter(([key]) => !NOT_CONTENT.has(key)));
 }

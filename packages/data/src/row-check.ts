@@ -3,6 +3,7 @@
  * schema, whose first issue becomes one sentence: field, what was expected, what came.
  */
 import { z } from "zod";
+import { isJsonNumber, stringifyJson } from "./lossless-json.js";
 import { parseStrictJson } from "./strict-json.js";
 import { UserError } from "./user-error.js";
 
@@ -77,7 +78,8 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 export function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
-  const text = JSON.stringify(value);
+  const text = stringifyJson(value);
   const short = text.length > 60 ? `${text.slice(0, 57)}...` : text;
-  return `${Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : `a ${typeof value}`} ${short}`;
+  const kind = isJsonNumber(value) ? "a number" : Array.isArray(value) ? "a list" : `a ${typeof value}`;
+  return `${kind === "a object" ? "an object" : kind} ${short}`;
 }

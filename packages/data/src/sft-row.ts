@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { alpacaRow } from "./alpaca.js";
+import { isJsonObject, type JsonNumber, LosslessNumber, withDoubles } from "./lossless-json.js";
 import { checkTurns, type Turns, toolsSchema, turnSchema, variablesSchema } from "./messages.js";
 import { check, describe, type RowPlace, rowError } from "./row-check.js";
 import { sharegptRow } from "./sharegpt.js";
@@ -47,7 +48,7 @@ export type SftRow = { readonly format: RowFormat } & (
  * field, what was expected and what came: `bad_row`, `unknown_row`, `roles_out_of_order`, `empty_turn`.
  */
 export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat): SftRow {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (!isJsonObject(value)) {
     throw rowError("bad_row", place, `expected a JSON object, came ${describe(value)}.`);
   }
   // Null-prototype: a column named __proto__ is a column.
@@ -69,22 +70,23 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
   const found = format ?? detect(row);
   if (found === undefined) throw unknownRow(row, place);
   const parsed = PARSERS[found](row, place);
-  if ("messages" in parsed) {
-    const rendered = [parsed.messages.map((message) => message.tool_calls), parsed.tools, parsed.variables];
-    const inexact = inexactNumber(rendered);
-    if (inexact !== undefined) {
-      throw rowError(
-        "bad_row",
-        place,
-        `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
-      );
-    }
+  if (!("messages" in parsed)) return parsed;
+  const { messages, tools, variables } = parsed;
+  const rendered = withDoubles({ messages, tools, variables });
+  const inexact = inexactNumber(rendered);
+  if (inexact !== undefined) {
+    throw rowError(
+      "bad_row",
+      place,
+      `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
+    );
   }
-  return parsed;
+  return { ...parsed, ...rendered };
 }
 
-/** A whole number in a value that may not be the one which the file wrote. */
-function inexactNumber(value: unknown): number | undefined {
+/** A number in a value that templates cannot write as the file does. */
+function inexactNumber(value: unknown): JsonNumber | undefined {
+  if (value instanceof LosslessNumber) return value;
   if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
   if (typeof value !== "object" || value === null) return undefined;
   for (const item of Object.values(value)) {
@@ -196,7 +198,12 @@ function promptCompletionRow(row: object, place: RowPlace): SftRow {
   return { format, kind: "prompt-completion-messages", ...turns, promptTurns, tools, variables };
 }
 
-const id = z.int().min(0);
+/** What zod calls an int and a number is one thing here, and LosslessNumber no word for a user. */
+const tokenId = {
+  error: ({ input }: { readonly input?: unknown }) =>
+    input instanceof LosslessNumber ? "expected a token id" : undefined,
+};
+const id = z.int(tokenId).min(0);
 const mask = z.array(
   z.union([z.literal(0), z.literal(1), z.boolean().transform(Number)], { error: "expected 0 or 1" }),
 );
@@ -205,14 +212,14 @@ const isLabel = (label: number): boolean => label >= 0 || label === IGNORED_LABE
 
 const tokensSchema = z.looseObject({
   input_ids: z.array(id).min(1),
-  labels: z.array(z.int().refine(isLabel, "expected a token id or -100")).optional(),
+  labels: z.array(z.int(tokenId).refine(isLabel, "expected a token id or -100")).optional(),
   completion_mask: mask.optional(),
   assistant_masks: mask.optional(),
   attention_mask: z.array(z.literal(1, { error: "expected 1 everywhere (rows without padding)" })).optional(),
 });
 
 function tokenRow(value: object, place: RowPlace): SftRow {
-  const row = check(tokensSchema, value, place);
+  const row = check(tokensSchema, withDoubles(value), place);
   const inputIds = row.input_ids;
   for (const column of ["labels", "completion_mask", "assistant_masks", "attention_mask"] as const) {
     const length = row[column]?.length ?? inputIds.length;

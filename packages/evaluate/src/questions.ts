@@ -1,6 +1,16 @@
 // Questions with their reference answers, from a file, checked row by row.
 
-import { type ChatMessage, createRecordIds, parseSftRow, readJsonl, UserError } from "@posttrain/data";
+import {
+  type ChatMessage,
+  createRecordIds,
+  isJsonNumber,
+  isJsonObject,
+  parseSftRow,
+  readJsonl,
+  stringifyJson,
+  UserError,
+} from "@posttrain/data";
+import { plainAnswer } from "./plain-answer.js";
 import { findTask, type Task } from "./tasks.js";
 
 export interface Question {
@@ -51,11 +61,12 @@ export async function readQuestions(path: string, options: ReadOptions = {}): Pr
 }
 
 function taskQuestion(task: Task, value: unknown, path: string, line: number): Omit<Question, "line" | "id"> {
-  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-  const doc = isObject ? (value as Readonly<Record<string, unknown>>) : {};
+  const doc = isJsonObject(value) ? value : {};
   const content = task.ask(doc);
   if (content === undefined) {
-    const found = isObject ? Object.keys(doc).join(", ") || "none" : JSON.stringify(value).slice(0, 60);
+    const found = isJsonObject(value)
+      ? Object.keys(doc).join(", ") || "none"
+      : stringifyJson(value).slice(0, 60);
     throw new UserError(
       "bad_question",
       `${path}, line ${line}: a row of ${task.name} has ${task.columns.join(", ")}; its columns are ${found}. Give another task, or rename the columns.`,
@@ -77,10 +88,10 @@ function parseQuestion(
   answerless = false,
 ): Omit<Question, "line" | "id"> {
   const refuse = (text: string): UserError => new UserError("bad_question", `${path}, line ${line}: ${text}`);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw refuse(`expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.`);
+  if (!isJsonObject(value)) {
+    throw refuse(`expected a JSON object, came ${stringifyJson(value).slice(0, 60)}.`);
   }
-  const doc = value as Readonly<Record<string, unknown>>;
+  const doc = value;
   const column = (["question", "prompt", "messages"] as const).find((name) => doc[name] != null);
   if (column === undefined || (doc["answer"] == null && !answerless)) {
     const found = Object.keys(doc).join(", ") || "none";
@@ -88,11 +99,11 @@ function parseQuestion(
       `a question needs question, prompt or messages, and answer; its columns are ${found}. Rename or convert the columns.`,
     );
   }
-  const answer = answerless ? plainAnswer(doc["answer"]) : doc["answer"];
+  const answer = doc["answer"];
   if (answerless) {
     // The verifier says what is wrong with it.
-  } else if ((typeof answer !== "string" || answer.trim() === "") && typeof answer !== "number") {
-    throw refuse(`answer: expected text or a number, came ${JSON.stringify(answer).slice(0, 60)}.`);
+  } else if ((typeof answer !== "string" || answer.trim() === "") && !isJsonNumber(answer)) {
+    throw refuse(`answer: expected text or a number, came ${stringifyJson(answer).slice(0, 60)}.`);
   }
   const asked = doc[column];
   if (column !== "messages" && typeof asked === "string") {
@@ -101,24 +112,20 @@ function parseQuestion(
       doc,
       messages: [{ role: "user", content: asked }],
       tools: undefined,
-      answer: String(answer),
+      answer: plainAnswer(answer),
       group: groupOf(doc),
     };
   }
   if (!Array.isArray(asked)) {
     const expected = column === "messages" ? "a list of messages" : "text or a list of messages";
-    throw refuse(`${column}: expected ${expected}, came ${JSON.stringify(asked).slice(0, 60)}.`);
+    throw refuse(`${column}: expected ${expected}, came ${stringifyJson(asked).slice(0, 60)}.`);
   }
   const row = parseSftRow({ messages: asked, tools: doc["tools"] }, { path, line }, "messages");
   if (row.kind !== "messages") throw new Error("parseSftRow gave another kind than it was told");
   if (row.messages.at(-1)?.role === "assistant") {
     throw refuse("the last message is an assistant turn, so there is nothing to answer. Remove it.");
   }
-  return { doc, messages: row.messages, tools: row.tools, answer: String(answer), group: groupOf(doc) };
-}
-
-function plainAnswer(answer: unknown): string {
-  return typeof answer === "string" || typeof answer === "number" ? String(answer) : "";
+  return { doc, messages: row.messages, tools: row.tools, answer: plainAnswer(answer), group: groupOf(doc) };
 }
 
 function groupOf(doc: Readonly<Record<string, unknown>>): string | undefined {

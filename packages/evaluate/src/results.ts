@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { access, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { asPythonJson, stringifyJson } from "@posttrain/data";
 import { asCannotWrite, writeDurably } from "@posttrain/run";
 import type { EvaluateConfig } from "./config.js";
 import { referenceAnswer } from "./extract.js";
@@ -73,7 +74,7 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
     model_name: config.model_name_or_path,
     model_name_sanitized: sanitized(config.model_name_or_path),
     task_hashes: {
-      [task]: sha256(questions.map(({ doc }) => sha256(JSON.stringify(doc, null, 2))).join("")),
+      [task]: sha256(questions.map(({ doc }) => sha256(asPythonJson(doc, 2))).join("")),
     },
     start_time: started.getTime() / 1000,
     end_time: ended.getTime() / 1000,
@@ -131,7 +132,7 @@ function sampleLines({ config, questions, answered, summary, filter }: Evaluatio
       }),
       filter,
       metrics: [main],
-      doc_hash: sha256(JSON.stringify(doc, null, 2)),
+      doc_hash: sha256(asPythonJson(doc, 2)),
       prompt_hash: sha256(prompt),
       target_hash: sha256(answer),
       // Of what could be graded; null where nothing could.
@@ -172,7 +173,7 @@ export async function writeResults(
     results: join(dir, `results_${date}.json`),
     samples: join(dir, `samples_${sanitized(task)}_${date}.jsonl`),
   };
-  const lines = sampleLines(evaluation).map((line) => `${JSON.stringify(line)}\n`);
+  const lines = sampleLines(evaluation).map((line) => `${stringifyJson(line)}\n`);
   await writeDurably(paths.samples, lines.join(""));
   await writeDurably(paths.results, `${JSON.stringify(resultsOf(evaluation), null, 2)}\n`);
   return paths;

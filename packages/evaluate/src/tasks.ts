@@ -1,5 +1,7 @@
 // The benchmarks that evaluate knows by name: how a row is asked, and which verifier grades its response. The rows come from a file,
 // as the benchmark publishes them; the sentences are ours.
+import { plainAnswer } from "./plain-answer.js";
+
 type Doc = Readonly<Record<string, unknown>>;
 
 export interface Task {
@@ -32,7 +34,7 @@ const tasks: readonly Task[] = [
       const question = text(doc, "question");
       return question && `${question}\n\nReason step by step, then write the number alone after ####.`;
     },
-    answer: (doc) => text(doc, "answer") ?? String(doc["answer"] ?? ""),
+    answer: (doc) => text(doc, "answer") ?? plainAnswer(doc["answer"]),
   },
   {
     name: "math",
@@ -42,7 +44,7 @@ const tasks: readonly Task[] = [
       const problem = text(doc, "problem", "question");
       return problem && `${problem}\n\nReason step by step, and put the final answer in \\boxed{}.`;
     },
-    answer: (doc) => text(doc, "solution", "answer") ?? String(doc["answer"] ?? ""),
+    answer: (doc) => text(doc, "solution", "answer") ?? plainAnswer(doc["answer"]),
     group: (doc) => text(doc, "type", "subject"),
   },
   {

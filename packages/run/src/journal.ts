@@ -7,7 +7,7 @@
  * it held was not used yet, and it is cut off.
  */
 import { type FileHandle, open, readFile, truncate } from "node:fs/promises";
-import { UserError } from "@posttrain/data";
+import { parseJson as parseLossless, stringifyJson, UserError } from "@posttrain/data";
 import { z } from "zod";
 import { asCannotWrite, syncPath } from "./durable.js";
 
@@ -63,7 +63,7 @@ async function readEntries(path: string, values: Map<string, unknown>): Promise<
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseLossless(text);
   } catch {
     return undefined;
   }
@@ -98,8 +98,8 @@ function journalOn(handle: FileHandle, path: string, values: Map<string, unknown
     get: (key) => values.get(key),
     async record<T>(key: string, value: T): Promise<T> {
       if (!values.has(key)) {
-        const line = `${JSON.stringify({ key, value })}\n`;
-        values.set(key, (JSON.parse(line) as { value: unknown }).value);
+        const line = `${stringifyJson({ key, value })}\n`;
+        values.set(key, (parseLossless(line) as { value: unknown }).value);
         waiting.push(line);
         next ??= flush();
         pending.set(key, next);

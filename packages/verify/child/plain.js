@@ -88,6 +88,11 @@ function isContainer(value) {
   return !opaque.some((name) => value instanceof globalThis[name]);
 }
 
+function bigint(text) {
+  if (typeof text !== "string" || !/^-?0x[0-9a-f]+$/.test(text)) throw new Malformed("no integer");
+  return text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text);
+}
+
 class Decoder {
   constructor(known = [], resolve = undefined) {
     this.known = [...known];
@@ -104,10 +109,14 @@ class Decoder {
         return undefined;
       case "f":
         return first === "nan" ? Number.NaN : Number(String(first).replace("inf", "Infinity"));
-      case "I":
+      case "I": {
+        // An integer of the data: a Number where one holds it, else a BigInt, as a Number would be another integer.
+        const integer = bigint(first);
+        const near = Number(integer);
+        return Number.isFinite(near) && BigInt(near) === integer ? near : integer;
+      }
       case "B":
-        if (typeof first !== "string" || !/^-?0x[0-9a-f]+$/.test(first)) throw new Malformed("no integer");
-        return first.startsWith("-") ? -BigInt(first.slice(1)) : BigInt(first);
+        return bigint(first);
       case "l":
       case "d":
       case "m":

@@ -1,4 +1,5 @@
 /** Answers that are words: cleaning, normal form, token F1, truth values, choice letters, dates and times, JSON. */
+import { isJsonNumber, isJsonObject, parseJson as parseJsonText, sameDecimal } from "@posttrain/data";
 import { equal, parseDecimal } from "./rational.js";
 
 /** Takes off what only dresses an answer: math delimiters, boxes, Markdown, quotes, a final stop. */
@@ -200,7 +201,7 @@ const comparableMoment = (text: string): string =>
 /** Deep equality: numbers by value, keys in any order, arrays in order unless `unordered`. */
 export function sameJson(gold: unknown, prediction: unknown, unordered = false, depth = 0): boolean {
   if (depth > 60) return false;
-  if (typeof gold === "number" && typeof prediction === "number") return gold === prediction;
+  if (isJsonNumber(gold) && isJsonNumber(prediction)) return sameDecimal(String(gold), String(prediction));
   if (Array.isArray(gold) && Array.isArray(prediction)) {
     if (gold.length !== prediction.length) return false;
     if (gold.every((item, i) => sameJson(item, prediction[i], unordered, depth + 1))) return true;
@@ -212,8 +213,7 @@ export function sameJson(gold: unknown, prediction: unknown, unordered = false, 
       return index >= 0;
     });
   }
-  if (typeof gold === "object" && typeof prediction === "object" && gold !== null && prediction !== null) {
-    if (Array.isArray(gold) !== Array.isArray(prediction)) return false;
+  if (isJsonObject(gold) && isJsonObject(prediction)) {
     const [a, b] = [Object.entries(gold), new Map(Object.entries(prediction))];
     return (
       a.length === b.size &&
@@ -227,8 +227,7 @@ export function sameJson(gold: unknown, prediction: unknown, unordered = false, 
 export function parseJson(text: string): { readonly value: unknown } | undefined {
   const fenced = /^```(?:json)?\s*([\s\S]*?)```$/.exec(text.trim());
   try {
-    const value: unknown = JSON.parse(fenced?.[1] ?? text);
-    return { value };
+    return { value: parseJsonText(fenced?.[1] ?? text) };
   } catch {
     return undefined;
   }

@@ -2,6 +2,8 @@
  * Plain data between interpreters as TypeScript sees it: the tags of python/plain.py and child/plain.js. This side
  * only reads what came (never trusting its shape) and writes JSON values as arguments.
  */
+import { LosslessNumber } from "@posttrain/data";
+
 export type Plain =
   | null
   | boolean
@@ -9,6 +11,8 @@ export type Plain =
   | bigint
   | number
   | { readonly kind: "float"; readonly value: number }
+  /** Python's Decimal and Fraction: n / d, exactly. */
+  | { readonly kind: "ratio"; readonly n: bigint; readonly d: bigint; readonly text: string }
   | { readonly kind: "list" | "tuple" | "set"; readonly items: readonly Plain[] }
   | { readonly kind: "dict"; readonly entries: readonly (readonly [Plain, Plain])[] }
   | { readonly kind: "other"; readonly text: string };
@@ -18,14 +22,20 @@ export class MalformedPlain extends Error {
   override readonly name = "MalformedPlain";
 }
 
-/** A number with a fraction or beyond 2^53 is a float, as JSON readers of both languages have it. */
+/**
+ * Numbers as JSON writes them: digits alone are an int of any size, with a point or an exponent they are a float. JavaScript's own
+ * numbers count as what they are written as: whole ones below 1e21 are ints.
+ */
 export function encodeJson(value: unknown): unknown {
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;
-  if (typeof value === "number")
-    return Number.isSafeInteger(value) && !Object.is(value, -0) ? value : ["f", floatText(value)];
-  if (typeof value === "bigint") {
-    return ["I", value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`];
+  if (value instanceof LosslessNumber)
+    return value.isInteger ? encodeInteger(BigInt(value.written)) : ["f", value.written];
+  if (typeof value === "number") {
+    if (!Number.isInteger(value) || Object.is(value, -0) || Math.abs(value) >= 1e21)
+      return ["f", floatText(value)];
+    return encodeInteger(BigInt(value));
   }
+  if (typeof value === "bigint") return encodeInteger(value);
   if (Array.isArray(value)) return ["l", value.map(encodeJson)];
   if (typeof value === "object") {
     return ["d", Object.entries(value).map(([key, item]) => [key, encodeJson(item)])];
@@ -33,10 +43,18 @@ export function encodeJson(value: unknown): unknown {
   throw new TypeError(`no JSON value: ${typeof value}`);
 }
 
-function floatText(value: number): string {
+function encodeInteger(value: bigint): unknown {
+  const small = Number(value);
+  if (Number.isSafeInteger(small)) return small;
+  return ["I", value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`];
+}
+
+/** As Python writes it, but for where exponents begin. */
+export function floatText(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  return Object.is(value, -0) ? "-0.0" : String(value);
+  if (Object.is(value, -0)) return "-0.0";
+  return Number.isInteger(value) && Math.abs(value) < 1e21 ? `${value}.0` : String(value);
 }
 
 /** The value that JSON stands for, in the same form that `decodePlain` gives. */
@@ -55,7 +73,14 @@ export function decodePlain(code: unknown, known: Plain[] = []): Plain {
   const [tag, first] = code as unknown[];
   switch (tag) {
     case "I":
+    case "B":
       return integer(text(first));
+    case "D":
+      return decimal(text(first));
+    case "F": {
+      const [n, d] = [decodePlain(first), decodePlain(code[2])].map(wholeNumber);
+      return ratio(n!, d!, `Fraction(${n}, ${d})`);
+    }
     case "f":
       return { kind: "float", value: float(text(first)) };
     case "l":
@@ -108,6 +133,31 @@ function list(value: unknown): readonly unknown[] {
 function integer(code: string): bigint {
   if (!/^-?0x[0-9a-f]+$/.test(code)) throw new MalformedPlain("no integer");
   return code.startsWith("-") ? -BigInt(code.slice(1)) : BigInt(code);
+}
+
+function wholeNumber(value: Plain): bigint {
+  if (typeof value !== "number" && typeof value !== "bigint") throw new MalformedPlain("no integer");
+  return BigInt(value);
+}
+
+function ratio(n: bigint, d: bigint, shown: string): Plain {
+  if (d <= 0n) throw new MalformedPlain("no fraction");
+  return { kind: "ratio", n, d, text: shown.slice(0, 200) };
+}
+
+/** Beyond, and for what is no number, a Decimal equals nothing. */
+const MAX_DECIMAL = 10_000;
+
+function decimal(code: string): Plain {
+  const shown = `Decimal('${code.slice(0, 100)}')`;
+  const [, sign, whole = "", fraction = "", exponent = "0"] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:E([-+]?\d{1,9}))?$/.exec(code) ?? [];
+  const power = Number(exponent) - fraction.length;
+  if (whole === "" || whole.length + fraction.length > MAX_DECIMAL || Math.abs(power) > MAX_DECIMAL)
+    return { kind: "other", text: shown };
+  const digits = BigInt(`${sign}${whole}${fraction}`);
+  const scale = 10n ** BigInt(Math.abs(power));
+  return power < 0 ? ratio(digits, scale, shown) : ratio(digits * scale, 1n, shown);
 }
 
 function float(code: string): number {

@@ -2,7 +2,7 @@
 import type { Verdict } from "../verdict.js";
 import { responseOf, stopped } from "./asserts.js";
 import { crash, ended, fail, infrastructure, pass } from "./code-verdict.js";
-import { plainEqual, plainText } from "./compare.js";
+import { plainEqual, plainKey, plainText } from "./compare.js";
 import type { Interpreter } from "./interpreter.js";
 import type { Limits } from "./limits.js";
 import { decodePlain, type Plain, plainOfJson } from "./plain.js";
@@ -29,7 +29,7 @@ export async function gradeQuery(
   if (!("rows" in result)) return result.verdict;
   const wanted = expected as Rows;
   const details = { sealed: true, rows: result.rows.items.length };
-  const tolerance = { relative: 1e-9 };
+  const tolerance = { relative: 1e-9, floatsOnly: true };
   const [a, b] = task.ordered ? [result.rows, wanted] : [sorted(result.rows), sorted(wanted)];
   if (plainEqual(a, b, tolerance)) return pass(`The same ${wanted.items.length} rows.`, details);
   return fail(`Expected rows ${plainText(wanted)}, got ${plainText(result.rows)}.`, details);
@@ -44,7 +44,7 @@ function sorted(rows: Rows): Rows {
 
 function rowKey(row: Plain): string {
   const cells = typeof row === "object" && row !== null && "items" in row ? row.items : [row];
-  return JSON.stringify(cells.map((cell) => (typeof cell === "string" ? `s${cell}` : plainText(cell))));
+  return JSON.stringify(cells.map((cell) => plainKey(cell)));
 }
 
 async function rowsOf(

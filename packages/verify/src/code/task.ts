@@ -38,7 +38,7 @@ export interface CallCase {
   readonly expected: unknown;
 }
 
-/** Calls of one function: plain JSON in; the result compared by `comparison`, or judged by `checker`. */
+/** Calls of one function: plain JSON in, with @posttrain/data's LosslessNumbers and bigints as ints; the result compared by `comparison`, or judged by `checker`. */
 export interface CallsTask {
   readonly mode: "calls";
   readonly language: "python" | "javascript" | "typescript";
@@ -48,6 +48,8 @@ export interface CallsTask {
   readonly inPlace?: boolean;
   readonly comparison?: ValueComparison;
   readonly checker?: Checker;
+  /** APPS: each expected value is a list of one, and either that list or what it holds; the same in all cases. */
+  readonly mayBeWrapped?: boolean;
 }
 
 export interface StdioCase {

@@ -1,5 +1,5 @@
 /** What an instruction kind is: its parameters, the sentence that asks for it, the check of a response. */
-import { UserError } from "@posttrain/data";
+import { stringifyJson, UserError, withDoubles } from "@posttrain/data";
 import { z } from "zod";
 
 export interface Finding {
@@ -67,12 +67,12 @@ function parseKwargs<Schema extends z.ZodObject>(
   const present = Object.entries(given.data ?? {}).filter(
     ([, value]) => value !== null && value !== undefined,
   );
-  const parsed = given.success ? schema.safeParse(Object.fromEntries(present)) : given;
+  const parsed = given.success ? schema.safeParse(withDoubles(Object.fromEntries(present))) : given;
   if (parsed.success) return parsed.data as z.output<Schema>;
   const { path, message } = parsed.error.issues[0]!;
   throw new UserError(
     "bad_kwargs",
-    `The parameters of ${id} are ${JSON.stringify(kwargs)?.slice(0, 200)}, but ${path.length > 0 ? `${path.join(".")}: ` : ""}${message}. It takes ${Object.keys(schema.shape).join(", ") || "none"}.`,
+    `The parameters of ${id} are ${stringifyJson(kwargs)?.slice(0, 200)}, but ${path.length > 0 ? `${path.join(".")}: ` : ""}${message}. It takes ${Object.keys(schema.shape).join(", ") || "none"}.`,
   );
 }
 

@@ -3,6 +3,7 @@
  * (data_source, solution_str, ground_truth, extra_info) to a number or {score}. Our own: (response, row) to a verdict, a truth value
  * or a number. A number is a score; from `passScore` (1) it passes. null: not applicable, so nobody's lesson.
  */
+import { asDouble, isJsonObject, stringifyJson } from "@posttrain/data";
 import { outcomes, type Verdict } from "../verdict.js";
 import { referenceValue } from "./references.js";
 import { responseColumns } from "./responses.js";
@@ -58,16 +59,17 @@ export function verdictOf(value: unknown, convention: Convention, passScore = 1)
       ? fromScore(value[0], passScore)
       : unusable(value, "a list of one number or null, for one completion");
   }
-  if (convention === "verl" && isRecord(value)) {
+  if (convention === "verl" && isJsonObject(value)) {
     const { score, ...rest } = value;
     const verdict = fromScore(score, passScore);
     return { ...verdict, details: { ...rest, ...verdict.details } };
   }
-  if (convention === "own" && isRecord(value)) return fromVerdict(value);
+  if (convention === "own" && isJsonObject(value)) return fromVerdict(value);
   return fromScore(value, passScore);
 }
 
-function fromScore(value: unknown, passScore: number): Verdict {
+function fromScore(given: unknown, passScore: number): Verdict {
+  const value = asDouble(given);
   if (typeof value === "boolean")
     return { outcome: value ? "pass" : "fail", evidence: `The verifier returned ${value}.` };
   if (value === null)
@@ -87,20 +89,16 @@ function fromVerdict(value: Readonly<Record<string, unknown>>): Verdict {
   return {
     outcome: known,
     evidence: typeof evidence === "string" ? evidence : `The verifier says ${known}.`,
-    ...(isRecord(details) && { details }),
+    ...(isJsonObject(details) && { details }),
   };
 }
 
 function unusable(value: unknown, expected: string): Verdict {
   return {
     outcome: "infrastructure-error",
-    evidence: `Not graded: the verifier returned ${JSON.stringify(value)?.slice(0, 200)}, expected ${expected}.`,
+    evidence: `Not graded: the verifier returned ${stringifyJson(value)?.slice(0, 200)}, expected ${expected}.`,
     details: { fault: "verifier" },
   };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** TRL's signature as a verifier, in this process. It is called with one completion at a time. */

@@ -1,4 +1,5 @@
 /** Verifiers of answers: mathematics, choices, words, and open-instruct's rules by their names. */
+import { asDouble, isJsonNumber, stringifyJson } from "@posttrain/data";
 import { z } from "zod";
 import type { AnswerOptions } from "../answers/grade.js";
 import { openInstructScorers } from "../answers/open-instruct.js";
@@ -83,11 +84,12 @@ const choice = z
     if (found === undefined) return refuse("it has no reference: expected answer or ground_truth");
     const { value, column } = found;
     const options = choicesOf(row);
-    const came = `came ${JSON.stringify(value)?.slice(0, 80)}`;
-    if (typeof value === "number") {
-      if (options !== undefined && value >= options.length)
+    const came = `came ${stringifyJson(value)?.slice(0, 80)}`;
+    if (isJsonNumber(value)) {
+      const place = asDouble(value);
+      const letter = Number.isInteger(place) ? letters[place as number] : undefined;
+      if (options !== undefined && !((place as number) < options.length))
         return refuse(`${column}: expected the place of a choice, from 0 to ${options.length - 1}, ${came}`);
-      const letter = Number.isInteger(value) ? letters[value] : undefined;
       return letter === undefined
         ? refuse(`${column}: expected a whole number from 0 to 9, ${came}`)
         : answersOf(letter, options);
@@ -160,10 +162,10 @@ const json = defineVerifier({
     .transform((row, context): string => {
       const value = referenceValue(row)?.value;
       const data = dataOf(value);
-      if (value !== undefined && data !== undefined) return JSON.stringify(data);
+      if (value !== undefined && data !== undefined) return stringifyJson(data);
       context.addIssue({
         code: "custom",
-        message: `it has no reference that is JSON: expected answer or ground_truth, came ${JSON.stringify(value)?.slice(0, 80)}`,
+        message: `it has no reference that is JSON: expected answer or ground_truth, came ${stringifyJson(value)?.slice(0, 80)}`,
       });
       return z.NEVER;
     }),

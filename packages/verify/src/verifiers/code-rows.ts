@@ -1,4 +1,5 @@
 /** The task in a row of code, in the shapes that public data sets have. */
+import { isJsonObject, stringifyJson, withDoubles } from "@posttrain/data";
 import { z } from "zod";
 import { humanEvalTask, mbppTask } from "../code/benchmarks.js";
 import {
@@ -106,7 +107,9 @@ const taskSchema = z.discriminatedUnion("mode", [
       )
       .min(1),
     inPlace: z.boolean().optional(),
-    comparison: z.strictObject({ ...limits, strictTypes: z.boolean().optional() }).optional(),
+    comparison: z
+      .preprocess(withDoubles, z.strictObject({ ...limits, strictTypes: z.boolean().optional() }))
+      .optional(),
     checker: judge.optional(),
   }),
   z.strictObject({
@@ -114,11 +117,14 @@ const taskSchema = z.discriminatedUnion("mode", [
     language: z.enum(languages).exclude(["sql"]),
     cases: z.array(z.strictObject({ stdin: z.string(), stdout: z.string() })).min(1),
     comparison: z
-      .strictObject({
-        kind: z.enum(["exact", "tokens", "lines", "floats"]),
-        ...limits,
-        ignoreCase: z.boolean().optional(),
-      })
+      .preprocess(
+        withDoubles,
+        z.strictObject({
+          kind: z.enum(["exact", "tokens", "lines", "floats"]),
+          ...limits,
+          ignoreCase: z.boolean().optional(),
+        }),
+      )
       .optional(),
     checker: judge.optional(),
   }),
@@ -228,10 +234,10 @@ function fromCases(
     ? data
     : ((data as Row | null)?.["test_cases"] ?? (data as Row | null)?.["tests"]);
   if (Array.isArray(list)) return fromList(row, list, language, anyLanguage, found.column);
-  if (isRecord(data) && Array.isArray(data["inputs"]) && Array.isArray(data["outputs"]))
+  if (isJsonObject(data) && Array.isArray(data["inputs"]) && Array.isArray(data["outputs"]))
     return fromInputsOutputs(data, language, anyLanguage, found.column);
   return {
-    problem: `${found.column}: expected assert lines, a list of cases with input and output, or inputs and outputs, came ${JSON.stringify(value)?.slice(0, 80)}`,
+    problem: `${found.column}: expected assert lines, a list of cases with input and output, or inputs and outputs, came ${stringifyJson(value)?.slice(0, 80)}`,
   };
 }
 
@@ -239,17 +245,13 @@ function fromCases(
 function codeContests(row: Row): readonly StdioCase[] {
   return ["public_tests", "private_tests", "generated_tests"].flatMap((name) => {
     const set = row[name];
-    if (!isRecord(set) || !Array.isArray(set["input"]) || !Array.isArray(set["output"])) return [];
+    if (!isJsonObject(set) || !Array.isArray(set["input"]) || !Array.isArray(set["output"])) return [];
     const outputs = set["output"] as readonly unknown[];
     return set["input"].map((stdin: unknown, i) => ({
       stdin: String(stdin),
       stdout: String(outputs[i] ?? ""),
     }));
   });
-}
-
-function isRecord(value: unknown): value is Row {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function stdio(
@@ -271,10 +273,10 @@ function fromList(
   anyLanguage: boolean,
   column: string,
 ): CodeRow | { problem: string } {
-  const wrong = list.findIndex((item) => !isRecord(item) || !("input" in item || "args" in item));
+  const wrong = list.findIndex((item) => !isJsonObject(item) || !("input" in item || "args" in item));
   if (wrong >= 0 || list.length === 0) {
     return {
-      problem: `${column}, entry ${wrong + 1}: expected a case with input and output, came ${JSON.stringify(list[wrong])?.slice(0, 80)}`,
+      problem: `${column}, entry ${wrong + 1}: expected a case with input and output, came ${stringifyJson(list[wrong])?.slice(0, 80)}`,
     };
   }
   const cases = list as readonly Row[];
@@ -285,15 +287,10 @@ function fromList(
         testtype === "functional" || type === "function_call" || args !== undefined,
     ) && name !== undefined;
   if (functional) {
-    return calls(
-      cases.map((one) => ({
-        args: argumentsOf(one["args"] ?? one["input"]),
-        expected: plainValue(one["expected"] ?? one["output"]),
-      })),
-      name,
-      language,
-      column,
+    const given = cases.map(
+      (one) => [one["args"] ?? one["input"], one["expected"] ?? one["output"]] as const,
     );
+    return calls(given, name, language, column);
   }
   return stdio(
     cases.map((one) => ({
@@ -312,30 +309,33 @@ function functionOf(row: Row): string | undefined {
     row["fn_name"] ??
     row["func_name"] ??
     row["entry_point"] ??
-    (isRecord(meta) ? meta["func_name"] : undefined);
+    (isJsonObject(meta) ? meta["func_name"] : undefined);
   return typeof name === "string" && name !== "" ? name : undefined;
 }
 
-/** Text, or SandboxFusion's {"stdin": text}. */
+/** Text, or SandboxFusion's {"stdin": text}; a number is the text that the row has for it. */
 function streamOf(value: unknown, name: "stdin" | "stdout"): string {
-  const stream = isRecord(value) ? value[name] : value;
+  const stream = isJsonObject(value) ? value[name] : value;
   if (Array.isArray(stream)) return stream.map(String).join("\n");
   return stream === undefined || stream === null ? "" : String(stream);
 }
 
-/** LiveCodeBench writes an argument a line, as JSON. */
-function argumentsOf(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  if (typeof value !== "string") return [value];
-  return value
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map(plainValue);
+/**
+ * Arguments and result of a call, as two conventions write them. A list of arguments (APPS, TACO) is data, and so is the result: text
+ * there is text. Arguments that are text (LiveCodeBench, verl) are JSON, one a line, and so is the result.
+ */
+function callCase(input: unknown, output: unknown): CallCase | { readonly problem: string } {
+  if (typeof input !== "string") return { args: Array.isArray(input) ? input : [input], expected: output };
+  const lines = input.split("\n").filter((line) => line.trim() !== "");
+  const args = lines.map(dataOf);
+  const wrong = args.indexOf(undefined);
+  if (wrong >= 0) return { problem: `argument ${wrong + 1} ${notData(lines[wrong])}` };
+  const expected = dataOf(output);
+  return expected === undefined ? { problem: `the output ${notData(output)}` } : { args, expected };
 }
 
-function plainValue(value: unknown): unknown {
-  return typeof value === "string" ? (dataOf(value) ?? value) : value;
-}
+const notData = (text: unknown): string =>
+  `is no JSON, which it is where arguments are text, a line each: came ${stringifyJson(text)?.slice(0, 80)}`;
 
 /** APPS, TACO and verl's ground_truth: {inputs, outputs}, and fn_name where a function is called. */
 function fromInputsOutputs(
@@ -358,18 +358,16 @@ function fromInputsOutputs(
     }));
     return stdio(cases, language, anyLanguage, column);
   }
-  // APPS wraps the result in a list of one where it gives the arguments as a list.
-  const wrapped =
-    inputs.every(Array.isArray) && outputs.every((one) => Array.isArray(one) && one.length === 1);
-  const cases = inputs.map((input, i) => ({
-    args: argumentsOf(input),
-    expected: wrapped ? (outputs[i] as readonly unknown[])[0] : plainValue(outputs[i]),
-  }));
-  return calls(cases, name, language, column);
+  return calls(
+    inputs.map((input, i) => [input, outputs[i]]),
+    name,
+    language,
+    column,
+  );
 }
 
 function calls(
-  cases: readonly CallCase[],
+  given: readonly (readonly [input: unknown, output: unknown])[],
   entryPoint: string,
   language: Language,
   column: string,
@@ -379,8 +377,17 @@ function calls(
       problem: `${column}: functions are called in Python, JavaScript and TypeScript, not in ${language}`,
     };
   }
+  const cases: CallCase[] = [];
+  for (const [i, [input, output]] of given.entries()) {
+    const one = callCase(input, output);
+    if ("problem" in one) return { problem: `${column}, case ${i + 1}: ${one.problem}` };
+    cases.push(one);
+  }
+  const isWrapped = given.every(
+    ([input, output]) => Array.isArray(input) && Array.isArray(output) && output.length === 1,
+  );
   return {
-    task: { mode: "calls", language, entryPoint, cases },
+    task: { mode: "calls", language, entryPoint, cases, ...(isWrapped && { mayBeWrapped: true }) },
     candidate: { kind: "program", entryPoint },
     anyLanguage: false,
   };

@@ -2,6 +2,7 @@
  * Which verifier a row asks for: its own `verifier` field, else verl's `data_source`, else open-instruct's `dataset`, else the columns
  * that it has. A name says what is compared; whose conventions decide is a setting (own, unless told otherwise).
  */
+import { isJsonObject, stringifyJson } from "@posttrain/data";
 import { codeColumns } from "./code-rows.js";
 import { dataOf, referenceValue } from "./references.js";
 import type { Row } from "./verifier.js";
@@ -79,11 +80,11 @@ const listed = (known: readonly string[]): string => `Known verifiers: ${known.j
 function fromField(row: Row, known: readonly string[]): Detected | undefined {
   const field = row["verifier"];
   if (field === undefined || field === null) return undefined;
-  const record = typeof field === "object" && !Array.isArray(field) ? (field as Row) : { name: field };
+  const record = isJsonObject(field) ? field : { name: field };
   const { name, ...settings } = record;
   if (typeof name !== "string") {
     return {
-      problem: `verifier: expected a name, or an object with name and settings, came ${JSON.stringify(field).slice(0, 80)}. ${listed(known)}`,
+      problem: `verifier: expected a name, or an object with name and settings, came ${stringifyJson(field).slice(0, 80)}. ${listed(known)}`,
     };
   }
   if (!known.includes(name)) {
@@ -136,7 +137,7 @@ function fromColumns(row: Row, known: readonly string[]): Detected {
     if (isInstructionData(data)) return { name: "ifeval", by };
     if (isCases(data)) return { name: "code", by };
     if (typeof reference.value === "string" && reference.value.includes("####")) return { name: "gsm8k", by };
-    if (typeof reference.value !== "object" || Array.isArray(reference.value)) return { name: "math", by };
+    if (!isJsonObject(reference.value)) return { name: "math", by };
   }
   const named = (["data_source", "dataset"] as const)
     .filter((name) => typeof row[name] === "string")

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { readJsonl, UserError } from "@posttrain/data";
+import { isJsonObject, readJsonl, stringifyJson, UserError } from "@posttrain/data";
 import { asCannotWrite, differences, type Journal, lockRun, openJournal, syncPath } from "@posttrain/run";
 import { createReport, type GradingReport } from "./grading-report.js";
 import { type Problems, Unnamed, wholeRow } from "./problems.js";
@@ -128,10 +128,10 @@ async function scan(path: string, verifiers: Verifiers, problems: Problems | und
   };
   for await (const { line, value } of readJsonl(path, { onEnd })) {
     rows++;
-    if (!isRow(value)) {
+    if (!isJsonObject(value)) {
       badRows++;
       if (bad.length < LISTED)
-        bad.push(`line ${line}: expected a JSON object, came ${JSON.stringify(value).slice(0, 60)}.`);
+        bad.push(`line ${line}: expected a JSON object, came ${stringifyJson(value).slice(0, 60)}.`);
       continue;
     }
     const read = readRow(value, problems);
@@ -168,10 +168,6 @@ function readRow(value: Row, problems: Problems | undefined): ReadRow {
   if (row instanceof Unnamed) return row;
   const responses = responsesOf(row);
   return "problem" in responses ? responses : { row, responses };
-}
-
-function isRow(value: unknown): value is Row {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** UserError `unfit_rows`: which rows no verifier can grade as they are, and why. */
@@ -233,7 +229,7 @@ async function openPartial(output: string): Promise<PartialFile> {
   };
   return {
     write: async (row) => {
-      await handle.appendFile(`${JSON.stringify(row)}\n`).catch(refuse);
+      await handle.appendFile(`${stringifyJson(row)}\n`).catch(refuse);
     },
     commit: async () => {
       try {

@@ -1,4 +1,5 @@
 /** Verifiers of instructions: IFEval's and open-instruct's kinds, and checker programs as AutoIF makes them. */
+import { stringifyJson } from "@posttrain/data";
 import { z } from "zod";
 import { judgeWith } from "../code/grade.js";
 import { checkInstructions, type InstructionRequest } from "../instructions/check.js";
@@ -50,7 +51,7 @@ function fromReference(row: Row): Read | undefined {
     const { func_name: id, ...kwargs } = call.data;
     return [{ id, kwargs: Object.fromEntries(Object.entries(kwargs).filter(([, value]) => value !== null)) }];
   }
-  return `${found.column}: expected instruction_id and kwargs, or func_name and its parameters, came ${JSON.stringify(found.value)?.slice(0, 80)}`;
+  return `${found.column}: expected instruction_id and kwargs, or func_name and its parameters, came ${stringifyJson(found.value)?.slice(0, 80)}`;
 }
 
 const ifevalNeeds = z

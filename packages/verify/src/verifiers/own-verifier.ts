@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { UserError } from "@posttrain/data";
+import { parseJson, stringifyJson, UserError } from "@posttrain/data";
 import { fileDigest } from "@posttrain/run";
 import { ownFile } from "../code/packages.js";
 import type { Verdict } from "../verdict.js";
@@ -192,7 +192,7 @@ class Child {
     }
     child.stdin?.on("error", () => undefined); // A process that is gone says so by its end.
     createInterface({ input: child.stdio[3] as Readable }).on("line", (line) => {
-      this.#give(JSON.parse(line) as Message);
+      this.#give(parseJson(line) as Message);
     });
   }
 
@@ -247,7 +247,7 @@ class Child {
     if (!this.isAlive) return { error: `the verifier's process ended. ${this.#said()}` };
     const id = ++this.#calls;
     const answer = this.#next(timeoutSeconds);
-    (this.#child.stdin as Writable).write(`${JSON.stringify({ id, ...call })}\n`);
+    (this.#child.stdin as Writable).write(`${stringifyJson({ id, ...call })}\n`);
     const message = await answer;
     if (message === "late") {
       this.kill();

@@ -1,5 +1,13 @@
 /** Rows that leave out what they are graded with: samples beside a file of problems, and lm-evaluation-harness's samples. */
-import { readJsonl, UserError } from "@posttrain/data";
+import {
+  asDouble,
+  isJsonNumber,
+  isJsonObject,
+  type JsonNumber,
+  readJsonl,
+  stringifyJson,
+  UserError,
+} from "@posttrain/data";
 import type { Row } from "./verifier.js";
 
 /** By the problem's own name: evalplus and the benchmarks call it task_id. */
@@ -17,7 +25,7 @@ export async function readProblems(path: string): Promise<Problems> {
   const problems = new Map<string, Row>();
   let key: string | undefined;
   for await (const { line, value } of readJsonl(path)) {
-    const row = (typeof value === "object" && value !== null ? value : {}) as Row;
+    const row: Row = isJsonObject(value) ? value : {};
     key ??= keys.find((name) => isName(row[name]));
     const name = key === undefined ? undefined : row[key];
     if (!isName(name)) {
@@ -26,21 +34,24 @@ export async function readProblems(path: string): Promise<Problems> {
         `${path}, line ${line}: a problem needs ${key ?? keys.join(", ")}, by which responses name it; its columns are ${Object.keys(row).join(", ") || "none"}.`,
       );
     }
-    if (problems.has(String(name))) {
+    if (problems.has(nameText(name))) {
       throw new UserError(
         "bad_problem",
         `${path}, line ${line}: ${key} ${String(name)} is there twice. Remove one.`,
       );
     }
-    problems.set(String(name), row);
+    problems.set(nameText(name), row);
   }
   const column = key!;
-  return { path, key: column, find: (row) => problems.get(String(row[column])) };
+  return { path, key: column, find: (row) => problems.get(nameText(row[column])) };
 }
 
-function isName(value: unknown): value is string | number {
-  return typeof value === "string" || typeof value === "number";
+function isName(value: unknown): value is string | JsonNumber {
+  return typeof value === "string" || isJsonNumber(value);
 }
+
+/** 7 and 7.0 are one name. */
+const nameText = (name: unknown): string => String(asDouble(name));
 
 /** A row whose problem is not among them. */
 export class Unnamed {
@@ -56,7 +67,7 @@ export function wholeRow(row: Row, problems?: Problems): Row | Unnamed {
     const found = problems.find(row);
     if (found !== undefined) return { ...found, ...row };
     return new Unnamed(
-      `${problems.key}: ${JSON.stringify(row[problems.key]) ?? "none"} is no problem of ${problems.path}.`,
+      `${problems.key}: ${stringifyJson(row[problems.key]) ?? "none"} is no problem of ${problems.path}.`,
     );
   }
   const { doc, resps } = row;

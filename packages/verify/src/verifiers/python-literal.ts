@@ -1,9 +1,11 @@
+import { parseJson } from "@posttrain/data";
+
 /** Python's literals, as data sets hold them in text columns: lists, tuples, dicts, strings, numbers, True, False, None. */
 
 /** JSON where it is JSON, else as Python's ast.literal_eval reads it; undefined where it is neither. */
 export function parseLiteral(text: string): { readonly value: unknown } | undefined {
   try {
-    return { value: JSON.parse(text) as unknown };
+    return { value: parseJson(text) };
   } catch {
     // Not JSON: Python, perhaps.
   }
@@ -33,6 +35,20 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "\n": "",
 };
 
+/** A float, or an int, which begins with no zero unless it is one. */
+const NUMBER =
+  /(?:(?:\d(?:_?\d)*)?\.\d(?:_?\d)*|\d(?:_?\d)*\.)(?:[eE][-+]?\d(?:_?\d)*)?|\d(?:_?\d)*[eE][-+]?\d(?:_?\d)*|(?:[1-9](?:_?\d)*|0(?:_?0)*)(?![\d_])/y;
+
+/** Python's 1., .5, 007.5 and 00 in JSON's spelling, which is a float's or an int's as theirs is. */
+function asJson(number: string): string {
+  const [, whole = "", fraction, exponent = ""] = /^(\d*)(\.\d*)?([eE].*)?$/.exec(number) ?? [];
+  const point = fraction === undefined ? "" : fraction === "." ? ".0" : fraction;
+  return `${whole.replace(/^0+(?=\d)/, "") || "0"}${point}${exponent}`;
+}
+
+/** What JSON text of the number would be read as. */
+const jsonNumber = (text: string): unknown => parseJson(text);
+
 class Reader {
   readonly #text: string;
   #at = 0;
@@ -56,8 +72,11 @@ class Reader {
     if (next === "'" || next === '"') return this.#strings();
     const word = this.#match(/(?:True|False|None)\b/y);
     if (word !== undefined) return WORDS[word];
-    const number = this.#match(/[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?/y);
-    if (number !== undefined) return Number(number.replaceAll("_", ""));
+    const sign = this.#match(/[-+]/y) === "-" ? "-" : "";
+    const hexadecimal = this.#match(/0(?:[xX](?:_?[0-9a-fA-F])+|[oO](?:_?[0-7])+|[bB](?:_?[01])+)/y);
+    if (hexadecimal !== undefined) return jsonNumber(`${sign}${BigInt(hexadecimal.replaceAll("_", ""))}`);
+    const number = this.#match(NUMBER);
+    if (number !== undefined) return jsonNumber(sign + asJson(number.replaceAll("_", "")));
     throw new NotALiteral();
   }
 

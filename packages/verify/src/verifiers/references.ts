@@ -1,4 +1,5 @@
 /** Where a row keeps the right answer, whoever wrote the file. */
+import { isJsonNumber, stringifyJson } from "@posttrain/data";
 import { z } from "zod";
 import { extractAnswer } from "../answers/extract.js";
 import { parseLiteral } from "./python-literal.js";
@@ -35,7 +36,7 @@ export function referenceValue(row: Row): { readonly value: unknown; readonly co
   return undefined;
 }
 
-/** The references as texts, of which one is enough. Numbers and truth values count as what they read as. */
+/** The references as texts, of which one is enough. Numbers count as the row writes them, truth values as what they read as. */
 export const references = z
   .custom<Row>((row) => typeof row === "object" && row !== null)
   .transform((row, context): readonly string[] => {
@@ -54,7 +55,7 @@ export const references = z
     const texts = (Array.isArray(values) ? values : [values]).map(plainText);
     if (texts.length === 0 || texts.some((text) => text === undefined || text.trim() === "")) {
       return refuse(
-        `${column}: expected text, a number, true or false, or a list of these, came ${JSON.stringify(value)?.slice(0, 80)}`,
+        `${column}: expected text, a number, true or false, or a list of these, came ${stringifyJson(value)?.slice(0, 80)}`,
       );
     }
     return texts as string[];
@@ -67,7 +68,7 @@ function isTargets(value: unknown): value is { readonly target: unknown } {
 
 function plainText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+  return isJsonNumber(value) || typeof value === "boolean" ? String(value) : undefined;
 }
 
 /** Of a reference that shows its work (`... #### 72`, `... \boxed{72}`) what it comes to. */

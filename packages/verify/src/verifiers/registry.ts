@@ -3,7 +3,7 @@
  * or a machine is a verdict too, so that one row never ends the grading of a file.
  */
 import { availableParallelism } from "node:os";
-import { UserError } from "@posttrain/data";
+import { UserError, withDoubles } from "@posttrain/data";
 import { type AnswerGrader, createAnswerGrader } from "../answers/answer-grader.js";
 import type { Route } from "../code/task.js";
 import { closeIdle } from "../code/wasm.js";
@@ -124,7 +124,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
     if ("problem" in detection) return { problem: detection.problem, name: "none" };
     const { name } = detection;
     const definition = definitions.get(name)!;
-    const own = verifierSettings.safeParse(settingsOf(detection, row));
+    const own = verifierSettings.safeParse(withDoubles(settingsOf(detection, row)));
     if (!own.success) {
       const { path, message, code } = own.error.issues[0]!;
       const unknown = code === "unrecognized_keys" ? `; known: ${settingNames.join(", ")}` : "";

@@ -1,4 +1,5 @@
 /** Where a row keeps what a model said: one response or several, as text or as messages. */
+import { stringifyJson } from "@posttrain/data";
 import type { Row } from "./verifier.js";
 
 export interface Responses {
@@ -44,7 +45,7 @@ export function responsesOf(row: Row): FoundResponses {
 }
 
 const expectation = (value: unknown): string =>
-  `expected text or messages with an assistant turn, came ${JSON.stringify(value).slice(0, 80)}.`;
+  `expected text or messages with an assistant turn, came ${stringifyJson(value).slice(0, 80)}.`;
 
 /** Text as it is; of messages the text of the assistant's turns, the last of them. */
 function textOf(value: unknown): string | undefined {

@@ -1,5 +1,6 @@
 /** Rows as data sets have them, graded: the right response passes, its nearest miss does not. */
 import { readFileSync } from "node:fs";
+import { withDoubles } from "@posttrain/data";
 import { afterAll, describe, expect, test } from "vitest";
 import { openVerifiers, type Row } from "../../src/index.js";
 import { parseLiteral } from "../../src/verifiers/python-literal.js";
@@ -421,7 +422,7 @@ describe("Python's literals", () => {
     ["'''two\nlines'''", "two\nlines"],
     ["{}", {}],
   ])("%s", (text, value) => {
-    expect(parseLiteral(text)).toEqual({ value });
+    expect(withDoubles(parseLiteral(text))).toEqual({ value });
   });
 
   test.each(["", "__import__('os')", "[1", "'open", "1 2", "{1}", "nan", "[".repeat(100_000)])(
