@@ -92,9 +92,13 @@ const isOneNumber = (measured: Mathematics | undefined): boolean =>
   freeVariables(measured.tree).size === 0 &&
   !["list", "set", "bracket", "relation", "setOperation", "namedSet"].includes(measured.tree.kind);
 
+/** A name, a sign, a currency; the number; what it measures. Brackets make a pair of it. */
+const COMMA =
+  /^((?:[a-z]\s*=\s*)?[-+−]?\s*(?:\\?\$|US\$|[€£¥￥₹])?\s*)(\d+|\d{1,3}(?:[. ]\d{3})+)(?:,|\{,\})(\d+)(\s*(?:\\text\{[^{}]*\}|[^\d()[\]{}<>|=,;]*(?:\^\{?[23]\}?)?))$/i;
+
 /** 0,5 and 1.234,56 with a point; undefined for thousands (1,234), for lists, and where nothing is a comma. */
 function withDecimalPoint(text: string): string | undefined {
-  const match = /^([^\d,;]*)(\d+|\d{1,3}(?:[. ]\d{3})+)(?:,|\{,\})(\d+)([^\d,;]*)$/.exec(toAsciiDigits(text));
+  const match = COMMA.exec(toAsciiDigits(text));
   if (match === null) return undefined;
   const [, before = "", whole = "", part = "", after = ""] = match;
   if (/^[1-9]\d{0,2}$/.test(whole) && part.length === 3) return undefined;

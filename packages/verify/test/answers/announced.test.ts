@@ -87,6 +87,10 @@ test.each([
   ["0,5", "0.5"],
   ["\\{1, 5\\}", "1.5"],
   ["(1,5)", "1.5"],
+  ["1.5", "(1,5)"],
+  ["-6", "(-6,0)"],
+  ["3.2", "\\{3,2\\}"],
+  ["\\frac{3}{8}", "\\left(\\frac34,5\\right)"],
 ])("a comma is no decimal point in thousands and lists: %s is not %s", (reference, answer) => {
   expect(gradeAnswer(reference, `\\boxed{${answer}}`).outcome).not.toBe("pass");
 });
