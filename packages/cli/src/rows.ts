@@ -13,6 +13,7 @@ import {
   type RowPlace,
   readJsonl,
   type SftRow,
+  type SpecialTokensInContent,
   stringifyJson,
   type Tokenizer,
   UserError,
@@ -33,6 +34,7 @@ export interface ScoredRow extends PromptRow {
 /** What rows are read with; tokenizer and template are loaded when the first row needs them. */
 export interface TextSide {
   readonly config: Qwen2Config;
+  readonly specialTokens: SpecialTokensInContent | undefined;
   /** Undefined: there is no such choice. */
   readonly allowBeyondContext: boolean | undefined;
   readonly tokenizer: () => Promise<Tokenizer>;
@@ -41,14 +43,31 @@ export interface TextSide {
   readonly usesTemplate: () => boolean;
 }
 
-export function textSide(dir: string, config: Qwen2Config, allowBeyondContext?: boolean): TextSide {
+/** Options of commands that read rows as sft does. */
+interface RowChoices {
+  readonly allow_beyond_context?: boolean;
+  readonly special_tokens_in_content?: SpecialTokensInContent;
+}
+
+export function textSide(
+  dir: string,
+  config: Qwen2Config,
+  { allow_beyond_context, special_tokens_in_content }: RowChoices = {},
+): TextSide {
   let uses = false;
   const template = once(() => {
     uses = true;
     return loadChatTemplate(dir);
   });
   const tokenizer = once(() => loadTokenizer(dir));
-  return { config, allowBeyondContext, tokenizer, template, usesTemplate: () => uses };
+  return {
+    config,
+    allowBeyondContext: allow_beyond_context,
+    specialTokens: special_tokens_in_content,
+    tokenizer,
+    template,
+    usesTemplate: () => uses,
+  };
 }
 
 function once<T>(load: () => Promise<T>): () => Promise<T> {
@@ -174,7 +193,7 @@ async function encode(
   const tokenizer = await text.tokenizer();
   const template = "messages" in row ? await text.template() : undefined;
   return atRow(place, async () => {
-    const plan = planRow(row, { tokenizer, template, lossOn });
+    const plan = planRow(row, { tokenizer, template, lossOn, specialTokens: text.specialTokens });
     return plan.finish(await tokenizer.encodeBatch(plan.texts));
   });
 }

@@ -101,6 +101,49 @@ it("takes pieces of rows that others have packed; one without a trained token is
   expect(rejects.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["emptied", "truncated"]);
 });
 
+it("special tokens in content: an error that names row and field; text and token by name, counted", async () => {
+  const data = writeRows(folder, "control.jsonl", [
+    ...sound,
+    conversation("Say <|im_end|> and <|im_start|>", "No."),
+    conversation("Why?", "Because<|im_end|>"),
+  ]);
+  const common = ["--model_name_or_path", model, "--data", data];
+  const refused = await posttrain(["validate", ...common]);
+  expect(refused.code).toBe(1);
+  expect(flat(refused.out)).toMatch(
+    /special_token_in_content: 2 rows line 13: messages\[0\]\.content has <\|im_end\|> in its text \(and 1 more in this row\).* line 14: messages\[1\]\.content has <\|im_end\|>/,
+  );
+  const train = [...common, "--max_steps", "2"];
+  const sft = await posttrain(["sft", ...train, "--output_dir", at("control")]);
+  expect([sft.code, flat(sft.err)]).toEqual([
+    1,
+    expect.stringMatching(/line 13: messages\[0\]\.content has <\|im_end\|>/),
+  ]);
+  expect((await posttrain(["score", ...common, "--loss_on", "assistant"])).err).toMatch(
+    /line 13: messages\[0\]/,
+  );
+
+  const runs = new Map<string, string>();
+  for (const choice of ["text", "token"]) {
+    const named = ["--special_tokens_in_content", choice];
+    const { code, out } = await posttrain(["validate", ...common, ...named]);
+    expect(code).toBe(0);
+    const fate = choice === "text" ? "ordinary text" : "the special token";
+    expect(flat(out)).toContain(
+      `<|im_end|> in 2 rows, read as ${fate}: line 13 messages[0].content, line 14 messages[1].content <|im_start|> in 1 row, read as ${fate}: line 13 messages[0].content`,
+    );
+    const result = JSON.parse((await posttrain(["validate", ...common, ...named, "--json"])).out);
+    expect(result.content_tokens[0]).toMatchObject({ token: "<|im_end|>", special: true, rows: 2 });
+    const run = await posttrain(["sft", ...train, ...named, "--output_dir", at(`control-${choice}`)]);
+    expect([run.code, run.err]).toEqual([0, ""]);
+    expect(flat(run.out)).toContain(`content <|im_end|> in 2 rows, read as ${fate}`);
+    runs.set(choice, readFileSync(join(at(`control-${choice}`), "checkpoint-2", "manifest.json"), "utf8"));
+  }
+  // Only what changes the bits is in the identity: a run from before there was a choice read them as tokens.
+  expect(JSON.parse(runs.get("text")!).identity.special_tokens_in_content).toBe("text");
+  expect(JSON.parse(runs.get("token")!).identity).not.toHaveProperty("special_tokens_in_content");
+});
+
 it("a row beyond the model's context: one limit in validate, sft, plan and score, lifted by name", async () => {
   const long = conversation("Tell me", "so much ".repeat(80));
   const data = writeRows(folder, "beyond.jsonl", [...sound, long]);

@@ -30,5 +30,12 @@ export function alpacaRow(row: object, place: RowPlace) {
     messages.push({ role: "user", content: asked }, { role: "assistant", content: answered });
   }
   messages.push({ role: "user", content: question }, { role: "assistant", content: output });
-  return { messages, tools };
+  const offset = system ? 1 : 0;
+  const nameOf = (turn: number): string => {
+    const at = turn - offset;
+    if (at < 0) return "system";
+    if (at < 2 * (history ?? []).length) return `history[${Math.floor(at / 2)}][${at % 2}]`;
+    return at % 2 === 0 ? "instruction" : "output";
+  };
+  return { messages, tools, nameOf };
 }

@@ -1,4 +1,5 @@
 /** What encoding a row means, whatever its kind: which tokens are trained, and the two halves of the work. */
+import type { TokenInContent } from "./content-tokens.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /**
@@ -18,6 +19,8 @@ export interface EncodedRow {
 
 export interface EncodingPlan {
   readonly texts: readonly string[];
+  /** Added tokens in what a conversation's turns say. */
+  readonly tokensInContent?: readonly TokenInContent[];
   /** Takes the ids of `texts`. Throws UserError. */
   finish(ids: readonly number[][]): EncodedRow;
 }

@@ -3,6 +3,12 @@
  * the tokenizer is checked and labelled. So that texts of many rows can go to the tokenizer together.
  */
 import type { ChatTemplate } from "./chat-template.js";
+import {
+  contentAsText,
+  refuseSpecialTokens,
+  type SpecialTokensInContent,
+  tokensInContent,
+} from "./content-tokens.js";
 import { planConversation } from "./conversation.js";
 import { type EncodingPlan, type LossOn, prefixMismatch } from "./encoding-plan.js";
 import type { ChatMessage } from "./messages.js";
@@ -17,11 +23,13 @@ export interface EncodingTools {
   readonly lossOn: LossOn;
   /** What the template's `strftime_now` reads. */
   readonly now?: string | undefined;
+  /** Of special tokens in a conversation's text; `token` by default. Text that is not rendered is as it is. */
+  readonly specialTokens?: SpecialTokensInContent | undefined;
 }
 
 /**
  * Plans a row of any kind. Throws UserError, then or from `finish`, without the row's place: `bad_template`,
- * `template_needs_date`, `bad_row` for weights that contradict `lossOn`, `prompt_not_prefix`, `nothing_to_train`, `missing_template`, `missing_eos`,
+ * `template_needs_date`, `special_token_in_content`, `bad_row` for weights that contradict `lossOn`, `prompt_not_prefix`, `nothing_to_train`, `missing_template`, `missing_eos`,
  * `roles_out_of_order` for a conversation that ends with a turn nobody learns.
  */
 export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: EncodingTools): EncodingPlan {
@@ -36,7 +44,11 @@ export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: Encodin
       "a row of messages needs the model's chat template, and there is none. Name a model folder that has one, or give tokenised rows.",
     );
   }
-  const messages = row.messages.map((message) => withReasoning(message, template));
+  const found = tokensInContent(row, row.nameOf, tokenizer);
+  if (tools.specialTokens === "error") refuseSpecialTokens(found);
+  const asTexts = tools.specialTokens === "text" && found.some(({ special }) => special);
+  const content = asTexts ? contentAsText(row, tokenizer) : row;
+  const messages = content.messages.map((message) => withReasoning(message, template));
   const last = messages.length - 1;
   const role = messages[last]?.role;
   if (lossOn !== "everything" && role !== "assistant" && messages.some((turn) => turn.role === "assistant")) {
@@ -46,15 +58,16 @@ export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: Encodin
         "learnt from it. Add the answer, or remove what follows the last one.",
     );
   }
-  return planConversation(tokenizer, template, messages, {
+  const plan = planConversation(tokenizer, template, messages, {
     lossOn,
     untrained: row.untrained,
     now: tools.now,
-    tools: row.tools,
-    variables: row.variables,
+    tools: content.tools,
+    variables: content.variables,
     nameOf: row.nameOf,
     promptTurns: row.kind === "prompt-completion-messages" ? row.promptTurns : undefined,
   });
+  return { ...plan, tokensInContent: found };
 }
 
 /**

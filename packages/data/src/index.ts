@@ -7,6 +7,7 @@ export {
   type RenderOptions,
   type TemplateSource,
 } from "./chat-template.js";
+export { type SpecialTokensInContent, specialTokenChoices, type TokenInContent } from "./content-tokens.js";
 export { type EncodeOptions, encodeConversation } from "./conversation.js";
 export { type EncodingTools, planRow } from "./encoding.js";
 export type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
@@ -40,6 +41,7 @@ export { canonicalJson, createRecordIds } from "./record-id.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";
 export {
+  type ContentToken,
   loadSftRows,
   type SftCounts,
   type SftDataset,

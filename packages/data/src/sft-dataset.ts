@@ -5,6 +5,7 @@
  * first bad row is the one that is reported, although many rows go to the tokenizer together.
  */
 import type { ChatTemplate } from "./chat-template.js";
+import type { SpecialTokensInContent } from "./content-tokens.js";
 import { planRow } from "./encoding.js";
 import type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 import { readJsonl } from "./jsonl.js";
@@ -79,6 +80,8 @@ export interface SftDatasetOptions {
   readonly vocabSize?: number | undefined;
   /** What the template's `strftime_now` reads. */
   readonly now?: string | undefined;
+  /** What happens to special tokens that stand in the text of a conversation. Default: `token`. */
+  readonly specialTokens?: SpecialTokensInContent | undefined;
 }
 
 export interface SftDataset {
@@ -91,6 +94,17 @@ export interface SftDataset {
   /** The model's texts as far as a row needed them: what decides over the rows beside the file. */
   readonly tokenizer: Tokenizer | undefined;
   readonly template: ChatTemplate | undefined;
+  /** Added tokens in what conversations say, of the rows that are not rejected. */
+  readonly contentTokens: readonly ContentToken[];
+}
+
+export interface ContentToken {
+  readonly token: string;
+  readonly special: boolean;
+  /** Rows that have it. */
+  readonly rows: number;
+  /** The first few places. */
+  readonly examples: readonly { readonly line: number; readonly field: string }[];
 }
 
 /** Loads a JSONL file of SFT rows. Throws UserError; those about a row name the file and line. */
@@ -155,6 +169,9 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
 const BATCH_ROWS = 512;
 const BATCH_CHARACTERS = 1 << 20;
 
+/** Places of a token in content that are told. */
+const CONTENT_EXAMPLES = 5;
+
 /** A row on its way to the tokenizer, or what is wrong with it. */
 interface PendingRow {
   readonly line: number;
@@ -171,7 +188,7 @@ async function planned(
   place: RowPlace,
   id: string,
   texts: ModelTexts,
-  { format, lossOn, now }: SftDatasetOptions,
+  { format, lossOn, now, specialTokens }: SftDatasetOptions,
 ): Promise<PendingRow> {
   const { line } = place;
   const parsed = userErrorOr(() => ({
@@ -190,7 +207,7 @@ async function planned(
     id,
     format: found,
     parents,
-    plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now })),
+    plan: userErrorOr(() => planRow(row, { ...loaded, lossOn, now, specialTokens })),
   };
 }
 
@@ -265,6 +282,21 @@ function collector(path: string, options: SftDatasetOptions) {
     trainedTokens: 0,
     lostTrainedTokens: 0,
   };
+  const contentTokens = new Map<
+    string,
+    { special: boolean; rows: number; examples: ContentToken["examples"][number][] }
+  >();
+  const note = (row: PendingRow): void => {
+    if (row.plan instanceof UserError) return;
+    const seen = new Set<string>();
+    for (const { token, special, field } of row.plan.tokensInContent ?? []) {
+      const entry = contentTokens.get(token) ?? { special, rows: 0, examples: [] };
+      contentTokens.set(token, entry);
+      if (!seen.has(token)) entry.rows++;
+      seen.add(token);
+      if (entry.examples.length < CONTENT_EXAMPLES) entry.examples.push({ line: row.line, field });
+    }
+  };
   const firstLines = new Map<string, number>();
   const reject = (row: PendingRow, reason: string, tokens: number | null, remedy: string): void => {
     const count = (counts.reasons[reason] ?? 0) + 1;
@@ -309,6 +341,7 @@ function collector(path: string, options: SftDatasetOptions) {
       reject(row, placed.code, null, placed.message);
       return;
     }
+    note(row);
     counts.formats[row.format!] = (counts.formats[row.format!] ?? 0) + 1;
     const length = encoded.inputIds.length;
     if (length > maxLength && onOverlong === "error") {
@@ -341,7 +374,15 @@ function collector(path: string, options: SftDatasetOptions) {
       labels: Int32Array.from(end === length ? encoded.labels : encoded.labels.slice(0, end)),
     });
   };
-  return { add, result: () => ({ rows, counts, rejects }) };
+  return {
+    add,
+    result: () => ({
+      rows,
+      counts,
+      rejects,
+      contentTokens: [...contentTokens].map(([token, entry]) => ({ token, ...entry })),
+    }),
+  };
 }
 
 /** The longest row, and how messages speak of it. */

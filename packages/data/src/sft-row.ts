@@ -128,8 +128,7 @@ const PARSERS: Readonly<Record<RowFormat, (row: object, place: RowPlace) => SftR
   "prompt-completion": promptCompletionRow,
   sharegpt: (row, place) => ({ format: "sharegpt", kind: "messages", ...sharegptRow(row, place) }),
   alpaca: (row, place) => {
-    const { messages, tools } = alpacaRow(row, place);
-    const nameOf = (turn: number): string => (turn === messages.length - 1 ? "output" : `turn ${turn}`);
+    const { messages, tools, nameOf } = alpacaRow(row, place);
     const untrained = new Set<number>();
     return { format: "alpaca", kind: "messages", messages, untrained, nameOf, tools, variables: undefined };
   },

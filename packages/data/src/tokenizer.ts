@@ -58,6 +58,15 @@ export interface Tokenizer {
 
 const PLAIN = { addSpecialTokens: false } as const;
 
+/** A Unicode noncharacter, which no text has; behind the first character of a token it says that this is text. */
+const TEXT_MARK = "\ufdd0";
+
+/** An added token written so that encoding takes it for the text that it is spelled with. */
+export function asText(token: string): string {
+  const [first = "", ...rest] = token;
+  return first + TEXT_MARK + rest.join("");
+}
+
 /** Reads `modelDir/tokenizer.json`. Throws UserError `missing_tokenizer` or `bad_tokenizer`. */
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const path = join(modelDir, "tokenizer.json");
@@ -80,7 +89,8 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     const rust = RustTokenizer.fromString(text);
     rust.disableTruncation();
     rust.disablePadding();
-    return { digest, eosToken, ...wrap(rust, addedTokens(rust, JSON.parse(text))) };
+    const file: TokenizerFile = JSON.parse(text);
+    return { digest, eosToken, ...wrap(rust, file, addedTokens(rust, file)) };
   } catch (error) {
     throw new UserError(
       "bad_tokenizer",
@@ -91,11 +101,18 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
 }
 
+interface TokenizerFile {
+  readonly added_tokens?: readonly FileToken[];
+}
+
+interface FileToken extends AddedToken {
+  readonly lstrip?: boolean;
+  readonly rstrip?: boolean;
+  readonly single_word?: boolean;
+}
+
 /** The library numbers added tokens by their order, whatever their ids say: a gap would shift them silently. */
-function addedTokens(
-  rust: RustTokenizer,
-  file: { readonly added_tokens?: readonly AddedToken[] },
-): readonly AddedToken[] {
+function addedTokens(rust: RustTokenizer, file: TokenizerFile): readonly AddedToken[] {
   const added = file.added_tokens ?? [];
   const moved = added.find(({ id, content }) => rust.tokenToId(content) !== id);
   if (moved) {
@@ -106,7 +123,11 @@ function addedTokens(
   return added.map(({ id, content, special }) => ({ id, content, special }));
 }
 
-function wrap(rust: RustTokenizer, added: readonly AddedToken[]): Omit<Tokenizer, "digest" | "eosToken"> {
+function wrap(
+  rust: RustTokenizer,
+  file: TokenizerFile,
+  added: readonly AddedToken[],
+): Omit<Tokenizer, "digest" | "eosToken"> {
   const special = new Set(added.filter((token) => token.special).map(({ id }) => id));
   const decoder = rust.getDecoder();
   const tokenOf = (id: number): string | undefined =>
@@ -120,11 +141,11 @@ function wrap(rust: RustTokenizer, added: readonly AddedToken[]): Omit<Tokenizer
     }
     return decoder ? decoder.decode(tokens) : tokens.join(" ");
   };
+  const encodeBatch = markedBatch(rust, file);
   return {
     size: rust.getVocabSize(true),
-    encode: async (text) => (await rust.encode(text, null, PLAIN)).getIds(),
-    encodeBatch: async (texts) =>
-      (await rust.encodeBatch([...texts], PLAIN)).map((encoding) => encoding.getIds()),
+    encode: async (text) => (await encodeBatch([text]))[0]!,
+    encodeBatch,
     decode,
     idOf: (token) => rust.tokenToId(token) ?? undefined,
     tokenOf,
@@ -132,6 +153,59 @@ function wrap(rust: RustTokenizer, added: readonly AddedToken[]): Omit<Tokenizer
     isSpecial: (id) => special.has(id),
     createDecodeStream: (options) => decodeStream((ids) => decode(ids, options)),
   };
+}
+
+/** Encodes, and takes for text what `asText` has marked: the text is cut at its other added tokens, as the library cuts it. */
+function markedBatch(
+  rust: RustTokenizer,
+  file: TokenizerFile,
+): (texts: readonly string[]) => Promise<number[][]> {
+  const added = file.added_tokens ?? [];
+  const encodeAll = async (tokenizer: RustTokenizer, texts: readonly string[]): Promise<number[][]> =>
+    texts.length === 0
+      ? []
+      : (await tokenizer.encodeBatch([...texts], PLAIN)).map((encoding) => encoding.getIds());
+  let plain: RustTokenizer | undefined;
+  const encodeMarked = async (text: string): Promise<number[]> => {
+    const greedy = added.find(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
+    if (greedy !== undefined) {
+      throw new UserError(
+        "unsupported_tokenizer",
+        `special tokens cannot be read as text with this tokenizer: its token ${greedy.content} takes white space or borders of words with it (lstrip, rstrip, single_word). ` +
+          "Choose special_tokens_in_content token or error.",
+      );
+    }
+    plain ??= RustTokenizer.fromString(JSON.stringify({ ...file, added_tokens: [] }));
+    const tokens = added.map(({ content }) => content);
+    const marked = new Map(tokens.map((token) => [asText(token), token]));
+    const pieces = text.split(oneOf(tokens));
+    const ids: number[] = [];
+    for (const [i, piece] of pieces.entries()) {
+      // Every second piece is an added token.
+      const isToken = i % 2 === 1;
+      const literal = isToken ? piece : piece.replace(oneOf([...marked.keys()]), (mark) => marked.get(mark)!);
+      const [own] = await encodeAll(isToken || literal === piece ? rust : plain, [literal]);
+      ids.push(...own!);
+    }
+    return ids;
+  };
+  return async (texts) => {
+    const ordinary = texts.filter((text) => !text.includes(TEXT_MARK));
+    const ids = await encodeAll(rust, ordinary);
+    if (ordinary.length === texts.length) return ids;
+    const all: number[][] = [];
+    for (const text of texts) all.push(text.includes(TEXT_MARK) ? await encodeMarked(text) : ids.shift()!);
+    return all;
+  };
+}
+
+/** Any of these, the longest first, as a group. */
+export function oneOf(texts: readonly string[]): RegExp {
+  const sorted = [...texts].sort((a, b) => b.length - a.length);
+  return new RegExp(
+    `(${sorted.map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|") || "(?!)"})`,
+    "gu",
+  );
 }
 
 /**

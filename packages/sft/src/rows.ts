@@ -1,6 +1,7 @@
 // The rows of a fine-tuning run: read, checked, split, packed. Everything before the model; `posttrain validate` shows what comes out.
 import { join } from "node:path";
 import {
+  type ContentToken,
   loadChatTemplate,
   loadSftRows,
   loadTokenizer,
@@ -35,6 +36,8 @@ export interface SftData {
   readonly evalRejects: readonly Reject[];
   /** Undefined without packing. */
   readonly packing: Packing | undefined;
+  /** Added tokens in what the conversations of `data` say. */
+  readonly contentTokens: readonly ContentToken[];
   /** The longest row that is taken: max_length, or the model's context. */
   readonly longestRow: number;
   /** How trained turns end: a checkpoint stops where they do. */
@@ -55,6 +58,7 @@ export type SftRowOptions = Pick<
   | "max_length"
   | "on_overlong"
   | "allow_beyond_context"
+  | "special_tokens_in_content"
   | "packing"
   | "template_date"
   | "seed"
@@ -82,6 +86,7 @@ export async function prepareSftData(
       format: config.data_format,
       vocabSize: model.vocabSize,
       now: config.template_date,
+      specialTokens: config.special_tokens_in_content,
     });
   const data = await load(config.data);
   if (data.rows.length === 0 && onBadRow === "error") {
@@ -113,6 +118,7 @@ export async function prepareSftData(
     rejects: data.rejects,
     evalRejects: held?.rejects ?? [],
     packing,
+    contentTokens: data.contentTokens,
     longestRow,
     turnEnds: turnEndsOf(trainRows, data.tokenizer ?? (await tokenizerOf(dir)), data.template),
     digests: {
@@ -120,6 +126,10 @@ export async function prepareSftData(
       ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
       ...(data.template && { chat_template: data.template.digest }),
       ...(held && { eval_data: held.digest }),
+      ...(config.special_tokens_in_content === "text" &&
+        [data, held].some((file) => file?.contentTokens.some(({ special }) => special)) && {
+          special_tokens_in_content: "text",
+        }),
       // Runs from before there was this limit took such rows up to max_length.
       ...(longestRow < config.max_length &&
         [...data.rejects, ...(held?.rejects ?? [])].some(({ tokens }) => (tokens ?? 0) > longestRow) && {

@@ -125,6 +125,7 @@ async function readRows(
         ...{ max_length: Number.MAX_SAFE_INTEGER, packing: false, seed: 42, template_date: date },
         // The context is a matter of what it suggests.
         allow_beyond_context: true,
+        special_tokens_in_content: "error",
         ...{ data_format: undefined, eval_data: undefined },
       },
       "reject",

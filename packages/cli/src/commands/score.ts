@@ -1,5 +1,5 @@
 // posttrain score: the forward pass as a tool. What a model thinks of every token of given rows.
-import { IGNORED_LABEL } from "@posttrain/data";
+import { IGNORED_LABEL, specialTokenChoices } from "@posttrain/data";
 import {
   forward,
   type Model,
@@ -31,6 +31,10 @@ export const command = defineCommand({
       .enum(["assistant", "completion", "everything"])
       .default("everything")
       .describe("which tokens the loss is over"),
+    special_tokens_in_content: z
+      .enum(specialTokenChoices)
+      .default("error")
+      .describe("what <|im_end|> and its like are in the text of messages, as sft has it"),
     allow_beyond_context: z
       .boolean()
       .default(false)
@@ -55,7 +59,7 @@ export const command = defineCommand({
   run: async (options, context) => {
     const { model_name_or_path: dir, data, output: file, loss_on: lossOn } = options;
     const { config } = await openModelFolder(dir);
-    const rows = await readScored(data, lossOn, textSide(dir, config, options.allow_beyond_context));
+    const rows = await readScored(data, lossOn, textSide(dir, config, options));
     const results = await openResultFile(file);
     const output = createOutput(context, process.stderr);
     const silent = file === undefined && (process.stdout.isTTY || context.json);

@@ -12,6 +12,7 @@ import {
   sftConfig,
 } from "@posttrain/sft";
 import { defineCommand } from "../command.js";
+import { contentTokenLines } from "../content-tokens.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural, shellQuote } from "../format.js";
 import { createOutput, type Line } from "../output.js";
@@ -116,6 +117,10 @@ function startLines(
   return [
     ["model", describeModel(model)],
     ...dataLines(config, data),
+    ...contentTokenLines(
+      data.contentTokens.filter(({ special }) => special),
+      config.special_tokens_in_content,
+    ).map((text, i): Line => [i === 0 ? "content" : "", text]),
     [
       "turns end",
       turnEndsText(

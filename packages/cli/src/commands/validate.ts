@@ -6,6 +6,7 @@ import { plannedSft, prepareSftData, type SftData, sftConfig } from "@posttrain/
 import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
+import { contentTokenLines } from "../content-tokens.js";
 import { exitCodes } from "../failure.js";
 import { count, plural, shellQuote } from "../format.js";
 import { valueText } from "../options.js";
@@ -48,7 +49,7 @@ export const command = defineCommand({
     "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
     "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
     'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
-    '"repeated_rows", "turn_ends", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
+    '"repeated_rows", "content_tokens", "turn_ends", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
   run: async (config, context) => {
     const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path);
     const stops = resolveStopIds(generationConfig, model);
@@ -197,6 +198,13 @@ function report(
     );
   }
   if (config.eval_data !== undefined) printRejects(output, config.eval_data, data.evalRejects);
+  const tokens = contentTokenLines(data.contentTokens, config.special_tokens_in_content);
+  if (tokens.length > 0) {
+    output.print(
+      `\nTokens of the model in the text of messages (special_tokens_in_content ${config.special_tokens_in_content})`,
+    );
+    for (const line of tokens) output.say(`  ${line}`);
+  }
   if (lengths !== undefined) {
     output.say(
       `\nTokens a row: shortest ${count(lengths.shortest)}, median ${count(lengths.median)}, 90 % at most ${count(lengths.p90)}, 99 % ${count(lengths.p99)}, longest ${count(lengths.longest)}`,
@@ -255,6 +263,7 @@ function jsonOf(
     rejects: summarizeRejects(data.rejects),
     eval_rejects: summarizeRejects(data.evalRejects),
     repeated_rows: repeated,
+    content_tokens: data.contentTokens,
     turn_ends: turnEndsJson(data.turnEnds, stops),
     train_rows: data.trainRows.length,
     eval_rows: data.evalRows.length,
