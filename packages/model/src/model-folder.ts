@@ -6,8 +6,7 @@
  * trained. What is there besides and means nothing is listed in `ignored`; anything else is refused.
  */
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { refusePlaceholder, UserError } from "@posttrain/data";
 import { asCannotWrite, syncPath } from "@posttrain/run";
@@ -55,9 +54,7 @@ export interface NewModelFolder {
   readonly generationConfig: GenerationConfig;
   /** Exactly the parameters of `config`, in any order. */
   readonly tensors: Iterable<TensorSource & { readonly dtype: WeightDtype }>;
-  /** A folder whose tokenizer, chat template and licence files are copied byte for byte, where it has them. */
-  readonly copyFrom?: string;
-  /** Further files by their plain name; they win over copied ones. */
+  /** Further files by their plain name, such as the model's companions. */
   readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
 }
 
@@ -70,19 +67,6 @@ const weightDtypes: Readonly<Record<WeightDtype, string>> = {
   F16: "float16",
 };
 const uselessTensor = /^model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq$/;
-
-/** What belongs to a model beside its weights and configs: the files that {@link writeModelFolder} copies. */
-const companionFiles = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "merges.txt",
-  "chat_template.jinja",
-  "chat_template.json",
-  "LICENSE",
-] as const;
 
 /**
  * Opens the model folder `dir`: single-file weights (which win) or shards with an index.
@@ -119,15 +103,13 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
   const target = resolve(dir);
   const tensors = [...model.tensors];
   checkComplete(model.config, tensors);
-  const extraFiles = model.extraFiles ?? {};
   const dtypes = new Set(tensors.map(({ dtype }) => weightDtypes[dtype]));
   const torchDtype = dtypes.size === 1 ? ([...dtypes][0] ?? null) : model.config.torchDtype;
   const texts: Readonly<Record<string, string | Uint8Array>> = {
-    ...extraFiles,
+    ...model.extraFiles,
     "config.json": toJson({ ...model.config, torchDtype }),
     "generation_config.json": generationConfigToJson(model.generationConfig),
   };
-  const copied = model.copyFrom === undefined ? [] : await companionsIn(model.copyFrom, texts);
   await refuseFullFolder(target);
 
   const partial = `${target}.partial-${randomBytes(6).toString("hex")}`;
@@ -136,11 +118,6 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
     await mkdir(partial);
     await writeSafetensors(join(partial, singleFile), tensors);
     for (const [name, content] of Object.entries(texts)) await writeSynced(join(partial, name), content);
-    for (const from of copied) {
-      const to = join(partial, basename(from));
-      await copyFile(from, to, constants.COPYFILE_EXCL);
-      await syncPath(to);
-    }
     await syncPath(partial);
     await rename(partial, target);
     await syncPath(dirname(target));
@@ -148,7 +125,7 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
     await rm(partial, { recursive: true, force: true });
     throw asCannotWrite(target, cause);
   }
-  return [singleFile, ...Object.keys(texts), ...copied.map((from) => basename(from))].sort();
+  return [singleFile, ...Object.keys(texts)].sort();
 }
 
 async function listFolder(dir: string): Promise<readonly string[]> {
@@ -378,16 +355,6 @@ function checkComplete(config: Qwen2Config, tensors: readonly TensorSource[]): v
   if (tensors.length !== shapes.size) {
     throw new Error(`writeModelFolder: ${tensors.length} tensors, expected ${shapes.size}`);
   }
-}
-
-async function companionsIn(
-  from: string,
-  but: Readonly<Record<string, unknown>>,
-): Promise<readonly string[]> {
-  const names = await listFolder(from);
-  return companionFiles
-    .filter((name) => names.includes(name) && !(name in but))
-    .map((name) => join(from, name));
 }
 
 async function refuseFullFolder(target: string): Promise<void> {

@@ -1,5 +1,5 @@
 // A model back to a Hugging Face folder: its parameters as the forward pass reads them as model.safetensors, so that the folder computes
-// the model's own bits; tokenizer and template copied from where it came.
+// the model's own bits; what else belongs to it is given as files.
 import { stopAlsoAt } from "./generation-config.js";
 import type { Model } from "./model.js";
 import { writeModelFolder } from "./model-folder.js";
@@ -14,7 +14,6 @@ export function saveModel(
   files: {
     /** Ids that end a generation, besides those that the model's configs name. */
     readonly stopIds?: readonly number[];
-    readonly copyFrom?: string;
     readonly extraFiles?: Readonly<Record<string, string | Uint8Array>>;
   } = {},
 ): Promise<readonly string[]> {

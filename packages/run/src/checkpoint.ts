@@ -32,6 +32,8 @@ const manifestSchema = z.strictObject({
     }),
   ),
   parents: z.array(parentSchema),
+  /** How many lines each log by step of the run folder had. */
+  logs: z.record(z.string(), z.int().nonnegative()).optional(),
   files: z.record(z.string(), z.strictObject({ bytes: z.int().nonnegative(), sha256: digest })),
   /** Of the canonical JSON of all the above. */
   sha256: digest,
@@ -43,14 +45,15 @@ export interface Checkpoint {
   readonly manifest: Manifest;
 }
 
-export interface NewCheckpoint extends Pick<Manifest, "step" | "identity" | "accepted" | "parents"> {
+export interface NewCheckpoint extends Pick<Manifest, "step" | "identity" | "accepted" | "parents" | "logs"> {
   /** About how many bytes `write` will write: nothing is begun when the disk has less. */
   readonly bytes: number;
   /** Makes the folder `dir` and everything in it, synced. */
   readonly write: (dir: string) => Promise<void>;
 }
 
-const checkpointName = /^checkpoint-(\d+)$/;
+/** A number as we write it: checkpoint-004 is somebody else's. */
+const checkpointName = /^checkpoint-(0|[1-9]\d*)$/;
 const leftoverName = /\.(?:partial|trash)-[0-9a-f]{12}$/;
 
 /**
@@ -58,7 +61,7 @@ const leftoverName = /\.(?:partial|trash)-[0-9a-f]{12}$/;
  * `disk_full`, `cannot_write`; earlier checkpoints are untouched.
  */
 export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint): Promise<Checkpoint> {
-  const { step, identity, accepted, parents, bytes, write } = checkpoint;
+  const { step, identity, accepted, parents, logs, bytes, write } = checkpoint;
   const dir = join(runDir, `checkpoint-${step}`);
   await checkSpace(runDir, dir, bytes);
   const partial = `${dir}.partial-${randomBytes(6).toString("hex")}`;
@@ -66,7 +69,16 @@ export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint)
     await write(partial);
     const files = await digestFiles(partial);
     const created = new Date().toISOString();
-    const manifest = sealed({ schema: "checkpoint@1", step, created, identity, accepted, parents, files });
+    const manifest = sealed({
+      schema: "checkpoint@1",
+      step,
+      created,
+      identity,
+      accepted,
+      parents,
+      ...(logs && { logs }),
+      files,
+    });
     await writeDurably(join(partial, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
     await replace(partial, dir);
     await syncPath(runDir);
@@ -134,10 +146,21 @@ export async function newestCheckpoint(
 
 /** Steps of the folders called checkpoint-<step>, ascending; whether they verify is another question. */
 export async function checkpointSteps(runDir: string): Promise<number[]> {
+  const steps: number[] = [];
+  for (const step of await stepsInNames(runDir)) {
+    const there = await stat(join(runDir, `checkpoint-${step}`)).catch(() => undefined);
+    if (there?.isDirectory()) steps.push(step);
+  }
+  return steps;
+}
+
+/** Of whatever is called checkpoint-<step>, ascending. */
+async function stepsInNames(runDir: string): Promise<readonly number[]> {
   const names = await readdir(runDir);
   return names
     .flatMap((name) => checkpointName.exec(name)?.[1] ?? [])
     .map(Number)
+    .filter(Number.isSafeInteger)
     .sort((a, b) => a - b);
 }
 
@@ -156,9 +179,9 @@ export async function sweepLeftovers(runDir: string): Promise<void> {
   }
 }
 
-/** Moves the checkpoints beyond `step` out of the way of a run that goes on from there: <word>-checkpoint-<n>. */
+/** Moves the checkpoints beyond `step`, and what else has their names, out of the way of a run that goes on from there: <word>-checkpoint-<n>. */
 export async function setAside(runDir: string, step: number, word: string): Promise<void> {
-  for (const later of await checkpointSteps(runDir)) {
+  for (const later of await stepsInNames(runDir)) {
     if (later <= step) continue;
     const target = join(runDir, `${word}-checkpoint-${later}`);
     await rm(target, { recursive: true, force: true });

@@ -13,6 +13,8 @@ import { scalarsRecord, sessionStartRecord, versionRecord } from "./tensorboard.
 export type MetricsLine = { readonly step: number } & { readonly [name: string]: number };
 
 export interface Metrics {
+  /** Lines in each of its logs by now, by the name of the file. */
+  readonly logs: Readonly<Record<string, number>>;
   /** Throws UserError `cannot_write`. */
   append(line: MetricsLine): Promise<void>;
   /** Makes all lines durable, as before a checkpoint. */
@@ -24,11 +26,14 @@ export interface Metrics {
 export async function openMetrics(dir: string, last: number, totalSteps: number): Promise<Metrics> {
   const step = Math.max(0, last);
   const lines = await openStepLog(join(dir, "metrics.jsonl"), last);
-  const log = await openStepLog(join(dir, "trainer_log.jsonl"), last, "current_steps");
+  const log = await openStepLog(join(dir, "trainer_log.jsonl"), last);
   const events = await openEvents(dir, last + 1);
   const started = performance.now();
   const all = [lines, log, events];
   return {
+    get logs() {
+      return { "metrics.jsonl": lines.lines, "trainer_log.jsonl": log.lines };
+    },
     append: async (line) => {
       await lines.append(line);
       await events.append(line);
@@ -45,7 +50,7 @@ export async function openMetrics(dir: string, last: number, totalSteps: number)
 }
 
 /** A new event file; what earlier ones have from step `first` on is void. */
-async function openEvents(dir: string, first: number): Promise<Metrics> {
+async function openEvents(dir: string, first: number): Promise<Omit<Metrics, "logs">> {
   const seconds = (): number => Date.now() / 1000;
   const name = `events.out.tfevents.${Math.floor(seconds())}.${hostname()}.${process.pid}.posttrain`;
   const path = join(dir, name);

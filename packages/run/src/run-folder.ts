@@ -17,6 +17,7 @@ import {
 } from "./checkpoint.js";
 import { asCannotWrite, writeDurably } from "./durable.js";
 import { lockRun, type RunLock } from "./lock.js";
+import { missingLines } from "./step-log.js";
 
 export interface Run {
   readonly dir: string;
@@ -24,6 +25,8 @@ export interface Run {
   readonly checkpoint: Checkpoint | undefined;
   /** Newer checkpoints that do not verify; begin() moves them out of the way, as damaged-checkpoint-<step>. */
   readonly damaged: readonly Damage[];
+  /** What is missing of the logs by step that the checkpoint's run had here: a sentence for each. */
+  readonly missing: readonly string[];
   /**
    * Makes the folder and takes its lock, if that is still to do, and writes the resolved config. Call it when everything that can be
    * refused has been looked at.
@@ -49,10 +52,10 @@ export async function openRun(dir: string, resume: Resume): Promise<Run> {
   const inside = typeof resume === "string" && resolve(dirname(resume)) === resolve(dir);
   if (resume === false || (typeof resume === "string" && !inside)) {
     if (names.length > 0) throw used(dir, names, resume);
-    return runIn(dir, resume === false ? undefined : await verifyCheckpoint(resume), [], undefined);
+    return runIn(dir, resume === false ? undefined : await verifyCheckpoint(resume), [], [], undefined);
   }
   if (!names.includes(configFile) && (await stepsIn(dir, names)).length === 0) {
-    if (names.length === 0) return runIn(dir, undefined, [], undefined);
+    if (names.length === 0) return runIn(dir, undefined, [], [], undefined);
     throw new UserError(
       "not_a_run",
       `output_dir ${dir} holds no run to resume: it has neither ${configFile} nor checkpoints, but ${listed(names)}. Check the path, or begin a new run in a new folder.`,
@@ -61,15 +64,18 @@ export async function openRun(dir: string, resume: Resume): Promise<Run> {
   const lock = await lockRun(dir);
   try {
     await sweepLeftovers(dir);
-    if (typeof resume === "string") return runIn(dir, await verifyCheckpoint(resume), [], lock);
-    const { checkpoint, damaged } = await newestCheckpoint(dir);
+    const { checkpoint, damaged } =
+      typeof resume === "string"
+        ? { checkpoint: await verifyCheckpoint(resume), damaged: [] }
+        : await newestCheckpoint(dir);
     if (checkpoint === undefined && damaged.length > 0) {
       throw new UserError(
         "no_sound_checkpoint",
         `${dir}: none of its checkpoints is sound. ${damaged.map(({ reason }) => reason).join(" ")}`,
       );
     }
-    return runIn(dir, checkpoint, damaged, lock);
+    const { logs = {}, step = 0 } = checkpoint?.manifest ?? {};
+    return runIn(dir, checkpoint, damaged, await missingLines(dir, logs, step), lock);
   } catch (error) {
     await lock.release();
     throw error;
@@ -80,6 +86,7 @@ function runIn(
   dir: string,
   checkpoint: Checkpoint | undefined,
   damaged: readonly Damage[],
+  missing: readonly string[],
   held: RunLock | undefined,
 ): Run {
   let lock = held;
@@ -87,6 +94,7 @@ function runIn(
     dir,
     checkpoint,
     damaged,
+    missing,
     begin: async (config) => {
       try {
         if (lock === undefined) {

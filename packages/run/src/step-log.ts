@@ -3,10 +3,13 @@
  * come again. A process killed while it appended leaves a torn last line, which is cut off too.
  */
 import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { asCannotWrite, writeDurably } from "./durable.js";
 
 export interface StepLog {
+  /** In the file by now. */
+  readonly lines: number;
   /** Throws UserError `cannot_write`. */
   append(line: object): Promise<void>;
   /** Makes the lines so far durable. */
@@ -14,9 +17,12 @@ export interface StepLog {
   close(): Promise<void>;
 }
 
-/** Opens `path` after step `last` (-1: nothing of it counts), which its lines give as the number `key`. Throws UserError `bad_step_log`, `cannot_write`. */
-export async function openStepLog(path: string, last: number, key = "step"): Promise<StepLog> {
-  await cutAfter(path, last, key);
+/** A line has its step as `step`, or, with LLaMA-Factory's keys, as `current_steps`. */
+const stepKeys = ["step", "current_steps"];
+
+/** Opens `path` after step `last` (-1: nothing of it counts). Throws UserError `bad_step_log`, `cannot_write`. */
+export async function openStepLog(path: string, last: number): Promise<StepLog> {
+  let lines = await cutAfter(path, last);
   const handle = await open(path, "a").catch((cause: unknown) => {
     throw asCannotWrite(path, cause);
   });
@@ -25,39 +31,78 @@ export async function openStepLog(path: string, last: number, key = "step"): Pro
       throw asCannotWrite(path, cause);
     });
   return {
-    append: (line) => guarded(handle.appendFile(`${JSON.stringify(line)}\n`)),
+    get lines() {
+      return lines;
+    },
+    append: async (line) => {
+      await guarded(handle.appendFile(`${JSON.stringify(line)}\n`));
+      lines++;
+    },
     sync: () => guarded(handle.sync()),
     close: () => handle.close(),
   };
 }
 
-async function cutAfter(path: string, last: number, key: string): Promise<void> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  if (text === undefined) return;
-  const lines = text.split("\n");
-  lines.pop(); // what follows the last line feed: nothing, or a torn line
+/** What is missing of the logs in `dir`, of which each had so many lines up to step `last`: a sentence for each. */
+export async function missingLines(
+  dir: string,
+  logs: Readonly<Record<string, number>>,
+  last: number,
+): Promise<readonly string[]> {
+  const sentences: string[] = [];
+  for (const [name, expected] of Object.entries(logs)) {
+    const found = (await wholeLines(join(dir, name)))?.lines;
+    const steps = (found ?? []).flatMap((line) => stepOf(line) ?? []).filter((step) => step <= last);
+    if (steps.length >= expected) continue;
+    const left =
+      found === undefined
+        ? "the file is not there"
+        : steps.length === 0
+          ? "none is left"
+          : `what is left is of steps ${Math.min(...steps)} to ${Math.max(...steps)}`;
+    sentences.push(
+      `${join(dir, name)}: ${expected - steps.length} of the ${expected} lines up to step ${last} are missing; ${left}.`,
+    );
+  }
+  return sentences;
+}
+
+/** Returns how many lines are left. */
+async function cutAfter(path: string, last: number): Promise<number> {
+  const whole = await wholeLines(path);
+  if (whole === undefined) return 0;
   const kept: string[] = [];
-  for (const [index, line] of lines.entries()) {
-    const step = stepOf(line, key);
+  for (const [index, line] of whole.lines.entries()) {
+    const step = stepOf(line);
     if (step === undefined) {
+      const keys = stepKeys.map((key) => JSON.stringify(key)).join(" or ");
       throw new UserError(
         "bad_step_log",
-        `${path}, line ${index + 1} is not one of its lines: expected a JSON object with a number ${JSON.stringify(key)}. Mend or delete the line, then resume again.`,
+        `${path}, line ${index + 1} is not one of its lines: expected a JSON object with a number ${keys}. Mend or delete the line, then resume again.`,
       );
     }
     if (step <= last) kept.push(`${line}\n`);
   }
-  const whole = kept.join("");
-  if (whole !== text) await writeDurably(path, whole);
+  const text = kept.join("");
+  if (text !== whole.text) await writeDurably(path, text);
+  return kept.length;
 }
 
-function stepOf(line: string, key: string): number | undefined {
+/** Without what follows the last line feed: nothing, or a torn line. undefined: no such file. */
+async function wholeLines(
+  path: string,
+): Promise<{ readonly text: string; readonly lines: readonly string[] } | undefined> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return text === undefined ? undefined : { text, lines: text.split("\n").slice(0, -1) };
+}
+
+function stepOf(line: string): number | undefined {
   try {
-    const value = (JSON.parse(line) as Record<string, unknown> | null)?.[key];
-    return typeof value === "number" ? value : undefined;
+    const object = JSON.parse(line) as Record<string, unknown> | null;
+    return stepKeys.map((key) => object?.[key]).find((value) => typeof value === "number");
   } catch {
     return undefined;
   }

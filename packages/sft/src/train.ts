@@ -6,8 +6,8 @@
 import { join } from "node:path";
 import type { SftCounts, TokenizedRow } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
-import type { Model } from "@posttrain/model";
-import { type Damage, openRun } from "@posttrain/run";
+import { type Model, readCompanions } from "@posttrain/model";
+import { openRun, type Run } from "@posttrain/run";
 import {
   adamwOf,
   Diverged,
@@ -31,26 +31,29 @@ import { plannedSft } from "./plan.js";
 import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
 import { evaluateSft, sftStep } from "./step.js";
 
-export interface SftStart {
+/** What was found in a folder that is gone on with: damaged checkpoints, and lines that its logs lack. */
+type Findings = Pick<Run, "damaged" | "missing">;
+
+export interface SftStart extends Findings {
   readonly model: Model;
   readonly data: SftData;
   readonly plan: StepPlan;
   readonly totalSteps: number;
   /** What it will take at most. */
   readonly prediction: TrainingPlan;
-  /** The checkpoint that the run goes on from, and newer ones that are damaged. */
   readonly from: { readonly dir: string; readonly step: number } | undefined;
-  readonly damaged: readonly Damage[];
 }
 
 export interface SftReport {
+  /** From here on a run that is asked to stop has something to save: all is read, and a new run's first evaluation done. */
+  readonly onSavable?: () => void;
   readonly onStart?: (run: SftStart) => void;
   readonly onStep?: (metrics: SftMetrics, totalSteps: number) => void;
   readonly onEvaluation?: (metrics: SftEvalMetrics) => void;
   readonly onCheckpoint?: (dir: string) => void;
 }
 
-export interface SftResult {
+export interface SftResult extends Findings {
   /** The newest checkpoint: of the last step done. */
   readonly checkpoint: string;
   readonly steps: number;
@@ -72,6 +75,7 @@ export async function runSft(
 ): Promise<SftResult> {
   const run = await openRun(config.output_dir, config.resume_from_checkpoint);
   try {
+    const companions = await readCompanions(config.model_name_or_path);
     const data = await prepareSftData(config);
     const { counts, units, digests } = data;
     const { per_device_train_batch_size: rows, gradient_accumulation_steps: batches } = config;
@@ -80,6 +84,7 @@ export async function runSft(
     const planned = plannedSft(config, data);
     const prediction = await planTraining(config, planned, device);
     await refuseWhatCannotFit(prediction, config, planned, device);
+    const evaluatesFirst = run.checkpoint === undefined && data.evalRows.length > 0;
     const training = await openTraining(run, device, {
       stage: "sft",
       shape: sftConfig.shape,
@@ -89,15 +94,20 @@ export async function runSft(
       digests,
       parents: [{ kind: "data", path: config.data, sha256: digests.data }],
       averaged: averagedMetrics,
+      companions,
+      onBegin: evaluatesFirst ? undefined : report.onSavable,
       stopIds: data.turnEnds.ends.map(({ id }) => id),
     });
-    if (!("model" in training)) return { ...training, counts, end: "nothing_to_do", last: undefined };
+    const { checkpoint, damaged, missing } = run;
+    const findings: Findings = { damaged, missing };
+    if (!("model" in training))
+      return { ...training, counts, end: "nothing_to_do", last: undefined, ...findings };
     try {
       await writeRowLists(run.dir, data);
-      const { checkpoint, damaged } = run;
       const from = checkpoint && { dir: checkpoint.dir, step: checkpoint.manifest.step };
-      report.onStart?.({ model: training.model, data, plan, totalSteps, prediction, from, damaged });
-      return await train(config, training, { data, plan, totalSteps }, report, signal);
+      report.onStart?.({ model: training.model, data, plan, totalSteps, prediction, from, ...findings });
+      const result = await train(config, training, { data, plan, totalSteps }, report, signal);
+      return { ...result, ...findings };
     } finally {
       await training.close();
     }
@@ -113,7 +123,7 @@ async function train(
   { data, plan, totalSteps }: Pick<SftStart, "data" | "plan" | "totalSteps">,
   report: SftReport,
   signal: AbortSignal | undefined,
-): Promise<SftResult> {
+): Promise<Omit<SftResult, keyof Findings>> {
   const { model, optimizer } = training;
   const { evalRows, counts } = data;
   const evaluate = async (): Promise<void> => {
@@ -140,7 +150,10 @@ async function train(
     return checkpoint;
   };
 
-  if (training.state().global_step === 0 && evalRows.length > 0) await evaluate();
+  if (training.state().global_step === 0 && evalRows.length > 0) {
+    await evaluate();
+    report.onSavable?.();
+  }
   for (;;) {
     const step = training.state().global_step + 1;
     const started = performance.now();

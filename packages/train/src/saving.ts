@@ -1,17 +1,17 @@
 // What a checkpoint of a run holds beside the model folder: trainer/ with the optimizer's arenas (in bf16 its masters too), and
 // trainer_state.json with where the run stands.
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
-import { brokenWeights, computeBytes, type Model, saveModel } from "@posttrain/model";
+import { brokenWeights, type Companions, computeBytes, type Model, saveModel } from "@posttrain/model";
 import { type Checkpoint, type Manifest, pruneCheckpoints, writeCheckpoint } from "@posttrain/run";
 import type { Optimizer } from "./optimizer.js";
 import { loadOptimizer, optimizerBytes, saveOptimizer } from "./optimizer-state.js";
 import { type TrainerState, writeTrainerState } from "./trainer-state.js";
 
 export interface Saving extends Pick<Manifest, "identity" | "accepted" | "parents"> {
-  /** Folder whose tokenizer and template files travel with the checkpoint. */
-  readonly companions: string;
+  /** Tokenizer and template files, which travel with the checkpoint. */
+  readonly companions: Companions;
   readonly keep: number | undefined;
   /** Where trained turns end. */
   readonly stopIds: readonly number[];
@@ -23,6 +23,7 @@ export async function saveCheckpoint(
   model: Model,
   optimizer: Optimizer,
   state: TrainerState,
+  logs: Readonly<Record<string, number>>,
   { companions, keep, stopIds, ...manifest }: Saving,
 ): Promise<Checkpoint> {
   const broken = await brokenWeights(model);
@@ -33,17 +34,17 @@ export async function saveCheckpoint(
         "written. Resume from the last one with a lower learning_rate (--accept_change learning_rate).",
     );
   }
-  const tokenizer = await stat(join(companions, "tokenizer.json")).catch(() => undefined);
   const checkpoint = await writeCheckpoint(runDir, {
     ...manifest,
+    logs,
     step: state.global_step,
     bytes:
       computeBytes[model.dtype] * model.layout.length +
       optimizerBytes(model, optimizer) +
-      (tokenizer?.size ?? 0) +
+      Object.values(companions).reduce((sum, { length }) => sum + length, 0) +
       1e6,
     write: async (dir) => {
-      await saveModel(model, dir, { copyFrom: companions, stopIds });
+      await saveModel(model, dir, { extraFiles: companions, stopIds });
       const trainer = join(dir, "trainer");
       await mkdir(trainer);
       await saveOptimizer(model, optimizer, trainer);

@@ -2,7 +2,7 @@
 // what every step does besides its own arithmetic: lines of metrics, patience, checkpoints.
 import { join } from "node:path";
 import type { Device } from "@posttrain/kernels";
-import { loadModel, type Model, type ModelOptions, modelDigest } from "@posttrain/model";
+import { checkCompanions, loadModel, type Model, type ModelOptions, modelDigest } from "@posttrain/model";
 import {
   acceptDifferences,
   type MetricsLine,
@@ -25,8 +25,10 @@ import {
   type TrainerState,
 } from "./trainer-state.js";
 
-/** What a stage tells of its run. */
-export interface TrainingSetup extends Pick<ModelOptions, "beside" | "trainable">, Pick<Saving, "stopIds"> {
+/** What a stage tells of its run; the companions were read before all that reads them. */
+export interface TrainingSetup
+  extends Pick<ModelOptions, "beside" | "trainable">,
+    Pick<Saving, "companions" | "stopIds"> {
   /** Its name, in checkpoints. */
   readonly stage: string;
   /** Of the stage's schema: its keys say what they do to the identity. */
@@ -39,6 +41,8 @@ export interface TrainingSetup extends Pick<ModelOptions, "beside" | "trainable"
   readonly parents: readonly Parent[];
   /** Metrics whose lines are means over logging_steps. */
   readonly averaged: Averaged;
+  /** All is read and loaded; the folder is begun next. */
+  readonly onBegin?: (() => void) | undefined;
 }
 
 /** What a stage measures of a step: under TRL's names. */
@@ -92,10 +96,11 @@ export async function openTraining(
     identity,
     accepted: [...(from?.manifest.accepted ?? []), ...changes.map((change) => ({ step, ...change }))],
     parents: [{ kind: "model", path: config.model_name_or_path, sha256: base }, ...setup.parents],
-    companions: config.model_name_or_path,
+    companions: setup.companions,
     keep: config.save_total_limit,
     stopIds: setup.stopIds,
   };
+  await checkCompanions(config.model_name_or_path, setup.companions);
   const left = from && (await readTrainerState(from, stage));
   if (from && left && (step >= totalSteps || outOfPatience(left, config))) {
     return { checkpoint: from.dir, steps: step };
@@ -111,6 +116,7 @@ export async function openTraining(
     const optimizer = createOptimizer(model, rule);
     if (from !== undefined) await restoreOptimizer(model, optimizer, from);
     const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
+    setup.onBegin?.();
     await run.begin(lasting);
     const metrics = await openMetrics(run.dir, left?.global_step ?? -1, totalSteps);
     const rowsOfSteps = await openStepLog(join(run.dir, "steps.jsonl"), left?.global_step ?? -1);
@@ -140,7 +146,8 @@ export async function openTraining(
         await run.check();
         await metrics.sync();
         await rowsOfSteps.sync();
-        return (await saveCheckpoint(run.dir, model, optimizer, state, saving)).dir;
+        const logs = { ...metrics.logs, "steps.jsonl": rowsOfSteps.lines };
+        return (await saveCheckpoint(run.dir, model, optimizer, state, logs, saving)).dir;
       },
       ending: (signal) => {
         if (state.global_step === totalSteps) return "done";

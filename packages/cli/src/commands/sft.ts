@@ -54,11 +54,10 @@ export const command = defineCommand({
         config,
         device,
         {
+          onSavable: () => stopping.begin(),
           onStart: (run) => {
             output.table(startLines(config, run));
             output.print("");
-            // Before the first step there is nothing to save.
-            if (run.from !== undefined || run.data.evalRows.length === 0) stopping.begin();
             started = performance.now();
             first = run.from?.step ?? 0;
             progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
@@ -69,7 +68,6 @@ export const command = defineCommand({
             else progress.end(line());
           },
           onEvaluation: ({ step, eval_loss, eval_mean_token_accuracy }) => {
-            stopping.begin();
             progress.end();
             output.print(
               `step ${step}  held-out loss ${eval_loss.toFixed(4)}  token accuracy ${(100 * eval_mean_token_accuracy).toFixed(1)} %`,
@@ -110,7 +108,7 @@ function dataLines({ data, max_length }: SftConfig, { counts, longestRow }: SftD
 
 function startLines(
   config: SftConfig,
-  { model, data, plan, totalSteps, prediction, from, damaged }: SftStart,
+  { model, data, plan, totalSteps, prediction, from, damaged, missing }: SftStart,
 ): Line[] {
   const units = Math.min(data.units.length, plan.unitsPerMicroBatch * plan.microBatchesPerStep);
   const tokens = (data.counts.tokens / data.units.length) * units;
@@ -135,6 +133,7 @@ function startLines(
     ],
     ["memory", memoryText(prediction)],
     ...damaged.map(({ dir, reason }): Line => ["damaged", `${dir} was set aside: ${reason}`]),
+    ...missing.map((sentence): Line => ["logs", sentence]),
     ...(from === undefined
       ? []
       : ([["resumed", `from ${from.dir}, after step ${count(from.step)}`]] as const)),
@@ -186,6 +185,12 @@ function resultLines(config: SftConfig, result: SftResult, seconds: number): rea
       : `${text}final loss ${last.loss.toFixed(4)}; ${plural(last.num_tokens, "token")} in all, ${duration(seconds)}`;
   return [
     ["", ""],
+    ...(end === "nothing_to_do"
+      ? [
+          ...result.damaged.map(({ reason }): Line => ["damaged", reason]),
+          ...result.missing.map((sentence): Line => ["logs", sentence]),
+        ]
+      : []),
     [ends[end], summary],
     ["checkpoint", checkpoint],
     end === "interrupted"
