@@ -4,9 +4,10 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadTokenizer } from "@posttrain/data";
 import { openModelFolder } from "@posttrain/model";
+import { resolveSampling, type Sampling, samplingOptions } from "@posttrain/rollout";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import { resolveSampling, samplingOptions } from "../src/sampling.js";
+import { samplingText } from "../src/sampling-text.js";
 import { makeModel, temporaryFolder } from "./support/command-line.js";
 
 const folder = temporaryFolder();
@@ -16,11 +17,12 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function resolve(file: object, flags: object): Promise<ReturnType<typeof resolveSampling>> {
+async function resolve(file: object, flags: object): Promise<Sampling & { readonly description: string }> {
   writeFileSync(join(dir, "generation_config.json"), JSON.stringify(file));
   const { config, generationConfig } = await openModelFolder(dir);
   const options = z.strictObject(samplingOptions).parse(flags);
-  return resolveSampling(options, generationConfig, config, await loadTokenizer(dir));
+  const sampling = resolveSampling(options, generationConfig, config);
+  return { ...sampling, description: samplingText(sampling, await loadTokenizer(dir)) };
 }
 
 const qwen = { do_sample: true, temperature: 0.7, top_p: 0.8, top_k: 20, repetition_penalty: 1.05 };

@@ -1,21 +1,13 @@
-// Responses of a model to questions, and their grades: the same chat template, forward pass and sampler as training and generate.
+// Responses of a model to questions, and their grades, which are given while the model goes on.
 import {
-  answerText,
   type ChatMessage,
   type ChatTemplate,
   loadChatTemplate,
   loadTokenizer,
-  stopWatch,
   type Tokenizer,
-  UserError,
 } from "@posttrain/data";
-import {
-  type GenerationOptions,
-  generate,
-  type Model,
-  policySampling,
-  resolveStopIds,
-} from "@posttrain/model";
+import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
+import { checkRoom, rollOut } from "@posttrain/rollout";
 import { saidAfter, type Verdict } from "@posttrain/verify";
 import type { Grader, ModelResponse } from "./grade.js";
 import type { Question } from "./questions.js";
@@ -33,7 +25,7 @@ export interface RespondOptions {
   readonly temperature: number;
   readonly maxNewTokens: number;
   readonly seed: number;
-  /** Token ids and text that end a response, besides the model's ids. */
+  /** Token ids that end a response, by default the model's, and text that does. */
   readonly stopIds?: readonly number[];
   readonly stop?: readonly string[];
   /** Responses to each question. Default: 1. */
@@ -69,13 +61,8 @@ export async function renderPrompts(
     template.render(withExamples(messages, examples), { tools, addGenerationPrompt: true }),
   );
   const ids = (await tokenizer.encodeBatch(texts)).map((own) => Int32Array.from(own));
-  const full = ids.findIndex((own) => own.length >= context);
-  if (full >= 0) {
-    throw new UserError(
-      "row_too_long",
-      `The question on line ${questions[full]!.line} has ${ids[full]!.length} tokens as it is asked and fills the model's context of ${context}: nothing can follow. Shorten it, or lower num_fewshot.`,
-    );
-  }
+  const asked = ids.map((own, i) => ({ ids: own, line: questions[i]!.line }));
+  checkRoom(asked, context, "Shorten it, or lower num_fewshot.");
   return { texts, ids, tokenizer, template };
 }
 
@@ -110,39 +97,35 @@ export async function respondSeveral(
   questions: readonly Asked[],
   { texts, ids, tokenizer }: Prompts,
   grader: Grader,
-  { temperature, maxNewTokens, seed, samples = 1, maxSequences, onToken, onGraded, ...ends }: RespondOptions,
+  { temperature, maxNewTokens, seed, samples = 1, onGraded, ...rest }: RespondOptions,
 ): Promise<readonly (readonly Graded[])[]> {
-  const { config, generationConfig } = model;
-  const { stop = [] } = ends;
-  const stopIds = [...resolveStopIds(generationConfig, config), ...(ends.stopIds ?? [])];
-  const settings = { ...policySampling, temperature, stopIds };
-  const room = (prompt: Int32Array): number =>
-    Math.min(maxNewTokens, config.maxPositionEmbeddings - prompt.length);
-  const options: GenerationOptions = {
+  const {
+    stopIds = resolveStopIds(model.generationConfig, model.config),
+    stop,
+    maxSequences,
+    onToken,
+  } = rest;
+  const prompts = ids.map((own, i) => ({ ids: own, line: questions[i]!.line }));
+  const grading: Promise<Graded>[][] = questions.map(() => []);
+  for await (const response of rollOut(model, prompts, {
+    tokenizer,
+    settings: { ...policySampling, temperature, maxNewTokens, stopIds },
+    samples,
     seed,
     stream: "evaluation",
-    drawable: Math.min(tokenizer.size, config.vocabSize),
-    isEnd: stopWatch(tokenizer, stop),
+    ...(stop && { stop }),
     ...(maxSequences !== undefined && { maxSequences }),
     ...(onToken && { onToken }),
-  };
-  const requests = ids.map((promptIds, row) => ({
-    promptIds,
-    samples,
-    row,
-    visit: 0,
-    settings: { ...settings, maxNewTokens: room(promptIds) },
-  }));
-  const sequences = await generate(model, requests, options);
-  const graded = await Promise.all(
-    sequences.map(async ({ ids: own, finish }, i) => {
-      const question = Math.floor(i / samples);
-      const text = answerText(tokenizer, own, { stop, stopIds });
-      const prompt = texts[question]!;
-      const verdict = await grader(questions[question]!, { text: saidAfter(prompt, text), finish });
+  })) {
+    const { prompt, sample, text, finish } = response;
+    const said = saidAfter(texts[prompt]!, text);
+    const graded = Promise.resolve(grader(questions[prompt]!, { text: said, finish })).then((verdict) => {
       onGraded?.();
-      return { prompt, text, finish, tokens: own.length, verdict };
-    }),
-  );
-  return questions.map((_, i) => graded.slice(i * samples, (i + 1) * samples));
+      return { prompt: texts[prompt]!, text, finish, tokens: response.ids.length, verdict };
+    });
+    // Whoever awaits it below sees the error; until then it is not unhandled.
+    graded.catch(() => undefined);
+    grading[prompt]![sample] = graded;
+  }
+  return Promise.all(grading.map((own) => Promise.all(own)));
 }

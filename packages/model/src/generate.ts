@@ -5,7 +5,7 @@
 // What a sequence gets depends on (weights, prompt, settings, seed, row, visit, sample) alone: the ops keep rows apart, and the
 // random number of a draw is a function of (seed, stream; row, visit, sample, position). Log-probabilities are those of the tempered
 // distribution before penalty and filters (greedy: of temperature 1), equal bit for bit to a training forward of the same tokens.
-import { type RandomStream, uniform } from "@posttrain/data";
+import { byteText, type RandomStream, UserError, uniform } from "@posttrain/data";
 import {
   gatherIds,
   gatherRows,
@@ -58,6 +58,8 @@ export interface GenerationRequest {
   readonly promptIds: Int32Array;
   /** How many responses. */
   readonly samples: number;
+  /** Their numbers, where some of a prompt's responses are there already. Default: 0, 1, ... */
+  readonly sampleNumbers?: readonly number[];
   /** Number of the row and of its visit (epoch): part of every draw's counter. */
   readonly row: number;
   readonly visit: number;
@@ -86,7 +88,9 @@ export interface GenerationOptions {
   readonly prefillTokens?: number;
   /** Called for every new token. */
   readonly onToken?: (request: number, sample: number, id: number) => void;
-  /** Called after it: whether the sequence ends with this token, as with a stop id. For what only its text shows. */
+  /** Called for every sequence as it ends, while others run on. */
+  readonly onFinished?: (sequence: GeneratedSequence) => void;
+  /** Called after onToken: whether the sequence ends with this token, as with a stop id. For what only its text shows. */
   readonly isEnd?: ((request: number, sample: number, id: number) => boolean) | undefined;
 }
 
@@ -121,7 +125,8 @@ interface Step {
 const defaults = { maxSequences: 128, cacheBytes: 2 ** 31, prefillTokens: 4096 };
 
 /**
- * Generates for all requests; results in the order (request, sample). RangeError when a request cannot be served at all.
+ * Generates for all requests; results in the order (request, sample). UserError `cannot_serve` for a request that needs more cache than
+ * there is; RangeError for one that means nothing.
  *
  * The next step is enqueued before the last one's tokens have arrived: it takes them from the device, so nothing waits for this side.
  * What stopped is known a step late; its one superfluous token is dropped. A repetition penalty needs the tokens here: then it waits.
@@ -197,7 +202,7 @@ function admit(
 async function arrive(
   step: Step,
   cache: KvCache,
-  { onToken, isEnd }: GenerationOptions,
+  { onToken, isEnd, onFinished }: GenerationOptions,
 ): Promise<readonly GeneratedSequence[]> {
   if (step.arrived) return [];
   const [tokens, logProbs] = await step.results;
@@ -215,13 +220,15 @@ async function arrive(
     else if (ids.length >= settings.maxNewTokens) sequence.finish = "length";
     if (sequence.finish === undefined) continue;
     releasePages(cache, sequence.pages);
-    finished.push({
+    const ended = {
       request,
       sample: sampleIndex,
       ids: Int32Array.from(ids),
       logProbs: Float32Array.from(sequence.logProbs),
       finish: sequence.finish,
-    });
+    };
+    finished.push(ended);
+    onFinished?.(ended);
   }
   return finished;
 }
@@ -264,8 +271,10 @@ function pagesToHold(
   const largest = needs.reduce((a, b) => Math.max(a, b), 0);
   if (largest > budget) {
     const { promptIds, samples, settings } = requests[needs.indexOf(largest)] as GenerationRequest;
-    throw new RangeError(
-      `generate: a prompt of ${promptIds.length} tokens with ${samples} samples of up to ${settings.maxNewTokens} new tokens needs ${cacheBytes(model, largest)} bytes of cache, the budget is ${bytes}: raise it, ask for fewer samples, or lower max_new_tokens`,
+    throw new UserError(
+      "cannot_serve",
+      `A prompt of ${promptIds.length} tokens with ${samples} samples of up to ${settings.maxNewTokens} new tokens needs ${byteText(cacheBytes(model, largest))} of cache, and there are ` +
+        `${byteText(bytes)} for it: ask for fewer samples, or lower max_new_tokens.`,
     );
   }
   return Math.min(
@@ -276,12 +285,12 @@ function pagesToHold(
 
 /** The sequences of a request with all the pages they will need; the prompt's full pages are shared. */
 function enter(cache: KvCache, request: GenerationRequest, index: number): Running[] {
-  const { promptIds, settings, row, visit } = request;
+  const { promptIds, settings, row, visit, sampleNumbers } = request;
   const shared = Array.from({ length: Math.floor(promptIds.length / keysPerPage) }, () => takePage(cache));
   const own = pagesFor(promptIds.length + settings.maxNewTokens) - shared.length;
-  return Array.from({ length: request.samples }, (_, sampleIndex) => ({
+  return Array.from({ length: request.samples }, (_, place) => ({
     request: index,
-    sample: sampleIndex,
+    sample: sampleNumbers?.[place] ?? place,
     settings,
     row,
     visit,
@@ -289,7 +298,7 @@ function enter(cache: KvCache, request: GenerationRequest, index: number): Runni
     ids: [],
     logProbs: [],
     pages: [
-      ...shared.map((page) => (sampleIndex === 0 ? page : sharePage(cache, page))),
+      ...shared.map((page) => (place === 0 ? page : sharePage(cache, page))),
       ...Array.from({ length: own }, () => takePage(cache)),
     ],
     seen: new Set(settings.repetitionPenalty === 1 ? [] : promptIds),

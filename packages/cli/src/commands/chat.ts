@@ -2,15 +2,23 @@
 // questions give plain answers.
 import { createInterface, type Interface } from "node:readline";
 import { type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
-import { generate, type Model, openModelFolder, type SamplingSettings } from "@posttrain/model";
+import { type Model, openModelFolder } from "@posttrain/model";
+import {
+  renderPrompt,
+  resolveSampling,
+  rollOut,
+  type Sampling,
+  samplingOptions,
+  type TextSide,
+  textSide,
+} from "@posttrain/rollout";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count } from "../format.js";
 import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
-import { renderPrompt, type TextSide, textSide } from "../rows.js";
-import { asUserError, resolveSampling, samplingOptions } from "../sampling.js";
+import { samplingText } from "../sampling-text.js";
 import { throwIfOutputGone } from "../standard-streams.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { describeModel, modelOptions, withModel } from "../with-model.js";
@@ -42,17 +50,17 @@ export const command = defineCommand({
     const tokenizer = await text.tokenizer();
     const template = await text.template();
     const card = await readModelCard(dir);
-    const { settings, stop, description } = resolveSampling(options, generationConfig, config, tokenizer);
+    const sampling = resolveSampling(options, generationConfig, config);
     await withModel(options, context, async (model) => {
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
-      say(description);
-      const warning = unstoppedTemplate({ tokenizer, template }, settings.stopIds, stop);
+      say(samplingText(sampling, tokenizer));
+      const warning = unstoppedTemplate({ tokenizer, template }, sampling.settings.stopIds, sampling.stop);
       if (warning !== undefined) say(warning);
       const singleTurn = card?.single_turn ?? false;
       if (singleTurn) say("It was trained on single questions: each one starts a new conversation.");
       if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
-      await converse({ model, output, tokenizer, text, settings, stop, seed: options.seed, singleTurn });
+      await converse({ model, output, tokenizer, text, sampling, seed: options.seed, singleTurn });
     });
   },
 });
@@ -62,8 +70,7 @@ interface Session {
   readonly output: Output;
   readonly tokenizer: Tokenizer;
   readonly text: TextSide;
-  readonly settings: SamplingSettings;
-  readonly stop: readonly string[];
+  readonly sampling: Sampling;
   readonly seed: number;
   /** Forget each question once it is answered. */
   readonly singleTurn: boolean;
@@ -107,11 +114,12 @@ async function converse(session: Session): Promise<void> {
 
 /** Streams one answer to standard output. undefined: the conversation has no room for one. */
 async function answer(
-  { model, output, tokenizer, text, settings, stop, seed }: Session,
+  { model, output, tokenizer, text, sampling, seed }: Session,
   messages: readonly ChatMessage[],
   turn: number,
   stopped: () => boolean,
 ): Promise<string | undefined> {
+  const { settings, stop } = sampling;
   const promptIds = Int32Array.from(await renderPrompt(messages, text));
   const context = model.config.maxPositionEmbeddings;
   const room = context - promptIds.length;
@@ -130,27 +138,18 @@ async function answer(
     said += piece;
     if (!json) process.stdout.write(piece);
   };
-  let ended: "stop" | "length" | "stopped";
+  let ended: "stop" | "length" | "stopped" = "stopped";
+  const onToken = (_prompt: number, _sample: number, id: number): void => {
+    if (stopped()) throw new Stopped();
+    throwIfOutputGone();
+    print(spoken.push(id));
+  };
   try {
-    const [sequence] = await generate(
-      model,
-      [{ promptIds, samples: 1, row: 0, visit: turn, settings: { ...settings, maxNewTokens } }],
-      {
-        seed,
-        stream: "evaluation",
-        drawable: Math.min(tokenizer.size, model.config.vocabSize),
-        onToken: (_request, _sample, id) => {
-          if (stopped()) throw new Stopped();
-          throwIfOutputGone();
-          print(spoken.push(id));
-        },
-        isEnd: () => spoken.stopped,
-      },
-    );
-    ended = sequence!.finish;
+    const prompt = { ids: promptIds, line: turn + 1, row: 0 };
+    const options = { ...sampling, tokenizer, seed, stream: "evaluation", visit: turn, onToken } as const;
+    for await (const { finish } of rollOut(model, [prompt], options)) ended = finish;
   } catch (error) {
-    if (!(error instanceof Stopped)) throw asUserError(error);
-    ended = "stopped";
+    if (!(error instanceof Stopped)) throw error;
   }
   print(spoken.flush());
   if (!json) process.stdout.write("\n");

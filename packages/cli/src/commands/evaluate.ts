@@ -22,12 +22,12 @@ import {
   writeResults,
 } from "@posttrain/evaluate";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
+import { stopIdsOf } from "@posttrain/rollout";
 import { defineCommand } from "../command.js";
 import { exactGrading, type Grading, openGrading } from "../evaluate-grading.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
-import { asUserError, stopIdsOf } from "../sampling.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { describeModel, withModel } from "../with-model.js";
 
@@ -79,7 +79,7 @@ export const command = defineCommand({
         output.say(`${dir}: ${describeModel(opened)}`);
         const warning = unstoppedTemplate(prompts, stopIds, config.stop);
         if (warning !== undefined) output.say(warning);
-        return ask(opened, asked, prompts, grading, config, output);
+        return ask(opened, asked, prompts, grading, { ...config, stopIds }, output);
       });
       const answered =
         config.num_samples > 1 ? await grading.vote(samples) : samples.map((own) => ({ samples: own }));
@@ -145,7 +145,7 @@ async function ask(
   asked: readonly Asked[],
   prompts: Prompts,
   { grader }: Grading,
-  config: EvaluateConfig,
+  config: EvaluateConfig & { readonly stopIds: readonly number[] },
   output: Output,
 ): Promise<readonly (readonly Graded[])[]> {
   const progress = output.progress();
@@ -170,14 +170,12 @@ async function ask(
       maxNewTokens: config.max_new_tokens,
       seed: config.seed,
       stop: config.stop,
-      stopIds: config.stop_ids,
+      stopIds: config.stopIds,
       onToken: () => {
         tokens++;
         progress.show(() => `${plural(asked.length, "question")}: ${speed()}, at most ${left()} left`);
       },
     });
-  } catch (error) {
-    throw asUserError(error);
   } finally {
     progress.end();
   }

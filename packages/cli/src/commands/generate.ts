@@ -1,19 +1,24 @@
 // posttrain generate: samples of a model for one prompt or a file of prompts.
-import { answerText, stopWatch, type Tokenizer, UserError } from "@posttrain/data";
+import { type Tokenizer, UserError } from "@posttrain/data";
+import { type Model, openModelFolder } from "@posttrain/model";
 import {
-  type GeneratedSequence,
-  type GenerationRequest,
-  generate,
-  type Model,
-  openModelFolder,
-} from "@posttrain/model";
+  checkRoom,
+  type PromptRow,
+  type Rollout,
+  readPrompts,
+  resolveSampling,
+  rollOut,
+  type Sampling,
+  samplingOptions,
+  singlePrompt,
+  textSide,
+} from "@posttrain/rollout";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
-import { type PromptRow, readPrompts, singlePrompt, textSide } from "../rows.js";
-import { asUserError, resolveSampling, type Sampling, samplingOptions } from "../sampling.js";
+import { samplingText } from "../sampling-text.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { modelOptions, withModel } from "../with-model.js";
 
@@ -55,18 +60,18 @@ export const command = defineCommand({
     const tokenizer = await text.tokenizer();
     const rows =
       data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);
-    const sampling = resolveSampling(options, generationConfig, config, tokenizer);
+    const sampling = resolveSampling(options, generationConfig, config);
     if (options.num_generations > 1 && sampling.settings.temperature === 0) {
       throw new UserError(
         "same_samples",
         `posttrain generate: greedy sampling gives ${options.num_generations} times the same text. Give --temperature (1 samples from the model as it is), or --num_generations 1.`,
       );
     }
-    const requests = requestsFor(rows, options.num_generations, sampling, config.maxPositionEmbeddings);
+    checkRoom(rows, config.maxPositionEmbeddings);
     const results = await openResultFile(options.output);
     try {
       const output = createOutput(context, process.stderr);
-      output.say(sampling.description);
+      output.say(samplingText(sampling, tokenizer));
       const { stop, settings } = sampling;
       if (text.usesTemplate()) {
         const template = await text.template();
@@ -74,20 +79,19 @@ export const command = defineCommand({
         if (warning !== undefined) output.say(warning);
       }
       const samples = await withModel(options, context, (model) =>
-        sample(model, requests, stop, tokenizer, options.seed, output),
+        respond(model, rows, { ...options, sampling, tokenizer }, output),
       );
       for (const one of samples) {
-        const row = rows[one.request]!;
-        const said = answerText(tokenizer, one.ids, { stop, stopIds: settings.stopIds });
+        const row = rows[one.prompt]!;
         if (options.output === undefined && process.stdout.isTTY && !context.json) {
           if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
-          console.log(said);
+          console.log(one.text);
         } else {
           await results.write({
             id: row.id,
             line: row.line,
             sample: one.sample,
-            text: said,
+            text: one.text,
             ids: [...one.ids],
             logprobs: Array.from(one.logProbs, float32),
             finish_reason: one.finish,
@@ -101,61 +105,54 @@ export const command = defineCommand({
   },
 });
 
-/** A row that nearly fills the context gets fewer tokens, never positions that the model does not know. */
-function requestsFor(
-  rows: readonly PromptRow[],
-  samples: number,
-  { settings }: Sampling,
-  context: number,
-): readonly GenerationRequest[] {
-  return rows.map(({ ids, line }, row) => {
-    const room = context - ids.length;
-    if (room < 1) {
-      throw new UserError(
-        "row_too_long",
-        `The prompt on line ${line} has ${ids.length} tokens and fills the model's context of ${context}: nothing can follow. Shorten it.`,
-      );
-    }
-    const maxNewTokens = Math.min(room, settings.maxNewTokens);
-    return { promptIds: ids, samples, row, visit: 0, settings: { ...settings, maxNewTokens } };
-  });
+interface Asked {
+  readonly sampling: Sampling;
+  readonly tokenizer: Tokenizer;
+  readonly num_generations: number;
+  readonly seed: number;
 }
 
-async function sample(
+/** All samples of all rows, in their order. */
+async function respond(
   model: Model,
-  requests: readonly GenerationRequest[],
-  stop: readonly string[],
-  tokenizer: Tokenizer,
-  seed: number,
+  rows: readonly PromptRow[],
+  { sampling, num_generations: samples, tokenizer, seed }: Asked,
   output: Output,
-): Promise<readonly GeneratedSequence[]> {
+): Promise<readonly Rollout[]> {
   const progress = output.progress();
   const started = performance.now();
   const speed = (tokens: number): string => {
     const seconds = (performance.now() - started) / 1000;
     return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
   };
-  const most = requests.reduce((sum, { samples, settings }) => sum + samples * settings.maxNewTokens, 0);
+  const { maxNewTokens } = sampling.settings;
+  const context = model.config.maxPositionEmbeddings;
+  const most = samples * rows.reduce((sum, { ids }) => sum + Math.min(maxNewTokens, context - ids.length), 0);
   const left = (): string => duration(((performance.now() - started) / 1000 / tokens) * (most - tokens));
   let tokens = 0;
-  const samples = await generate(model, requests, {
-    seed,
-    stream: "evaluation",
-    drawable: Math.min(tokenizer.size, model.config.vocabSize),
-    isEnd: stopWatch(tokenizer, stop),
-    onToken: () => {
+  const responses: Rollout[] = [];
+  try {
+    const onToken = (): void => {
       tokens++;
       progress.show(() => `${speed(tokens)}, at most ${left()} left`);
-    },
-  }).catch((error: unknown) => {
+    };
+    for await (const response of rollOut(model, rows, {
+      ...sampling,
+      tokenizer,
+      seed,
+      samples,
+      stream: "evaluation",
+      onToken,
+    })) {
+      responses.push(response);
+    }
+  } finally {
     progress.end();
-    throw asUserError(error);
-  });
-  progress.end();
-  const stopped = samples.filter(({ finish }) => finish === "stop").length;
+  }
+  const stopped = responses.filter(({ finish }) => finish === "stop").length;
   const limit = "max_new_tokens or the end of the context";
   output.say(
-    `${plural(samples.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(samples.length - stopped)} reached ${limit}`,
+    `${plural(responses.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(responses.length - stopped)} reached ${limit}`,
   );
-  return samples;
+  return responses.sort((a, b) => a.prompt - b.prompt || a.sample - b.sample);
 }

@@ -8,12 +8,13 @@ import {
   predict,
   readPredictions,
 } from "@posttrain/model";
+import { textSide } from "@posttrain/rollout";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput } from "../output.js";
 import { openResultFile } from "../result-file.js";
-import { readScored, type ScoredRow, textSide } from "../rows.js";
+import { readScored, type ScoredRow } from "../scored-rows.js";
 import { modelOptions, withModel } from "../with-model.js";
 
 /** Rows are packed until they have this many tokens; one longer row goes alone. */

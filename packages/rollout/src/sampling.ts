@@ -1,5 +1,5 @@
-// How tokens are drawn: flags, else the model's generation_config.json, else as transformers does without either: greedy.
-import { type Tokenizer, UserError } from "@posttrain/data";
+// How tokens are drawn for people: options, else the model's generation_config.json, else as transformers does without either: greedy.
+import { UserError } from "@posttrain/data";
 import {
   type GenerationConfig,
   type Qwen2Config,
@@ -7,7 +7,6 @@ import {
   type SamplingSettings,
 } from "@posttrain/model";
 import { z } from "zod";
-import { plainNumber } from "./format.js";
 
 const fromModel = "default: generation_config.json's, else";
 
@@ -37,42 +36,45 @@ export const samplingOptions = {
 
 type SamplingOptions = z.output<z.ZodObject<typeof samplingOptions>>;
 
+/** A setting that acts, and who asked for it. */
+export interface SamplingChoice {
+  readonly name: "temperature" | "top_p" | "top_k" | "min_p" | "repetition_penalty";
+  readonly value: number;
+  readonly from: "options" | "generation_config.json";
+}
+
 export interface Sampling {
   readonly settings: SamplingSettings;
   /** Text that ends an answer. */
   readonly stop: readonly string[];
-  /** One line that says how it is drawn, and what of it comes from generation_config.json. */
-  readonly description: string;
+  /** What differs from plain greedy sampling. */
+  readonly choices: readonly SamplingChoice[];
 }
 
 export function resolveSampling(
   options: SamplingOptions,
   generation: GenerationConfig,
   config: Qwen2Config,
-  tokenizer: Tokenizer,
 ): Sampling {
   // transformers ignores the temperature of a file that does not ask for sampling.
   const temperatureOfModel = generation.doSample === true ? (generation.temperature ?? 1) : null;
-  const choices = [
-    { name: "temperature", flag: options.temperature, file: temperatureOfModel, off: 0 },
-    { name: "top_p", flag: options.top_p, file: generation.topP, off: 1 },
-    { name: "top_k", flag: options.top_k, file: generation.topK, off: 0 },
-    { name: "min_p", flag: options.min_p, file: generation.minP, off: 0 },
+  const all = [
+    { name: "temperature", option: options.temperature, file: temperatureOfModel, off: 0 },
+    { name: "top_p", option: options.top_p, file: generation.topP, off: 1 },
+    { name: "top_k", option: options.top_k, file: generation.topK, off: 0 },
+    { name: "min_p", option: options.min_p, file: generation.minP, off: 0 },
     {
       name: "repetition_penalty",
-      flag: options.repetition_penalty,
+      option: options.repetition_penalty,
       file: generation.repetitionPenalty,
       off: 1,
     },
   ] as const;
-  const value = (name: (typeof choices)[number]["name"]): number => {
-    const { flag, file, off } = choices.find((choice) => choice.name === name)!;
-    return flag ?? file ?? off;
+  const value = (name: SamplingChoice["name"]): number => {
+    const { option, file, off } = all.find((choice) => choice.name === name)!;
+    return option ?? file ?? off;
   };
   const temperature = value("temperature");
-  const { stop } = options;
-  const stopIds = stopIdsOf(options, generation, config);
-  const greedy = temperature === 0;
   const settings: SamplingSettings = {
     temperature,
     topP: value("top_p"),
@@ -80,28 +82,20 @@ export function resolveSampling(
     minP: value("min_p"),
     repetitionPenalty: value("repetition_penalty"),
     maxNewTokens: options.max_new_tokens,
-    stopIds,
+    stopIds: stopIdsOf(options, generation, config),
   };
   // A greedy draw does not ask for the filters.
-  const acting = choices.filter(
-    ({ name, off }) => value(name) !== off && (!greedy || name === "repetition_penalty"),
-  );
-  const say = (fromFile: boolean): string =>
-    acting
-      .filter(({ flag }) => (flag === undefined) === fromFile)
-      .map(({ name }) => `${name} ${plainNumber(value(name))}`)
-      .join(", ");
-  const file = say(true);
-  const parts = [greedy ? "greedy" : "", say(false), file && `from generation_config.json: ${file}`];
-  const stops = [
-    ...stopIds.map((id) => tokenizer.tokenOf(id) ?? `id ${id}`),
-    ...stop.map((text) => JSON.stringify(text)),
-  ].join(", ");
-  return {
-    settings,
-    stop,
-    description: `sampling: ${parts.filter(Boolean).join("; ")}; stops at ${stops || "max_new_tokens alone (the model names no eos token)"}`,
-  };
+  const acts = (name: SamplingChoice["name"]): boolean => temperature > 0 || name === "repetition_penalty";
+  const choices = all
+    .filter(({ name, off }) => value(name) !== off && acts(name))
+    .map(
+      ({ name, option }): SamplingChoice => ({
+        name,
+        value: value(name),
+        from: option === undefined ? "generation_config.json" : "options",
+      }),
+    );
+  return { settings, stop: options.stop, choices };
 }
 
 /** The model's and those that were asked for. UserError where the model has no such token. */
@@ -118,12 +112,4 @@ export function stopIdsOf(
     );
   }
   return [...new Set([...resolveStopIds(generation, config), ...asked])];
-}
-
-/** generate() refuses with a RangeError what it cannot serve at all: more cache than its budget. */
-export function asUserError(error: unknown): unknown {
-  if (!(error instanceof RangeError) || !error.message.startsWith("generate: ")) return error;
-  return new UserError("cannot_serve", `posttrain ${error.message.replace("raise it, ", "")}.`, {
-    cause: error,
-  });
 }

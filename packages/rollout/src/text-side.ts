@@ -1,0 +1,94 @@
+// The text side of a model folder: tokenizer and chat template, loaded when something needs them, and prompts rendered with them.
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  loadChatTemplate,
+  loadTokenizer,
+  type RowPlace,
+  type SpecialTokensInContent,
+  type Tokenizer,
+  UserError,
+} from "@posttrain/data";
+import type { Qwen2Config } from "@posttrain/model";
+
+/** What rows are read with; tokenizer and template are loaded when the first row needs them. */
+export interface TextSide {
+  readonly config: Qwen2Config;
+  /** What special tokens are in the text of messages, for rows that are read as sft reads them. */
+  readonly specialTokens: SpecialTokensInContent | undefined;
+  /** Whether rows may be longer than the model's context. Undefined: there is no such choice. */
+  readonly allowBeyondContext: boolean | undefined;
+  readonly tokenizer: () => Promise<Tokenizer>;
+  readonly template: () => Promise<ChatTemplate>;
+  /** Whether a row has needed it. */
+  readonly usesTemplate: () => boolean;
+}
+
+/** Options of commands that read rows as sft does. */
+interface RowChoices {
+  readonly allow_beyond_context?: boolean;
+  readonly special_tokens_in_content?: SpecialTokensInContent;
+}
+
+export function textSide(
+  dir: string,
+  config: Qwen2Config,
+  { allow_beyond_context, special_tokens_in_content }: RowChoices = {},
+): TextSide {
+  let uses = false;
+  const template = once(() => {
+    uses = true;
+    return loadChatTemplate(dir);
+  });
+  const tokenizer = once(() => loadTokenizer(dir));
+  return {
+    config,
+    allowBeyondContext: allow_beyond_context,
+    specialTokens: special_tokens_in_content,
+    tokenizer,
+    template,
+    usesTemplate: () => uses,
+  };
+}
+
+function once<T>(load: () => Promise<T>): () => Promise<T> {
+  let loaded: Promise<T> | undefined;
+  return () => {
+    loaded ??= load();
+    return loaded;
+  };
+}
+
+/** A conversation up to the opening of the next answer. */
+export async function renderPrompt(
+  messages: readonly ChatMessage[],
+  text: TextSide,
+  row: {
+    readonly place?: RowPlace;
+    readonly tools?: readonly unknown[] | undefined;
+    readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  } = {},
+): Promise<readonly number[]> {
+  const [tokenizer, template] = [await text.tokenizer(), await text.template()];
+  const { place, ...rest } = row;
+  const rendered = await atRow(place, () =>
+    template.render(messages, { ...rest, addGenerationPrompt: true }),
+  );
+  return tokenizer.encode(rendered);
+}
+
+/** Says in which row rendering failed. */
+export async function atRow<T>(place: RowPlace | undefined, body: () => T | Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (place === undefined || !(error instanceof UserError)) throw error;
+    throw rowError(error.code, place, error.message, error);
+  }
+}
+
+/** UserError that names the row: file and line, or the flag. */
+export function rowError(code: string, { path, line }: RowPlace, text: string, cause?: unknown): UserError {
+  const where = path === "--prompt" ? path : `${path}, line ${line}`;
+  return new UserError(code, `${where}: ${text}`, { cause });
+}
