@@ -11,6 +11,7 @@ import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { Launch } from "./contained-process.js";
 import type { Limits } from "./limits.js";
+import { syscallFilter } from "./syscall-filter.js";
 
 export type Layout = "drop" | "userns";
 
@@ -21,6 +22,8 @@ export interface Program {
   readonly folders?: readonly string[];
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
   readonly stdin?: string | Uint8Array;
+  /** Contents of its descriptors 6, 7, ... */
+  readonly data?: readonly (string | Uint8Array)[];
   /**
    * `address-space`: RLIMIT_AS, exact for programs that map what they use. `data`: RLIMIT_DATA, for run-times that
    * reserve more than they touch (V8, the JVM, Go).
@@ -33,6 +36,9 @@ const inside = "/usr/local/bin:/usr/bin:/bin";
 
 export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limits): Launch {
   const files = Object.entries(program.files ?? {});
+  const filter = syscallFilter();
+  const data = [...(program.data ?? []), ...files.map(([, content]) => content)];
+  const descriptor = 6 + data.length;
   const mounts = [
     ...["--ro-bind", "/usr", "/usr"],
     ...["bin", "sbin", "lib", "lib64", "lib32"].filter((name) => existsSync(`/${name}`)).flatMap(rootFolder),
@@ -40,10 +46,17 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     // Before the folders: one of them may lie below the host's /tmp.
     ...tmpfs("/tmp", limits.fileMb),
     ...(program.folders ?? []).flatMap((path) => [...openParents(path), "--ro-bind", path, path]),
-    ...["--proc", "/proc", "--dev", "/dev"],
+    // The first process is bubblewrap's and, in a user namespace, of the program's own user: its memory is covered.
+    ...["--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--dev", "/dev"],
     ...tmpfs("/dev/shm", 16),
     ...["--remount-ro", "/dev"],
-    ...files.flatMap(([path], i) => ["--perms", "0555", "--ro-bind-data", String(6 + i), path]),
+    ...files.flatMap(([path], i) => [
+      "--perms",
+      "0555",
+      "--ro-bind-data",
+      String(descriptor - files.length + i),
+      path,
+    ]),
     ...["--remount-ro", "/", "--chdir", "/tmp"],
   ];
   const environment = { PATH: inside, HOME: "/tmp", TMPDIR: "/tmp", LANG: "C.UTF-8", ...program.env };
@@ -57,6 +70,7 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     ...["--die-with-parent", "--new-session", "--hostname", "sandbox", "--json-status-fd", "5", "--clearenv"],
     ...Object.entries(environment).flatMap(([key, value]) => ["--setenv", key, value]),
     ...mounts,
+    ...(filter ? ["--seccomp", String(descriptor)] : []),
     "--",
     ...(layout === "drop" ? asNobodyElse() : []),
     "/usr/bin/prlimit",
@@ -66,12 +80,12 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     `--fsize=${limits.fileMb * 2 ** 20}`,
     `--stack=${(program.stackMb ?? 8) * 2 ** 20}`,
     "--nofile=256",
-    "--core=0",
+    ...["--core=0", "--msgqueue=0", "--memlock=0", "--sigpending=1024"],
     ...program.argv,
   ];
   const { stdin } = program;
   const launch = {
-    data: files.map(([, content]) => content),
+    data: filter ? [...data, filter] : data,
     env: {},
     ...(stdin === undefined ? {} : { stdin }),
   };

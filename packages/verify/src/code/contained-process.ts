@@ -8,8 +8,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { openControlGroup } from "./cgroup.js";
 import type { Limits } from "./limits.js";
-import { usageOf } from "./process-tree.js";
+import { killTree, usageOf } from "./process-tree.js";
 
 export interface Launch {
   readonly command: string;
@@ -63,7 +64,9 @@ export interface StartOptions {
 
 export function startContained(launch: Launch, limits: Limits, options: StartOptions = {}): ContainedProcess {
   const begun = performance.now();
-  const child = spawn(launch.command, launch.args, {
+  const group = openControlGroup(limits.memoryMb * 2 ** 20);
+  const { command, args } = group.command(launch.command, launch.args);
+  const child = spawn(command, args, {
     env: launch.env,
     cwd: "/",
     stdio: ["pipe", "pipe", "pipe", "pipe", "pipe", "pipe", ...launch.data.map(() => "pipe" as const)],
@@ -76,13 +79,20 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
   let cpuSeconds = 0;
   const stop = (reason: StopReason): void => {
     stopped ??= reason;
-    child.kill("SIGKILL"); // The launcher's child dies with it (PR_SET_PDEATHSIG), and the PID namespace with that.
+    // The launcher's child dies with it (PR_SET_PDEATHSIG) once it has asked for that: not in its first moment. Whatever
+    // is in the group by then is killed when the group is removed.
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killTree(child.pid);
+    group.kill();
   };
   const measure = (): number => {
-    const usage = child.pid === undefined ? undefined : usageOf(child.pid);
-    if (usage === undefined) return cpuSeconds;
-    cpuSeconds = usage.cpuSeconds;
-    if (usage.memoryBytes > limits.memoryMb * 2 ** 20) stop("memory");
+    const [counted, outOfMemory] = [group.cpuSeconds(), group.outOfMemory()];
+    // Where no group counts: the sum over the tree.
+    const tree =
+      child.pid !== undefined && (counted === undefined || outOfMemory === undefined)
+        ? usageOf(child.pid)
+        : undefined;
+    cpuSeconds = counted ?? tree?.cpuSeconds ?? cpuSeconds;
+    if (outOfMemory ?? (tree !== undefined && tree.memoryBytes > limits.memoryMb * 2 ** 20)) stop("memory");
     return cpuSeconds;
   };
   const check = (): void => {
@@ -92,6 +102,12 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
     else if (performance.now() - begun > 1000 * limits.wallSeconds) stop("wall");
   };
   watch(check);
+  const overrun = (): StopReason | undefined => {
+    if (stopped !== undefined && stopped !== "done") return undefined;
+    const cpu = measure();
+    if (group.outOfMemory()) return "memory";
+    return options.time !== "manual" && cpu > limits.cpuSeconds ? "cpu" : undefined;
+  };
 
   const outputs = [stdout!, stderr!].map((stream) =>
     capped(stream, limits.outputBytes, () => stop("output")),
@@ -109,8 +125,11 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
   options.signal?.addEventListener("abort", abort, { once: true });
   if (options.signal?.aborted) abort();
 
-  const exit = ended(child).then(({ code, signal, error }): Exit => {
+  const exit = ended(child).then(async ({ code, signal, error }): Promise<Exit> => {
     live.delete(check);
+    // Its last account: what it spent since the last look counts as well.
+    stopped = overrun() ?? stopped;
+    await group.remove();
     options.signal?.removeEventListener("abort", abort);
     const [out, err] = outputs.map((chunks) => Buffer.concat(chunks));
     return {

@@ -4,7 +4,7 @@ import { gradeAsserts } from "./asserts.js";
 import { gradeBeside, testsRunBeside } from "./asserts-beside.js";
 import type { Layout } from "./bubblewrap.js";
 import { gradeCalls } from "./calls.js";
-import { crash } from "./code-verdict.js";
+import { crash, ended } from "./code-verdict.js";
 import { type Interpreter, openNative, type Role } from "./interpreter.js";
 import { type Limits, testsLimits } from "./limits.js";
 import { gradeQuery } from "./query.js";
@@ -25,13 +25,15 @@ export async function gradeNative(
 ): Promise<Verdict> {
   const { signal, objects = "allow" } = options;
   const opened: Interpreter[] = [];
+  const candidates: Interpreter[] = [];
   const open = async (language: "python" | "javascript", role: Role): Promise<Interpreter> => {
     const within = role === "tests" ? testsLimits(limits) : limits;
     const interpreter = await openNative(language, role, layout, within, signal);
     opened.push(interpreter);
+    if (role === "candidate" || role === "query") candidates.push(interpreter);
     return interpreter;
   };
-  try {
+  const grade = async (): Promise<Verdict> => {
     if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
     if (task.mode === "stdio") {
       const prepared = await prepareProgram(task.language, source, layout, limits, signal);
@@ -49,6 +51,17 @@ export async function gradeNative(
     const [candidate, own] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
     const tests = await interpretedTests(task.language, task.tests);
     return await gradeAsserts({ ...task, tests }, code, { candidate, tests: own }, limits, objects, nothing);
+  };
+  try {
+    const verdict = await grade();
+    if (verdict.outcome !== "pass") return verdict;
+    // The last account counts too: what was spent since the last look.
+    for (const candidate of candidates) {
+      candidate.stop("done");
+      const exit = await candidate.exit;
+      if (exit.stopped !== "done" && exit.stopped !== undefined) return ended(exit, limits, "by its end");
+    }
+    return verdict;
   } catch (error) {
     if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
     throw error;

@@ -248,8 +248,9 @@ function wasmLaunch(
       argv,
       folders: [node, ...folders].filter((path) => !path.startsWith("/usr/")),
       memory: "data" as const,
+      data,
     };
-    return { ...bubblewrapLaunch(containment, program, processLimits(limits)), data };
+    return bubblewrapLaunch(containment, program, processLimits(limits));
   }
   const prlimit = existsSync("/usr/bin/prlimit")
     ? ["/usr/bin/prlimit", `--data=${(limits.memoryMb + overheadMb) * 2 ** 20}`, "--core=0", "--fsize=0"]
