@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { refusePlaceholder } from "./placeholder.js";
 import { UserError } from "./user-error.js";
 
@@ -9,8 +10,21 @@ export interface TokenizerConfig {
   readonly path: string;
   /** `bos_token`, `eos_token`, ... by name. */
   readonly specialTokens: Readonly<Record<string, string>>;
+  /** `added_tokens_decoder`, by its ids. */
+  readonly addedTokens: readonly ConfigToken[];
   /** `chat_template`, unchecked. */
   readonly chatTemplate: unknown;
+}
+
+/** An added token as tokenizer.json and tokenizer_config.json both describe it. */
+export interface ConfigToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  readonly single_word: boolean;
+  readonly normalized: boolean;
 }
 
 /**
@@ -25,6 +39,7 @@ export async function readTokenizerConfig(modelDir: string): Promise<TokenizerCo
   return {
     path,
     specialTokens: { ...specialTokens(map), ...specialTokens(config) },
+    addedTokens: addedTokens(path, config.added_tokens_decoder),
     chatTemplate: config.chat_template,
   };
 }
@@ -37,6 +52,34 @@ function specialTokens(config: Readonly<Record<string, unknown>>): Readonly<Reco
       return key.endsWith("_token") && typeof token === "string" ? [[key, token]] : [];
     }),
   );
+}
+
+const decoderEntry = z.looseObject({
+  content: z.string().min(1),
+  special: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  single_word: z.boolean().default(false),
+  normalized: z.boolean().optional(),
+});
+
+function addedTokens(path: string, decoder: unknown): readonly ConfigToken[] {
+  if (decoder === undefined || decoder === null) return [];
+  const parsed = z.record(z.string().regex(/^\d+$/), decoderEntry).safeParse(decoder);
+  if (!parsed.success) {
+    throw new UserError(
+      "bad_tokenizer",
+      `${path}: added_tokens_decoder${parsed.error.issues[0]!.path.map((key) => `.${String(key)}`).join("")} is no added token with content and flags. Copy the file again from where the model came from.`,
+      { cause: parsed.error },
+    );
+  }
+  return Object.entries(parsed.data)
+    .map(([id, { content, special, lstrip, rstrip, single_word, normalized }]) => ({
+      ...{ id: Number(id), content, special, lstrip, rstrip, single_word },
+      // transformers' AddedToken takes special tokens as they are, others normalised.
+      normalized: normalized ?? !special,
+    }))
+    .sort((a, b) => a.id - b.id);
 }
 
 export async function readIfThere(path: string): Promise<string | undefined> {

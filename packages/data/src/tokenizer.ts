@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
 import { refusePlaceholder } from "./placeholder.js";
-import { readTokenizerConfig } from "./tokenizer-config.js";
+import { type ConfigToken, readTokenizerConfig, type TokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
 export interface DecodeOptions {
@@ -80,18 +80,25 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
     );
   });
   refusePlaceholder(path, text);
-  const eosToken = (await readTokenizerConfig(modelDir)).specialTokens.eos_token;
-  const digest = createHash("sha256")
-    .update(text)
-    .update(`\0${eosToken ?? ""}`)
-    .digest("hex");
+  const config = await readTokenizerConfig(modelDir);
+  const eosToken = config.specialTokens.eos_token;
   try {
-    const rust = RustTokenizer.fromString(text);
+    let rust = RustTokenizer.fromString(text);
+    let file: TokenizerFile = JSON.parse(text);
+    const changes = configChanges(rust, file, config);
+    if (changes.length > 0) {
+      file = { ...file, added_tokens: merged(file.added_tokens ?? [], changes) };
+      rust = RustTokenizer.fromString(JSON.stringify(file));
+    }
     rust.disableTruncation();
     rust.disablePadding();
-    const file: TokenizerFile = JSON.parse(text);
-    return { digest, eosToken, ...wrap(rust, file, addedTokens(rust, file)) };
+    const hash = createHash("sha256")
+      .update(text)
+      .update(`\0${eosToken ?? ""}`);
+    if (changes.length > 0) hash.update(`\0${JSON.stringify(changes)}`);
+    return { digest: hash.digest("hex"), eosToken, ...wrap(rust, file, addedTokens(rust, file)) };
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(
       "bad_tokenizer",
       `${path} is no tokenizer that can be read: ${error instanceof Error ? error.message : String(error)}. ` +
@@ -105,10 +112,58 @@ interface TokenizerFile {
   readonly added_tokens?: readonly FileToken[];
 }
 
-interface FileToken extends AddedToken {
-  readonly lstrip?: boolean;
-  readonly rstrip?: boolean;
-  readonly single_word?: boolean;
+type FileToken = AddedToken & Partial<ConfigToken>;
+
+/**
+ * What tokenizer_config.json's added_tokens_decoder says beyond tokenizer.json, as transformers takes it on loading: tokens that are only
+ * there are added, and flags that differ are those of the config. UserError where the two contradict each other about ids: transformers
+ * would give the token another id without a word.
+ */
+function configChanges(
+  rust: RustTokenizer,
+  { added_tokens: own = [] }: TokenizerFile,
+  { path, addedTokens: named }: TokenizerConfig,
+): readonly ConfigToken[] {
+  const refuse = (text: string): never => {
+    throw new UserError(
+      "bad_tokenizer",
+      `${path}: added_tokens_decoder ${text}. The two files belong to different models, or one was edited: copy both from one model.`,
+    );
+  };
+  let next = rust.getVocabSize(true);
+  const changes: ConfigToken[] = [];
+  for (const token of named) {
+    const { id, content } = token;
+    const known = own.find((one) => one.content === content);
+    const there = rust.tokenToId(content) ?? undefined;
+    const holder = rust.idToToken(id) ?? undefined;
+    if (there !== undefined && there !== id) {
+      refuse(`gives ${content} the id ${id}, but in tokenizer.json it is ${there}`);
+    }
+    if (there === undefined && holder !== undefined) {
+      refuse(`gives ${content} the id ${id}, which is ${holder} in tokenizer.json`);
+    }
+    if (there === undefined && id !== next) {
+      refuse(
+        `gives ${content} the id ${id}, but tokenizer.json has ids up to ${next - 1}, so that the next token is ${next}`,
+      );
+    }
+    if (there === undefined) next++;
+    if (
+      known === undefined ||
+      flags.some((flag) => known[flag] !== undefined && known[flag] !== token[flag])
+    ) {
+      changes.push(token);
+    }
+  }
+  return changes;
+}
+
+const flags = ["special", "lstrip", "rstrip", "single_word", "normalized"] as const;
+
+function merged(own: readonly FileToken[], changes: readonly ConfigToken[]): readonly FileToken[] {
+  const kept = own.filter(({ content }) => !changes.some((change) => change.content === content));
+  return [...kept, ...changes].sort((a, b) => a.id - b.id);
 }
 
 /** The library numbers added tokens by their order, whatever their ids say: a gap would shift them silently. */
