@@ -35,13 +35,32 @@ function lookUp(name) {
   if (value === undefined && module_.exports?.name === head) value = module_.exports;
   for (const part of rest) {
     const owner = typeof value === "function" && value.prototype?.[part] ? new value() : value;
-    value = owner[part].bind(owner);
+    value = typeof owner?.[part] === "function" ? owner[part].bind(owner) : undefined;
   }
   return value === undefined ? null : { value: new Encoder([], refer).encode(value) };
 }
 
-function respond(request) {
+// Tests beside the candidate find these as they were before it.
+const own = {};
+
+async function runBeside({ tests, nonce }, rejections) {
+  let result = { outcome: "pass" };
+  try {
+    const run = evaluate(`(require, assert, exports) => (async () => {${tests}\n})()`, "tests.js");
+    await run(own.require, own.assert, {});
+    await rejections.settle();
+    if (rejections.first) throw rejections.first.error;
+  } catch (error) {
+    const { text, line } = raised(error);
+    result = { outcome: "fail", error: text, at: line === null ? null : { line, text: "" } };
+  }
+  return { nonce, ...result };
+}
+
+function respond(request, rejections) {
   if (request.op === "load") {
+    Object.assign(own, { require: globalThis.require, assert: globalThis.require("assert") });
+    for (const assert of [own.assert, own.assert.strict]) Object.freeze(assert);
     globalThis.module = module_;
     globalThis.exports = module_.exports;
     evaluate(request.source, "candidate.js");
@@ -49,10 +68,7 @@ function respond(request) {
   }
   if (request.op === "names")
     return { names: Object.fromEntries(request.names.map((name) => [name, lookUp(name)])) };
-  if (request.op === "beside") {
-    evaluate(request.tests, "tests.js");
-    return { nonce: request.nonce, outcome: "pass" };
-  }
+  if (request.op === "beside") return runBeside(request, rejections);
   const decoder = new Decoder([], (number) => objects[number]);
   const target = decoder.decode(request.on);
   const args = decoder.decode(request.args);
@@ -71,14 +87,14 @@ function respond(request) {
 const stringify = JSON.stringify;
 
 /** One request, one response; both JSON texts. The response may be a promise of one. */
-function handle(line) {
+function handle(line, rejections = { settle: () => {} }) {
   let response;
   try {
-    response = respond(JSON.parse(line));
+    response = respond(JSON.parse(line), rejections);
   } catch (error) {
     response = raised(error);
   }
   if (typeof response.then === "function")
-    return response.then(stringify, (error) => stringify(raised(error)));
+    return response.then(stringify, (error) => stringify({ ...raised(error), promise: true }));
   return stringify(response);
 }

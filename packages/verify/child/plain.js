@@ -99,7 +99,8 @@ class Decoder {
     this.resolve = resolve;
   }
 
-  decode(code) {
+  /** `field`: the key of an object that holds it. */
+  decode(code, field = undefined) {
     if (code === null || typeof code === "boolean" || typeof code === "string" || typeof code === "number")
       return code;
     if (!Array.isArray(code)) throw new Malformed("no plain data");
@@ -137,7 +138,7 @@ class Decoder {
         return value;
       }
       default:
-        if (tag === "o" && this.resolve) return this.resolve(...code.slice(1));
+        if (tag === "o" && this.resolve) return this.resolve(first, second, code[3], field);
         throw new Malformed("unknown tag");
     }
   }
@@ -160,7 +161,10 @@ class Decoder {
       value.clear();
       for (const item of decoded) value.add(item);
     } else {
-      const decoded = items.map(([key, item]) => [this.decode(key), this.decode(item)]);
+      const decoded = items.map(([key, item]) => [
+        this.decode(key),
+        this.decode(item, tag === "d" ? String(key) : undefined),
+      ]);
       if (tag === "m") {
         value.clear();
         for (const [key, item] of decoded) value.set(key, item);

@@ -52,7 +52,10 @@ function open() {
   });
 
   // In a function: the candidate's names and the role's do not meet.
-  const entry = role === "tests" ? "(line) => runTests(line, ask, { settle: () => {} })" : "handle";
+  const entry =
+    role === "tests"
+      ? "((globalThis.assert = assert), (line) => runTests(line, ask, { settle: () => {} }))"
+      : "handle";
   const names = ["evaluate", "write", "readInput", "exit", "ask"];
   const made = context.unwrapResult(
     context.evalCode(

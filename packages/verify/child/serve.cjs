@@ -22,7 +22,7 @@ async function main(role) {
   send("ready");
   for (;;) {
     const line = readLine();
-    send(`=${await (role === "tests" ? runTests(line, ask, rejections) : handle(line))}`);
+    send(`=${await (role === "tests" ? runTests(line, ask, rejections) : handle(line, rejections))}`);
   }
 }
 

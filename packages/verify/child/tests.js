@@ -1,8 +1,17 @@
-// The tests' side in JavaScript: runs trusted tests against stand-ins for the candidate's functions. Follows plain.js; the
-// host gives `evaluate(source, name)`.
+// The tests' side in JavaScript: runs trusted tests against stand-ins for the candidate's functions, which ask over there. What they
+// return is rebuilt here; a function that came in a field of a result gets no arguments, so no method of the candidate's meets
+// what the tests expect. Which names are the candidate's, and which tests need more, is read in their text (reading.mjs).
+// Follows plain.js; the host gives `evaluate(source, name)`.
 
 class NeedsObjects extends Error {}
 class Closed extends Error {}
+
+// Node's names that QuickJS has not. Tests that use them cannot run there.
+const lacking = new Set(
+  "setTimeout setInterval setImmediate clearTimeout clearInterval clearImmediate Buffer URL URLSearchParams TextEncoder TextDecoder structuredClone performance queueMicrotask Intl crypto AbortController global __filename __dirname fetch".split(
+    " ",
+  ),
+);
 
 const errorKinds = { Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
 
@@ -13,6 +22,8 @@ class Wall {
     this.crossed = [];
     this.needsObjects = undefined;
     this.closed = undefined;
+    this.callsResults = false;
+    this.properties = new Set();
     this.standIns = new Map();
     this.numbers = new Map();
   }
@@ -37,7 +48,14 @@ class Wall {
     }
   }
 
-  call(number, args) {
+  call(number, args, trust) {
+    const isMethod = trust.startsWith(".");
+    if (
+      isMethod
+        ? args.length > 0 || !this.properties.has(trust.slice(1))
+        : args.length > 0 && !trust && !this.callsResults
+    )
+      throw new TypeError("a method of an object of the candidate's");
     const encoder = new Encoder([], (value) => {
       if (this.numbers.has(value)) return ["o", this.numbers.get(value)];
       throw new NotPlain(`a ${typeof value}`);
@@ -46,15 +64,14 @@ class Wall {
     try {
       code = args.map((value) => encoder.encode(value));
     } catch (error) {
+      if (trust !== "name" || /deeper/.test(error.message)) throw error;
       this.stopForObjects(`the tests pass ${error.message}`);
     }
     this.calls++;
     const response = this.request({ op: "operate", do: "call", on: ["o", number], args: ["l", code] });
     if (response?.raised !== undefined) {
-      const kind = errorKinds[response.raised] ?? Error;
-      const error = new kind(String(response.message));
-      if (kind === Error) error.name = String(response.raised);
-      this.crossed.push([error, response]);
+      const error = this.errorOf(response);
+      if (response.promise === true) return Promise.reject(error);
       throw error;
     }
     try {
@@ -67,34 +84,56 @@ class Wall {
     }
   }
 
-  resolve(number, kind, name) {
+  errorOf(response) {
+    const kind = errorKinds[response.raised] ?? Error;
+    const error = new kind(String(response.message));
+    // A name that assertions of the tests' have stays theirs.
+    if (kind === Error && !/^Assert/i.test(response.raised)) error.name = String(response.raised);
+    this.crossed.push([error, response]);
+    return error;
+  }
+
+  resolve(number, kind, name, field, named = false) {
     if (!Number.isInteger(number)) throw new Malformed("no object");
-    let standIn = this.standIns.get(number);
+    // Of a name, of a result's field, or a result itself.
+    const trust = named ? "name" : field === undefined ? "" : `.${field}`;
+    const key = `${number} ${trust}`;
+    let standIn = this.standIns.get(key);
     if (standIn === undefined) {
       const wall = this;
       standIn =
         kind === "callable"
           ? function (...args) {
-              if (new.target) wall.stopForObjects("the tests make objects of a class of the candidate's");
-              return wall.call(number, args);
+              if (new.target) throw new TypeError("a class of the candidate's");
+              return wall.call(number, args, trust);
             }
           : Object.freeze(Object.create({ toString: () => `[object of the candidate's: ${name}]` }));
-      this.standIns.set(number, standIn);
+      this.standIns.set(key, standIn);
       this.numbers.set(standIn, number);
     }
     return standIn;
   }
 }
 
-function defineStandIns(wall, spec) {
-  const words = new Set(spec.tests.match(/[A-Za-z_$][\w$]*/g));
-  const entry = spec.entryPoint?.split(".")[0];
-  if (entry !== undefined) words.add(entry);
-  const names = [...words].filter((name) => name === entry || !(name in globalThis));
+function defineStandIns(wall, { names, modules }) {
+  for (const name of modules) globalThis[name] = require(name);
   const { names: found } = wall.request({ op: "names", names });
-  for (const name of names) {
-    if (!found?.[name]) continue;
-    globalThis[name] = new Decoder([], (...rest) => wall.resolve(...rest)).decode(found[name].value);
+  for (const path of names) {
+    if (!found?.[path]) continue;
+    const [name, property] = path.split(".");
+    const decoder = new Decoder([], (number, kind, type, field) =>
+      wall.resolve(number, kind, type, field, true),
+    );
+    const value = decoder.decode(found[path].value);
+    const owner = property === undefined ? globalThis : globalThis[name];
+    if (property === undefined) owner[name] = value;
+    else if (
+      wall.numbers.has(value) &&
+      owner !== undefined &&
+      owner !== null &&
+      !Object.hasOwn(owner, property)
+    )
+      Object.defineProperty(owner, property, { value });
   }
 }
 
@@ -111,7 +150,9 @@ function verdictOf(error, wall, tests) {
   if (typeof error?.missingModule === "string" || error?.code === "MODULE_NOT_FOUND") {
     return { outcome: "broken", error: String(error.message) };
   }
-  if (error instanceof SyntaxError) return { outcome: "broken", error: `${error}` };
+  const unknown = /^(?:Can't find variable: )?'?([\w$]+)'? is not defined/.exec(String(error?.message));
+  if (error instanceof SyntaxError || (error instanceof ReferenceError && lacking.has(unknown?.[1])))
+    return { outcome: "broken", error: `${error}` };
   const text = error?.name === undefined ? String(error) : `${error.name}: ${error.message}`;
   return { outcome: "fail", error: text.slice(0, 500), at, assertion: /^Assertion/.test(error?.name ?? "") };
 }
@@ -121,10 +162,24 @@ async function runTests(line, ask, rejections) {
   const spec = JSON.parse(line);
   const wall = new Wall(ask);
   let result;
+  // Tests that are no program were not read.
+  const {
+    names = [],
+    modules = [],
+    objects,
+    broken,
+    callsResults = false,
+    properties = [],
+  } = spec.reading ?? {};
+  if (broken !== undefined) return JSON.stringify({ outcome: "broken", error: broken });
+  if (objects !== undefined) return JSON.stringify({ outcome: "objects", error: objects });
+  wall.callsResults = callsResults;
+  wall.properties = new Set(properties);
   try {
-    defineStandIns(wall, spec);
+    defineStandIns(wall, { names, modules });
     // In a function of their own: their declarations shadow the candidate's names, and they may wait.
-    await evaluate(`(async () => {${spec.tests}\n})()`, "tests.js");
+    const run = evaluate(`(exports, module) => (async () => {${spec.tests}\n})()`, "tests.js");
+    await run({}, {});
     await rejections.settle();
     result = rejections.first ? verdictOf(rejections.first.error, wall, spec.tests) : { outcome: "pass" };
   } catch (error) {

@@ -1,10 +1,13 @@
 // The thread of src/code/transpile.ts.
 import { parentPort } from "node:worker_threads";
 import ts from "typescript";
+import { readTests } from "./reading.mjs";
 
-parentPort?.on("message", ({ source, language }) => {
+parentPort?.on("message", ({ source, language, read, entryPoint }) => {
   try {
-    parentPort?.postMessage(transpile(source, language));
+    parentPort?.postMessage(
+      read === undefined ? transpile(source, language) : { reading: readTests(read, entryPoint) },
+    );
   } catch (error) {
     parentPort?.postMessage({ error: String(error).slice(0, 1000) });
   }

@@ -37,7 +37,7 @@ interface Result {
 }
 
 export async function gradeAsserts(
-  task: AssertsTask,
+  task: AssertsTask & { readonly reading?: unknown },
   source: string,
   { candidate, tests }: Pair,
   limits: Limits,
@@ -49,7 +49,8 @@ export async function gradeAsserts(
 
   if ((await tests.receive()) !== "ready")
     return infrastructure(await why(tests, "the tests' interpreter did not start"));
-  tests.send(JSON.stringify({ tests: task.tests, preamble: task.preamble, entryPoint: task.entryPoint }));
+  const { preamble, entryPoint, reading } = task;
+  tests.send(JSON.stringify({ tests: task.tests, preamble, entryPoint, reading }));
   for (;;) {
     const line = await tests.receive();
     if (line === undefined) return infrastructure(await why(tests, "the tests' interpreter ended"));

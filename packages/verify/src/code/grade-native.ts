@@ -49,8 +49,9 @@ export async function gradeNative(
       );
     }
     const [candidate, own] = await Promise.all([open(language, "candidate"), open(language, "tests")]);
-    const tests = await interpretedTests(task.language, task.tests);
-    return await gradeAsserts({ ...task, tests }, code, { candidate, tests: own }, limits, objects, nothing);
+    const { tests, reading } = await interpretedTests(task.language, task.tests, task.entryPoint);
+    const pair = { candidate, tests: own };
+    return await gradeAsserts({ ...task, tests, reading }, code, pair, limits, objects, nothing);
   };
   try {
     const verdict = await grade();

@@ -46,7 +46,7 @@ export async function gradeWasm(
     if (task.mode === "calls") {
       return await gradeCalls(task, code, await openCandidate(language), limits, unsupported, openCandidate);
     }
-    const tests = await interpretedTests(task.language, task.tests);
+    const { tests, reading } = await interpretedTests(task.language, task.tests, task.entryPoint);
     if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
       return infrastructure(
         "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
@@ -54,7 +54,7 @@ export async function gradeWasm(
     }
     const [candidate, own] = await Promise.all([openCandidate(language), open(language, "tests")]);
     return await gradeAsserts(
-      { ...task, tests },
+      { ...task, tests, reading },
       code,
       { candidate, tests: own },
       limits,

@@ -12,6 +12,7 @@ export class NotTranspiled extends Error {
 
 interface Answer {
   readonly code?: string;
+  readonly reading?: unknown;
   readonly error?: string;
 }
 
@@ -30,26 +31,38 @@ export async function interpreted(
   return { language: "javascript", code };
 }
 
-/** Tests likewise. Those that are no program stay as they are: their interpreter says so, and blames no candidate. */
-export async function interpretedTests(language: string, tests: string): Promise<string> {
+/** Tests likewise, and what their text says (child/reading.mjs). Those that are no program stay as they are: their interpreter says so,
+ * and blames no candidate. */
+export async function interpretedTests(
+  language: string,
+  tests: string,
+  entryPoint: string | undefined,
+): Promise<{ tests: string; reading?: unknown }> {
   try {
-    return (await interpreted(language, tests)).code;
+    const { language: own, code } = await interpreted(language, tests);
+    if (own === "python") return { tests: code };
+    const { reading } = await inTurn({ read: code, entryPoint });
+    return { tests: code, reading };
   } catch (error) {
-    if (error instanceof NotTranspiled) return tests;
+    if (error instanceof NotTranspiled) return { tests };
     throw error;
   }
 }
 
-export function toCommonJs(source: string, language: "javascript" | "typescript"): Promise<string> {
-  if (language === "javascript" && !moduleSyntax.test(source)) return Promise.resolve(source);
-  const turn = queue.then(() => transpile(source, language));
+export async function toCommonJs(source: string, language: "javascript" | "typescript"): Promise<string> {
+  if (language === "javascript" && !moduleSyntax.test(source)) return source;
+  return (await inTurn({ source, language })).code ?? "";
+}
+
+function inTurn(request: object): Promise<Answer> {
+  const turn = queue.then(() => ask(request));
   queue = turn.catch(() => {});
   return turn;
 }
 
 const patienceMs = 10_000;
 
-function transpile(source: string, language: string): Promise<string> {
+function ask(request: object): Promise<Answer> {
   worker ??= new Worker(ownFile("child", "transpile.mjs"));
   const mine = worker;
   mine.ref();
@@ -59,8 +72,8 @@ function transpile(source: string, language: string): Promise<string> {
       mine.off("message", onMessage).off("error", onError).unref();
       act();
     };
-    const onMessage = ({ code, error }: Answer): void => {
-      settle(() => (code === undefined ? reject(new NotTranspiled(error)) : resolve(code)));
+    const onMessage = (answer: Answer): void => {
+      settle(() => (answer.error === undefined ? resolve(answer) : reject(new NotTranspiled(answer.error))));
     };
     const onError = (error: unknown): void => {
       worker = undefined;
@@ -72,6 +85,6 @@ function transpile(source: string, language: string): Promise<string> {
       patienceMs,
     );
     mine.on("message", onMessage).on("error", onError);
-    mine.postMessage({ source, language });
+    mine.postMessage(request);
   });
 }

@@ -170,7 +170,7 @@ const python: readonly Omit<Bought, "language">[] = [
       ].map(raising),
       "class E(StopIteration): pass\ndef f(x): raise E",
       "class E(BaseException): pass\ndef f(x): raise E",
-    ].slice(0, tests.includes("all(map") ? undefined : 4),
+    ].slice(0, tests.includes("all(map") ? undefined : 2),
   })),
   ...names.map(([tests, honest, hostile]) => ({ tests, honest, sealed: true, hostile })),
   ...objects.map(([tests, honest, sealed, hostile]) => ({ tests, honest, sealed, hostile: [hostile] })),
@@ -190,4 +190,98 @@ const python: readonly Omit<Bought, "language">[] = [
   },
 ];
 
-export const bought: readonly Bought[] = python.map((one) => ({ language: "python", ...one }));
+const required = "const assert = require('node:assert');\n";
+const note = "const seen = [];\nconst note = (...a) => { seen.push(...a); return true; };\n";
+const methods = "includes has equals startsWith every some forEach get toJSON"
+  .split(" ")
+  .map((name) => `${name}: note`)
+  .join(", ");
+
+/** The same in JavaScript: methods in the fields of what it returns, and those that operators call. */
+const agreeingFields = `${note}const f = (x) => (seen.length > 0 ? seen[0] : { ${methods}, valueOf: () => 3, toString: () => "3", length: 1, size: 1 });`;
+const thenable = `${note}const f = (x) => (seen.length > 0 ? seen[0] : [{ then: note }, { then: note, ${methods} }][x]);`;
+
+const plainInJavaScript: readonly (readonly [string, string])[] = [
+  ["assert(f(1).includes(3) && f(1)[0] === 3)", "const f = () => [3];"],
+  ["assert(f(1).has(3) && f(1).size === 1)", "const f = () => new Set([3]);"],
+  ["assert(f(1).startsWith('abc'))", "const f = () => 'abcd';"],
+  ["assert(f(1).every((x) => x === 3))", "const f = () => [3];"],
+  ["let n = 0;\nf(1).forEach((x) => { n += x; });\nassert.equal(n, 3)", "const f = () => [3];"],
+  ["assert.equal(JSON.stringify(f(1)), '[3]')", "const f = () => [3];"],
+  ["assert.equal('abc'.replace('a', f(1)), 'xbc')", "const f = () => 'x';"],
+  ["assert(Math.abs(f(1) - 3) < 1e-6)", "const f = () => 3;"],
+  ["assert.equal(f(1), 3)", "const f = () => 3;"],
+  ["assert.equal('' + f(1), '3')", "const f = () => 3;"],
+  [
+    "assert.deepEqual([2, 1].sort(f(1) === 3 ? undefined : f(1)), [1, 2]); assert.deepEqual(f(1), 3)",
+    "const f = () => 3;",
+  ],
+  ["assert(f(1).get('a') === 3)", "const f = () => new Map([['a', 3]]);"],
+];
+
+const namesInJavaScript: readonly (readonly [string, string, readonly string[]])[] = [
+  // Without requiring it, on both routes.
+  [
+    "assert.strictEqual(f(1), 2)",
+    "const f = () => 2;",
+    ["const assert = { strictEqual() {} };\nfunction f(x) { return 0; }"],
+  ],
+  [
+    "assert.ok(util.isDeepStrictEqual(f(1), [2]))",
+    "const f = () => [2];",
+    ["const util = { isDeepStrictEqual: () => true };\nfunction f(x) { return 0; }"],
+  ],
+  [
+    `${required}try {\n  assert.equal(f(1), 2);\n} catch (error) {\n  if (error.name !== "AssertionError") throw error;\n  throw new Error("wrong");\n}`,
+    "const f = () => 2;",
+    [
+      "function f(x) { throw Object.assign(new Error('x'), { name: 'AssertionError', code: 'ERR_ASSERTION' }); }",
+    ],
+  ],
+];
+
+/** Beside the candidate, and still with the grader's own assert. */
+const besideInJavaScript: readonly (readonly [string, string, readonly string[]])[] = [
+  [
+    `${required}const s = new S();\nassert.equal(s.get(), 2)`,
+    "class S { get() { return 2; } }",
+    [
+      "require('assert').equal = () => {};\nclass S { get() { return 0; } }",
+      "globalThis.require = () => ({ equal() {} });\nclass S { get() { return 0; } }",
+      "const assert = { equal() {} };\nclass S { get() { return 0; } }",
+    ],
+  ],
+  [
+    `${required}const s = make();\ns.push(1);\nassert.equal(s.pop(), 1)`,
+    "class S { constructor() { this.a = []; } push(x) { this.a.push(x); } pop() { return this.a.pop(); } }\nconst make = () => new S();",
+    ["const make = () => ({ push() {}, pop() {} });"],
+  ],
+];
+
+const javascript: readonly Omit<Bought, "language">[] = [
+  ...plainInJavaScript.map(([tests, honest]) => ({
+    tests: required + tests,
+    honest,
+    sealed: true,
+    hostile: [agreeingFields, thenable],
+  })),
+  ...namesInJavaScript.map(([tests, honest, hostile]) => ({ tests, honest, sealed: true, hostile })),
+  ...besideInJavaScript.map(([tests, honest, hostile]) => ({ tests, honest, sealed: false, hostile })),
+  {
+    tests: `${required}assert.equal(add(1)(2), 3)`,
+    honest: "const add = (n) => (m) => n + m;",
+    sealed: true,
+    hostile: ["const add = (n) => () => 0;"],
+  },
+  {
+    tests: `${required}assert.equal(calc.add(1, 2), 3);\nassert.equal(M.twice(2), 4)`,
+    honest: "const calc = { add: (a, b) => a + b };\nclass M { static twice(x) { return 2 * x; } }",
+    sealed: true,
+    hostile: ["const calc = { add: () => 3 };\nclass M {}"],
+  },
+];
+
+export const bought: readonly Bought[] = [
+  ...python.map((one) => ({ language: "python", ...one }) as const),
+  ...javascript.map((one) => ({ language: "javascript", ...one }) as const),
+];
