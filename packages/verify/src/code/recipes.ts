@@ -18,13 +18,16 @@ export interface Recipe {
   readonly run: (compiled: Uint8Array) => Runnable;
 }
 
+/** Further sources, by their path. */
+export type Files = Readonly<Record<string, string>>;
+
 const built = "/sandbox/program";
 
 export async function recipeOf(
   language: Exclude<Language, "sql">,
   source: string,
   limits: Limits,
-  more: readonly string[] = [],
+  more: Files = {},
 ): Promise<Recipe> {
   switch (language) {
     case "python": {
@@ -56,7 +59,7 @@ export async function recipeOf(
       return {
         run: () => ({
           argv: ["/bin/bash", "/sandbox/main.sh"],
-          files: { "/sandbox/main.sh": source },
+          files: { "/sandbox/main.sh": source, ...more },
           memory: "address-space",
         }),
       };
@@ -99,8 +102,8 @@ export async function recipeOf(
     }
     case "go": {
       const { argv, folders, env } = await goTool();
-      const files = Object.fromEntries([source, ...more].map((text, i) => [`/sandbox/main${i}.go`, text]));
-      const { importcfg, folder } = await goPackages([source, ...more].flatMap(importsOf));
+      const files = { "/sandbox/main.go": source, ...more };
+      const { importcfg, folder } = await goPackages(Object.values(files).flatMap(importsOf));
       const tool = `${argv[0]} tool`;
       return {
         compile: {
@@ -118,18 +121,19 @@ export async function recipeOf(
     }
     case "java": {
       const { argv, folders } = await javaTool();
-      const main = /\bclass PosttrainSeal\b/.test(source) ? "PosttrainSeal" : mainClassOf(source);
-      const file = `${/\bpublic\s+(?:final\s+|abstract\s+)*(?:class|interface|enum|record)\s+(\w+)/.exec(source)?.[1] ?? main}.java`;
+      const [sealed] = Object.keys(more).map((path) => path.slice("/sandbox/".length, -".java".length));
+      const main = sealed?.replace("/", ".") ?? mainClassOf(source);
+      const file = `${/\bpublic\s+(?:final\s+|abstract\s+)*(?:class|interface|enum|record)\s+(\w+)/.exec(source)?.[1] ?? (sealed ? "Main" : main)}.java`;
       const small = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto";
       const heap = `-Xmx${Math.floor(0.6 * limits.memoryMb)}m`;
       return {
         compile: {
           argv: shell(
             `${argv[0]}/javac -J-XX:+UseSerialGC -J-XX:TieredStopAtLevel=1 -J-XX:-UsePerfData -J-Xmx512m -proc:none -nowarn ` +
-              `-encoding UTF-8 -d /tmp/classes /sandbox/${file} >&2 && ${argv[0]}/jar --create --no-compress -C /tmp/classes .`,
+              `-encoding UTF-8 -d /tmp/classes /sandbox/${file} ${Object.keys(more).join(" ")} >&2 && ${argv[0]}/jar --create --no-compress -C /tmp/classes .`,
           ),
           folders,
-          files: { [`/sandbox/${file}`]: source },
+          files: { [`/sandbox/${file}`]: source, ...more },
           memory: "data",
         },
         run: (compiled) => ({
@@ -141,6 +145,16 @@ export async function recipeOf(
       };
     }
   }
+}
+
+/** What the preprocessor makes of C++, on standard output. */
+export async function preprocess(source: string): Promise<Runnable> {
+  const { argv } = await cppTool();
+  return {
+    argv: [...argv, "-E", "-std=c++17", "/sandbox/candidate.cpp"],
+    files: { "/sandbox/candidate.cpp": source },
+    memory: "address-space",
+  };
 }
 
 /** Compilers are trusted with more than programs are: they are not what is graded. */

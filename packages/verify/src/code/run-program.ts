@@ -1,8 +1,8 @@
 /** Runs a whole program natively: compiles it if its language asks for that, then runs it once per input. */
-import { bubblewrapLaunch, bubblewrapStarted, type Layout } from "./bubblewrap.js";
+import { bubblewrapLaunch, bubblewrapStarted, type Layout, type Program } from "./bubblewrap.js";
 import { type Exit, startContained } from "./contained-process.js";
 import type { Limits } from "./limits.js";
-import { compileLimits, type Recipe, type Runnable, recipeOf } from "./recipes.js";
+import { compileLimits, type Files, type Recipe, type Runnable, recipeOf } from "./recipes.js";
 import type { Language } from "./task.js";
 import { NotTranspiled } from "./transpile.js";
 
@@ -16,18 +16,26 @@ export type Prepared =
   /** The compiler refused it, or the sandbox it was in ended. */
   | { readonly kind: "refused"; readonly exit: Exit | undefined; readonly text: string };
 
+export function runOnce(
+  program: Program,
+  layout: Layout,
+  limits: Limits,
+  signal: AbortSignal | undefined,
+): Promise<Exit> {
+  const launch = bubblewrapLaunch(layout, program, limits);
+  return startContained(launch, limits, { signal, hasStarted: bubblewrapStarted }).exit;
+}
+
 export async function prepareProgram(
   language: Exclude<Language, "sql">,
   source: string,
   layout: Layout,
   limits: Limits,
   signal: AbortSignal | undefined,
-  more: readonly string[] = [],
+  more: Files = {},
 ): Promise<Prepared> {
-  const start = (program: Runnable, stdin: string, within: Limits): Promise<Exit> => {
-    const launch = bubblewrapLaunch(layout, { ...program, stdin }, within);
-    return startContained(launch, within, { signal, hasStarted: bubblewrapStarted }).exit;
-  };
+  const start = (program: Runnable, stdin: string, within: Limits): Promise<Exit> =>
+    runOnce({ ...program, stdin }, layout, within, signal);
   let recipe: Recipe;
   try {
     recipe = await recipeOf(language, source, limits, more);

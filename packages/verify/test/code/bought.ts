@@ -281,7 +281,206 @@ const javascript: readonly Omit<Bought, "language">[] = [
   },
 ];
 
+/** Together with the tests, and still with none of its functions, traps, aliases, macros or types in place of the language's own. */
+const together: readonly Bought[] = [
+  {
+    language: "bash",
+    tests:
+      '}\n\ncandidate() {\n    f "$@"\n}\n\nset -e\nrun_test() {\n    [[ $(candidate "1") = "2" ]]\n    [[ $(candidate "41") = "42" ]]\n}\n\nrun_test\n',
+    honest: "f() {\n  echo $(( $1 + 1 ))",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests:
+      '}\n\ncandidate() {\n    f "$@"\n}\n\nset -e\nrun_test() {\n    [[ $(candidate "1") = "2" ]]\n    [[ $(candidate "41") = "42" ]]\n}\n\nrun_test\n',
+    honest: "f() {\n  echo $(( $1 + 1 ))\n}\n",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests: '[[ $(f 1) == 2 ]]\n[ "$(f 41)" = 42 ]\n',
+    honest: "f() { echo $(( $1 + 1 )); }",
+    sealed: false,
+    hostile: [
+      "set() { :; }\nf() { echo 0; }",
+      "f() { echo 0; }\ntrap 'read n; echo $n; exit 0' ERR EXIT",
+      "f() { echo 0; }\nshopt -s extdebug; trap 'false' DEBUG",
+      "f() { echo 0; }\nshopt -s expand_aliases\nalias '[['='true ||' '['='true' set=:",
+      "[() { :; }\ntest() { :; }\nread() { :; }\nprintf() { :; }\nexit() { :; }\nf() { echo 0; }\nreadonly -f [ ",
+      "PATH=/nowhere\nf() { echo 0; }\nset +e; set -n",
+      "f() { echo 0; kill -9 $PPID; }",
+      "f() { cat; cat <&9; echo 0; }",
+      "exit 0\nf() { echo 2; }",
+    ],
+  },
+  {
+    language: "bash",
+    tests:
+      "push 1\npush 2\n[[ $(size) == 2 ]]\n[[ $RESULT == 2 ]]\npop\n[[ $RESULT == 2 ]]\n[[ $stack == 1 ]]",
+    honest:
+      'stack=()\npush() { stack+=("$1"); RESULT=$1; }\nsize() { set -- "$[stack[@]}"; echo $#; }\npop() { RESULT=$[stack[-1]}; unset \'stack[-1]\'; }'.replaceAll(
+        "$[",
+        "${",
+      ),
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests: 'candidate() {\n    sort "$@"\n}\nset -e\n[[ $(candidate 3 1) = "1 3" ]]',
+    honest: "sort() { printf '%s\\n' \"$@\" | command sort -n | paste -sd' '; }",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests: "[[ $(echo 5 | f) == 6 ]]\n[[ $(f <<< 7) == 8 ]]\n! g",
+    honest: "f() { read -r x; echo $((x + 1)); }\ng() { return 3; }",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests: "[[ $LIMIT == 5 ]]\n[[ $(f) == 5 ]]",
+    honest: "LIMIT=5\nf() { echo $LIMIT; }",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "bash",
+    tests: "diff <(f 1) <(echo 2)",
+    honest: "f() { echo 2; }",
+    sealed: false,
+    hostile: ["diff() { :; }\nf() { echo 0; }"],
+  },
+  {
+    language: "bash",
+    tests: "f 1\n[[ $R == 2 ]]",
+    honest: "R=0\nf() { R=2; }",
+    sealed: false,
+    hostile: ["R='a[$(touch /tmp/x)]'\nf() { exit 0; }"],
+  },
+  {
+    language: "bash",
+    tests: 'assert_equals() { [[ $1 == $2 ]]; }\nassert_equals "$(f 1)" 2',
+    honest: "f() { echo 2; }",
+    sealed: false,
+    hostile: ["assert_equals() { :; }\nf() { echo 0; }"],
+  },
+  {
+    language: "cpp",
+    tests:
+      "}\nint main() {\n    auto candidate = f;\n    assert(candidate((1)) == (2));\n    assert(candidate((41)) == (42));\n}\n",
+    honest: "#include<assert.h>\n#include<bits/stdc++.h>\nint f(int x) {\n  return x + 1;",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "cpp",
+    tests:
+      "}\nint main() {\n    auto candidate = f;\n    assert(candidate((1)) == (2));\n    assert(candidate((41)) == (42));\n}\n",
+    honest:
+      "#include<assert.h>\n#include<bits/stdc++.h>\nusing namespace std;\n#define ll long long\nint f(int x) {\n  return (ll)x + 1;\n}\nint main() { return 0; }",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "cpp",
+    tests: "#include <vector>\nint main() { assert(f(1) == 2); if (f(41) != 42) return 1; return 0; }\n",
+    honest: "#include <unistd.h>\nint f(int x) { return x + 1; }",
+    sealed: false,
+    hostile: [
+      "#define if(x) if (false)\n#define return\nint f(int x) { }",
+      "#define NDEBUG\n#include <cassert>\nint f(int x) { return 42; }",
+      "#define assert(x)\n#define f(x) 42\nint g;",
+      "int f(int x) { return 0; }\n#undef assert\n#define assert(x) ((void)0)\n#define main other\n#define tests_main candidate_main\n#define if(x) if (0)\nint main() { return 0; }",
+      "int f(int x) { return 0; }\nint main() { return 0; }\n#if 0",
+      "int f(int x) { return 0; }\n#undef main\nint main() { return 0; }\n/*",
+      "%:define if(x) if(0)\n#def\\\nine assert(x)\nint f(int x) { return 0; }",
+      'int f(int x) { return 0; }\n#pragma push_macro("assert")\n#define assert(x)\n_Pragma("push_macro(\\"assert\\")")\n',
+      '#define assert(x) int y\n#include "/sandbox/tests.cpp"\n#include "/sandbox/main.cpp"\nint f(int x) { return 0; }',
+    ],
+  },
+  {
+    language: "java",
+    tests:
+      "    }\n    public static void main(String[] args) {\n    assert(f((1l)) == (2l));\n    assert(f((41l)) == (42l));\n    }\n\n}\n",
+    honest:
+      "import java.util.*;\nimport java.lang.reflect.*;\nclass Problem {\n    public static long f(long x) {\n        return x + 1;",
+    sealed: false,
+    hostile: [
+      "class Problem { public static void main(String[] a) {} }\nclass Zed {\n  static long f(long x) {\n    return 0;",
+      "class Fake { public static void main(String[] a) {} }\nclass Zed {\n  /*\nclass Fake\n*/\n  static long f(long x) {\n    return 0;",
+      "class Problem {\n  static { Problem.class.getClassLoader().setDefaultAssertionStatus(false); Problem.class.getClassLoader().clearAssertionStatus(); }\n  static long f(long x) {\n    return 0;",
+    ],
+  },
+  {
+    language: "java",
+    tests:
+      "class Main { public static void main(String[] args) { if (Sol.f(1) != 2) throw new RuntimeException(); if (Sol.f(41) != 42) System.exit(1); } }",
+    honest: "public class Sol { static int f(int x) { return x + 1; } }",
+    sealed: false,
+    hostile: [
+      "class System { static void exit(int c) {} }\nclass Sol { static int f(int x) { return x == 1 ? 2 : 0; } }",
+      "class java { static class lang { static class System {} } }\nclass Sol { static int f(int x) { return 0; } }",
+      "class PosttrainSeal { }\nclass Sol { static int f(int x) { java.lang.Runtime.getRuntime().halt(0); return 0; } }",
+    ],
+  },
+  {
+    language: "go",
+    tests:
+      "func TestF(t *testing.T) {\n  candidate := f\n\ttype test struct { actual interface{}; expected interface{} }\n   tests := []test{ { actual: candidate(1), expected: 2 } }\n\tfor i, tc := range tests {\n\t\tt.Run(fmt.Sprintf(\"test num % d\", i), func(t *testing.T) {\n\t\t\tif tc.actual != tc.expected { t.Errorf(\"expected '%s', got '%s'\", tc.expected, tc.actual) }\n\t\t})\n\t}\n}\n",
+    honest:
+      'package f_test\n\nimport (\n    "testing"\n    "fmt"\n)\n\nfunc f(x int) int {\n  return x + 1\n}\n',
+    sealed: false,
+    hostile: [
+      'package f_test\n\nimport (\n    "testing"\n    "fmt"\n)\n\nfunc f(x int) int {\n  return 0\n}\n',
+    ],
+  },
+  {
+    language: "go",
+    tests: 'func main() { if f(1) != 2 { panic("wrong") }\n if (f(41) == 42) != true { panic("wrong") } }',
+    honest: "package main\nfunc f(x int) int { return x + 1 }",
+    sealed: false,
+    hostile: [
+      "package main\nfunc panic(v any) {}\nfunc f(x int) int { return 0 }",
+      "package main\nvar (\n a, true = 1, false\n)\nfunc f(x int) int { return a*2 }",
+      "package main\nfunc/**/panic(v any) {}\nfunc f(x int) int { return 0 }",
+      'package main\nimport "os"\nfunc init() { os.Exit(0) }\nfunc f(x int) int { return 0 }',
+      "package main\nconst true = false; func f(x int) int { return 2 }",
+      "package main\ntype int = int8\nfunc f(x int) int { return x+1 }",
+    ],
+  },
+  {
+    language: "rust",
+    tests:
+      "}\n\nfn main() {\n    let candidate = f;\n    assert_eq!(candidate(1), 2);\n    assert_eq!(candidate(41), 42);\n}\n",
+    honest: "fn f(x: i64) -> i64 {\n    x + 1",
+    sealed: false,
+    hostile: [],
+  },
+  {
+    language: "rust",
+    tests:
+      "use std::collections::HashMap;\nfn main() { let _m: HashMap<i32, i32> = HashMap::new(); assert!(f(1) == 2); assert_eq!(f(41), 42); }",
+    honest:
+      '#![allow(unused)]\nuse std::collections::HashMap;\npub fn f(x: i64) -> i64 { let _h: HashMap<i8, i8> = HashMap::new(); x + 1 }\nfn main() { println!("{}", f(1)); }',
+    sealed: false,
+    hostile: [
+      "macro_rules! assert { ($($t:tt)*) => {} }\nmacro_rules! assert_eq { ($($t:tt)*) => {} }\nfn f(x: i64) -> i64 { 0 }",
+      "#[macro_export] macro_rules! assert { ($($t:tt)*) => {} }\n#[macro_export] macro_rules! assert_eq { ($($t:tt)*) => {} }\nfn f(x: i64) -> i64 { 0 }",
+      "macro_rules! none { ($($t:tt)*) => {} }\npub(crate) use none as assert; pub(crate) use none as assert_eq;\nfn f(x: i64) -> i64 { 0 }",
+      "mod posttrain_tests { pub fn posttrain_tests() {} }\nfn f(x: i64) -> i64 { 0 }",
+      "fn f(x: i64) -> i64 { std::process::exit(0) }",
+    ],
+  },
+];
+
 export const bought: readonly Bought[] = [
   ...python.map((one) => ({ language: "python", ...one }) as const),
   ...javascript.map((one) => ({ language: "javascript", ...one }) as const),
+  ...together,
 ];
