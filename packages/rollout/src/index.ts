@@ -7,4 +7,12 @@ export {
   samplingOptions,
   stopIdsOf,
 } from "./sampling.js";
+export {
+  openTeacher,
+  type Teacher,
+  type TeacherCounters,
+  type TeacherOptions,
+  type TeacherReply,
+  type TeacherRequest,
+} from "./teacher.js";
 export { atRow, renderPrompt, rowError, type TextSide, textSide } from "./text-side.js";
