@@ -49,7 +49,9 @@ export function compareAnswers(
   if (/^(?:\\text\{)?\(?[A-J]\)?\}?$/.test(g)) {
     const choice = choiceOf(p);
     if (choice !== undefined && choice === choiceOf(g)) return verdict(true, "choice");
-    // A name such as A = 5 may still be meant: go on.
+    // A name such as A = 5 may still be meant, but not B = C.
+    if (/(?<![\p{L}\p{N}])[A-J](?![\p{L}\p{N}])/u.test(p.replaceAll(choiceOf(g) ?? "", " ")))
+      return verdict(false, "choice");
   }
   const truth = truthOf(g);
   if (truth !== undefined) return verdict(truthOf(p) === truth, "truth");

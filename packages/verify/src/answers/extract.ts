@@ -122,12 +122,10 @@ function isNumbering(text: string): boolean {
 function hashed(text: string, strength: "strong" | "weak"): Extraction | undefined {
   const at = text.lastIndexOf("####");
   if (at < 0) return undefined;
-  const [line = "", ...later] = text
-    .slice(at + 4)
-    .replace(/^#+/, "")
-    .split("\n");
+  const source = text.slice(at + 4).replace(/^#+/, "");
+  const [line = "", ...later] = source.split("\n");
   const isLast = later.every((next) => next.trim() === "");
-  const statement = readStatement(line);
+  const statement = line.trim() === "" ? undefined : readStatement(source);
   if (statement === undefined) return undefined;
   const { answer } = statement;
   // "#### 3. Check" is a heading, and so is "#### B) Trains" with text behind it.
@@ -135,7 +133,7 @@ function hashed(text: string, strength: "strong" | "weak"): Extraction | undefin
   const isBare = !isNumbering(text) && /^\W*[-\p{Nd}.,/%\\${}()^ ]+\W*$|^\W*[A-J]\W*$/u.test(line);
   const strong = isBare || (isValue(answer) && isLast && !isNumbered);
   if (strength === "strong") return strong ? found(answer, "hashes") : undefined;
-  return !isNumbered && (isLast || isValue(answer)) ? found(answer, "hashes", statement.whole) : undefined;
+  return isLast || (isValue(answer) && !isNumbered) ? found(answer, "hashes", statement.whole) : undefined;
 }
 
 function announced(text: string): Extraction | undefined {

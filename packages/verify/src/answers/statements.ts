@@ -3,13 +3,9 @@
  * others are false": a value, then words that explain it. Only what explains is left off; two candidates, a condition, a doubt stay
  * in the answer, where they are no value, and what is taken back in the next breath is no answer at all.
  */
-import { exactly } from "./exact-value.js";
+import { type Opener, offersAnother, takesBack } from "./doubts.js";
 import { chineseNumber, englishNumber } from "./number-words.js";
-import { tryParse } from "./parse.js";
-import { newBudget, newPoint } from "./points.js";
-import { equal, parseDecimal } from "./rational.js";
 import { choiceOf, truthOf, undress } from "./text-answers.js";
-import { toAscii } from "./tokens.js";
 
 export interface Statement {
   readonly answer: string;
@@ -35,7 +31,7 @@ export function readStatement(source: string): Statement | undefined {
   const formulas = leadingFormulas(text);
   if (formulas !== undefined) {
     const [tail, rest] = cutSentence(text.slice(formulas.length));
-    if (doubts(formulas, tail, "begins") || takesBack(formulas, rest)) return undefined;
+    if (offersAnother(formulas, tail, "begins") || takesBack(formulas, rest)) return undefined;
     const answer = NEXT_FORMULA.test(text.slice(FIRST_FORMULA.exec(text)?.[0].length ?? 0))
       ? formulas.replace(/(?<!\\)\$/g, " ")
       : formulas;
@@ -48,7 +44,8 @@ export function readStatement(source: string): Statement | undefined {
   const whole = plain(sentence);
   if (whole === "" || asked) return undefined;
   const { answer, tail, opener } = cutExplanation(whole);
-  if (doubts(answer, tail, opener)) return takesBack(whole, rest) ? undefined : { answer: whole, whole };
+  if (offersAnother(answer, tail, opener))
+    return takesBack(whole, rest) ? undefined : { answer: whole, whole };
   return takesBack(answer, rest) ? undefined : { answer, whole };
 }
 
@@ -97,7 +94,7 @@ const CLAUSES = alternatives(
 );
 /** Clauses that may follow a value; words beside words may be the answer itself. */
 const VALUE_CLAUSES = alternatives(
-  "as(?<!well as)(?! (?:well|is|are|does|do)\\b), so(?<!or so), where, meaning, making, giving, given, considering, thus, therefore, hence, namely, that is, i\\.e\\., rather than, instead of, as opposed to, according to, based on, due to, by (?=\\p{L}), soit, donc, da, was, das ist, es decir, que, то есть, что, jadi, لأن, أي",
+  "as(?<!well as)(?! (?:well|is|are|does|do)\\b), so(?<!or so), where, meaning, making, giving, given, considering, thus, therefore, hence, namely, that is, i\\.e\\., rather than, instead of, as opposed to, according to, based on, due to, by(?= \\p{L}), soit, donc, da, was, das ist, es decir, que, то есть, что, jadi, لأن, أي",
 );
 /** Behind a comma: a clause with its own subject, or what the value is. */
 const APPOSITIONS = alternatives(
@@ -123,8 +120,6 @@ const VALUE_TAIL = new RegExp(
 /** Numbers behind these are the explanation's; behind the others the first may be a second answer. */
 const EXPLAINS =
   /^[,;，]?\s+(?:as|given|considering|rather than|instead of|as opposed to|according to|based on|due to|by|not)$/i;
-
-type Opener = "explains" | "begins";
 
 /** The answer, what explains it with the word that opens it, and whether that could be a second answer instead. */
 function cutExplanation(whole: string): { answer: string; tail: string; opener: Opener } {
@@ -162,97 +157,4 @@ export function isValue(text: string): boolean {
     englishNumber(bare) !== undefined ||
     chineseNumber(bare) !== undefined
   );
-}
-
-// Doubts -----------------------------------------------------------------------------------------------------------------------
-
-interface Candidate {
-  readonly text: string;
-  readonly at: number;
-}
-
-const NUMBER = /\d+(?:[,\u202f ]\d{3})*(?:\.\d+)?/g;
-/** An article is no choice: "A train" begins with a capital too. */
-const LETTER = /(?<![\p{L}\p{N}'’])(?:A(?!\s+\p{Ll})|[B-HJ])(?![\p{L}\p{N}'’])/gu;
-
-/** What in a text could be an answer of the kind that `answer` is. */
-function candidates(text: string, kind: "letter" | "number"): Candidate[] {
-  const pattern = kind === "letter" ? LETTER : NUMBER;
-  return [...text.matchAll(pattern)].map((match) => ({
-    text: match[0].replace(/[,\s]/g, ""),
-    at: match.index,
-  }));
-}
-
-/** Those that are not what `answer` says already, 0.5 behind 1/2. */
-function others(answer: string, text: string): Candidate[] {
-  const letter = choiceOf(answer);
-  if (letter !== undefined) return candidates(text, "letter").filter((one) => one.text !== letter);
-  const own = new Set(candidates(toAscii(answer), "number").map((one) => one.text));
-  const node = tryParse(undress(answer));
-  const value = node === undefined ? "none" : exactly(node, newPoint(1n, "integers"), newBudget());
-  return candidates(text, "number").filter(
-    (one) => !own.has(one.text) && !(typeof value === "object" && equal(value, parseDecimal(one.text))),
-  );
-}
-
-const OR =
-  "or|nor|maybe|perhaps|possibly|alternatively|otherwise|either|(?:could|might|may|can)(?: also)? be|actually|wait|sorry|correction|if not|oder|vielleicht|ou|peut-être|tal vez|quizás|или|может быть|أو|বা|या|లేదా|hoặc|atau|veya|lub|nebo";
-/** Directly before a candidate: it is the other half of a choice. */
-const OFFERED = new RegExp(
-  `(?:(?<![\\p{L}\\p{M}])(?:${OR})(?![\\p{L}\\p{M}])|或者?|可能|还是|または|あるいは|もしくは|또는|หรือ)[^.;。；\\p{Nd}]{0,14}$`,
-  "iu",
-);
-const EQUATED =
-  /(?:\b(?:it|that|this|which|answer|other|second|alternative)(?:['’]s|\s+(?:is|was|should be|would be|becomes))|\b(?:same as|equal to|equals))\s*[*"“($]*$/i;
-/** Behind a candidate that stands for itself: the end, a mark, a condition. */
-const ALONE =
-  /^[*"”$]*\s*(?:$|[).,;:!?）。，；！]|(?:if|when|with|without|unless|depending|for|or|and|as)\b)/i;
-
-/** "B or A could be right" behind A. */
-const OFFERED_FIRST = /^\W{0,3}(?:or|oder|ou|или|或)\s+\W*[\p{N}A-J]/iu;
-/** Nothing but marks and the opening word stands before a candidate. */
-const BEGINS =
-  /^[\s,;(=≈:*"“$—–/|&-]*(?:but|and|also|so|thus|therefore|hence|namely|that is|i\.e\.|meaning|making|giving)?[\s,;(=≈:*"“$]*$/i;
-
-/** The explanation holds another candidate as a second answer. */
-function doubts(answer: string, tail: string, opener: Opener): boolean {
-  if (tail === "") return false;
-  const text = toAscii(tail);
-  const found = others(answer, text);
-  return found.some(({ text: candidate, at }, i) => {
-    const before = text.slice(Math.max(0, at - 60), at);
-    const after = text.slice(at + candidate.length);
-    const previous = found[i - 1];
-    // "B because A or C are too slow" chooses between others.
-    const isPair =
-      previous !== undefined &&
-      /^\W*(?:or|and|nor)?\W*$/i.test(text.slice(previous.at + previous.text.length, at));
-    if (OFFERED.test(before) && !isPair) return true;
-    if (OFFERED_FIRST.test(after) && others(answer, after.slice(0, 12)).length === 0) return true;
-    if (!ALONE.test(after)) return false;
-    return EQUATED.test(before) || (opener === "begins" && BEGINS.test(text.slice(0, at)));
-  });
-}
-
-const RETRACTION =
-  /^[\s\W]*(?:no\s*[,.!—–-]|no wait|wait\b|hmm+\b|actually\b|or\b|alternatively\b|sorry\b|correction\b|scratch that|oops\b|maybe\b|perhaps\b|possibly\b|(?:it|this|that|the answer)\s+(?:could|might|may)\b|或|不对|不對|等等|还是|いや|また?は|아니|또는|oder\b|nein\b|ou\b|non\s*[,.!]|или|нет\s*[,.!])/iu;
-/** A candidate that ends what is said, alone or with what it counts. */
-const LAST = /^[*"”$]*(?:\s*\p{L}+){0,2}\s*(?:$|[,.!?;:)])/u;
-
-/** A later sentence names another candidate instead, or is one. */
-function takesBack(answer: string, rest: string): boolean {
-  const numbered = /(?<=\n)[\s#*]*\d{1,3}[.):](?=\s+\S)/g;
-  const sentences = rest
-    .slice(0, 2_000)
-    .replace(numbered, "")
-    .split(/[.!?](?=\s|$)|[。！？।۔]|\n/u);
-  return sentences.some((sentence) => {
-    const text = toAscii(sentence);
-    const found = others(answer, text);
-    const [first] = found;
-    if (first === undefined) return false;
-    if (text.replace(/[^\p{L}\p{N}.]/gu, "").replace(/^\.+|\.+$/g, "") === first.text) return true;
-    return RETRACTION.test(text) && found.some((one) => LAST.test(text.slice(one.at + one.text.length)));
-  });
 }

@@ -131,10 +131,17 @@ export function choiceOf(text: string): string | undefined {
   );
   const found = worded ?? marked ?? bare;
   if (found === null) return undefined;
-  const rest = plain.slice(found[0].length).replace(/^[\s.:,)]+/, "");
-  const isOther = /^(?:(?:or|and|or maybe|或者?|和|또는|または)\s*)?[([]?[A-Za-z][)\].]?$/i.test(rest);
-  return isOther ? undefined : found[1]?.toUpperCase();
+  const letter = found[1]?.toUpperCase();
+  const other = OTHER_CHOICE.exec(plain.slice(found[0].length))?.[1]?.toUpperCase();
+  return other !== undefined && other !== letter ? undefined : letter;
 }
+
+/** Another letter with nothing but marks and joining words before it: (B) or (C), A) B; never Vitamin D or A train. */
+const OTHER_CHOICE = new RegExp(
+  "^(?:[^\\p{L}\\p{N}]|(?<!\\p{L})(?:or|and|either|no|wait|sorry|correction|hmm+|rather|actually|on second thought|again|it|is|be|because|since|could|may|might|which|so|that|i\\.e|namely|hence|the|other|possibility|answer|alternative|being|equals|i mean|maybe|possibly|perhaps|but|also|else|then|if not|otherwise|alternatively|vs|versus|to|through|up to|too|as well as|along with|together with|likewise|though|unless|plus|with|equivalently|way|oder|ou|o|или|أو|या|বা|లేదా|หรือ|au|或者?|和|또는|または)(?!\\p{Script=Latin}))*" +
+    "(A(?!\\s+\\p{L})|[B-HJ])(?![\\p{L}\\p{N}])",
+  "iu",
+);
 
 const MONTHS = "january february march april may june july august september october november december".split(
   " ",
