@@ -64,6 +64,39 @@ it("says what a model is, file by file", async () => {
   );
 });
 
+it("notes what of a folder does not fit together, and nothing where it does", async () => {
+  expect(JSON.parse((await inspect(model, "--json")).out).model.notes).toEqual([]);
+  const odd = copyModel(model, "odd");
+  const change = (name: string, changes: object): void =>
+    writeFileSync(
+      join(odd, name),
+      JSON.stringify({ ...JSON.parse(readFileSync(join(odd, name), "utf8")), ...changes }),
+    );
+  change("generation_config.json", { eos_token_id: [285, 999], top_k: -1 });
+  change("tokenizer_config.json", { pad_token: "<pad>" });
+  writeFileSync(
+    join(odd, "chat_template.jinja"),
+    "{% for m in messages %}{{ m.content + '<|im_end|>' }}{% endfor %}",
+  );
+  const tokenizer = JSON.parse(readFileSync(join(odd, "tokenizer.json"), "utf8"));
+  for (let id = 288; id < 330; id++)
+    tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id, content: `<${id}>` });
+  writeFileSync(join(odd, "tokenizer.json"), JSON.stringify(tokenizer));
+  const { code, out } = await inspect(odd);
+  expect(code).toBe(0);
+  expect(flat(out)).toContain(
+    "note the tokenizer has 330 tokens, the embedding 320 rows: text with a token from id 320 on is refused " +
+      "999 among the ids where generation stops is outside the vocabulary, and never drawn " +
+      "tokenizer_config.json names <pad>, which is no token of tokenizer.json: it is split like a word",
+  );
+  expect(flat(out)).toMatch(
+    /chat_template\.jinja counts; \S*tokenizer_config\.json has another chat_template/,
+  );
+  expect(flat(out)).toContain(
+    "ends turns with <|im_end|> (287), where generation does not stop: --stop_ids 287 does.",
+  );
+});
+
 it("says where a checkpoint stands and what it was made of", async () => {
   const { code, out } = await inspect(checkpoint);
   expect(code).toBe(0);

@@ -1,5 +1,5 @@
 // A base model that is trained on conversations learns to end turns with a token that its folder does not name: its checkpoints stop there.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
@@ -122,6 +122,28 @@ it("texts and tokens: what ends them", async () => {
     endOfTurn,
     endOfText,
   ]);
+});
+
+it("named templates travel with a checkpoint; a pointer in a companion's place does not", async () => {
+  const named = copyModel(chat, "named");
+  mkdirSync(join(named, "additional_chat_templates"));
+  writeFileSync(join(named, "chat_template.jinja"), json(named, "tokenizer_config.json").chat_template);
+  writeFileSync(
+    join(named, "additional_chat_templates", "tool_use.jinja"),
+    "{{ messages[0].content }}<|im_end|>",
+  );
+  expect((await sft(named, "chat.jsonl", "named-run")).code).toBe(0);
+  expect(readFileSync(at("named-run/checkpoint-2/additional_chat_templates/tool_use.jinja"), "utf8")).toBe(
+    "{{ messages[0].content }}<|im_end|>",
+  );
+  const again = await posttrain(["inspect", "--model_name_or_path", at("named-run/checkpoint-2")]);
+  expect(flat(again.out)).toMatch(/all \d+ files agree with the manifest/);
+  writeFileSync(
+    join(named, "vocab.json"),
+    "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n",
+  );
+  const refused = await sft(named, "chat.jsonl", "pointer-run");
+  expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/vocab\.json is a git-lfs pointer/)]);
 });
 
 it("a template without an end token: said, with what helps", async () => {

@@ -4,7 +4,8 @@
  * passes, or a run would not be repeatable.
  */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { compileTemplate, type Program } from "./bounded-template.js";
 import type { ChatMessage } from "./messages.js";
 import { canonicalJson } from "./record-id.js";
@@ -26,6 +27,8 @@ export interface RenderOptions {
 export interface ChatTemplate {
   /** Where the template came from, for messages. */
   readonly path: string;
+  /** A file with another template, which does not count beside this one. */
+  readonly passedOver?: string;
   /** SHA-256 of the template's text and of the special tokens that it can write, in hex. */
   readonly digest: string;
   /** Whether the template's text names this variable or key: one that it does not name, it never writes. */
@@ -41,16 +44,25 @@ export type TemplateSource = string | Readonly<Record<string, string>>;
 
 const MAX_RANGE = 100_000;
 
+/** Where transformers puts templates that have a name, each as NAME.jinja, beside chat_template.jinja. */
+export const namedTemplates = "additional_chat_templates";
+
 /**
- * Reads `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`; the special tokens of the
- * latter (`bos_token`, `eos_token`, ...) become variables. Throws UserError `missing_template` or
- * `bad_template`.
+ * Reads `chat_template.jinja` and the named ones beside it, else `chat_template` of `tokenizer_config.json`; the special tokens of the
+ * latter (`bos_token`, `eos_token`, ...) become variables. Throws UserError `missing_template` or `bad_template`.
  */
 export async function loadChatTemplate(modelDir: string): Promise<ChatTemplate> {
   const jinjaPath = join(modelDir, "chat_template.jinja");
   const { path: configPath, specialTokens, chatTemplate } = await readTokenizerConfig(modelDir);
   const jinja = await readIfThere(jinjaPath);
-  if (jinja !== undefined) return compileChatTemplate(jinjaPath, jinja, specialTokens);
+  if (jinja !== undefined) {
+    const named = await readNamed(join(modelDir, namedTemplates));
+    const own = named.length === 0 ? jinja : { default: jinja, ...Object.fromEntries(named) };
+    return {
+      ...compileChatTemplate(jinjaPath, own, specialTokens),
+      ...(typeof chatTemplate === "string" && chatTemplate !== jinja && { passedOver: configPath }),
+    };
+  }
   const source = templateSource(configPath, chatTemplate);
   if (source !== undefined) return compileChatTemplate(configPath, source, specialTokens);
   throw new UserError(
@@ -58,6 +70,15 @@ export async function loadChatTemplate(modelDir: string): Promise<ChatTemplate> 
     `${modelDir} has no chat template: neither chat_template.jinja nor a chat_template in tokenizer_config.json. ` +
       "Base models often come without one: copy chat_template.jinja from the instruct model of the same family into the folder " +
       "(for Qwen2.5, from Qwen2.5-7B-Instruct), or give rows that are already tokenised (input_ids, labels).",
+  );
+}
+
+async function readNamed(dir: string): Promise<readonly (readonly [name: string, text: string])[]> {
+  const files = (await readdir(dir).catch(() => [])).filter((name) => name.endsWith(".jinja")).sort();
+  return Promise.all(
+    files.map(
+      async (name) => [basename(name, ".jinja"), (await readIfThere(join(dir, name))) ?? ""] as const,
+    ),
   );
 }
 

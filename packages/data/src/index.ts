@@ -4,6 +4,7 @@ export {
   type ChatTemplate,
   compileChatTemplate,
   loadChatTemplate,
+  namedTemplates,
   type RenderOptions,
   type TemplateSource,
 } from "./chat-template.js";

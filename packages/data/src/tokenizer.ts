@@ -41,6 +41,8 @@ export interface Tokenizer {
   readonly digest: string;
   /** The end token of a text (`eos_token` of tokenizer_config.json); undefined: none is named. */
   readonly eosToken: string | undefined;
+  /** Special tokens that tokenizer_config.json names (`pad_token`, ...) and that are no tokens here: they are split like words. */
+  readonly unknownTokens: readonly string[];
   /** Number of ids with added tokens: 151,665 for Qwen2.5, less than the rows of its embedding. */
   readonly size: number;
   encode(text: string): Promise<number[]>;
@@ -96,7 +98,15 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
       .update(text)
       .update(`\0${eosToken ?? ""}`);
     if (changes.length > 0) hash.update(`\0${JSON.stringify(changes)}`);
-    return { digest: hash.digest("hex"), eosToken, ...wrap(rust, file, addedTokens(rust, file)) };
+    const unknownTokens = [...new Set(Object.values(config.specialTokens))].filter(
+      (token) => rust.tokenToId(token) === null,
+    );
+    return {
+      digest: hash.digest("hex"),
+      eosToken,
+      unknownTokens,
+      ...wrap(rust, file, addedTokens(rust, file)),
+    };
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(
@@ -182,7 +192,7 @@ function wrap(
   rust: RustTokenizer,
   file: TokenizerFile,
   added: readonly AddedToken[],
-): Omit<Tokenizer, "digest" | "eosToken"> {
+): Omit<Tokenizer, "digest" | "eosToken" | "unknownTokens"> {
   const special = new Set(added.filter((token) => token.special).map(({ id }) => id));
   const decoder = rust.getDecoder();
   const tokenOf = (id: number): string | undefined =>

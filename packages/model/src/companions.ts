@@ -1,8 +1,8 @@
 // What belongs to a model beside its weights and configs, tokenizer, chat template and licence: read once and held by a run, so that every checkpoint gets
 // the bytes that its rows were made with, whatever becomes of the folder meanwhile.
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "@posttrain/data";
+import { namedTemplates, refusePlaceholder, UserError } from "@posttrain/data";
 
 const companionFiles = [
   "tokenizer.json",
@@ -19,14 +19,18 @@ const companionFiles = [
 /** Bytes by the name of the file. */
 export type Companions = Readonly<Record<string, Uint8Array>>;
 
-/** Those that the model folder `dir` has. Throws UserError `cannot_read`. */
+/** Those that the model folder `dir` has. Throws UserError `cannot_read` or `not_fetched`. */
 export async function readCompanions(dir: string): Promise<Companions> {
   const found: Record<string, Uint8Array> = {};
-  for (const name of companionFiles) {
+  const templates = await readdir(join(dir, namedTemplates)).catch(() => []);
+  for (const name of [...companionFiles, ...templates.sort().map((file) => join(namedTemplates, file))]) {
     const path = join(dir, name);
     try {
-      found[name] = await readFile(path);
+      const bytes = await readFile(path);
+      refusePlaceholder(path, bytes);
+      found[name] = bytes;
     } catch (cause) {
+      if (cause instanceof UserError) throw cause;
       const { code, message } = cause as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ENOTDIR") continue;
       throw new UserError("cannot_read", `${path} cannot be read (${message}).`, { cause });
@@ -38,7 +42,7 @@ export async function readCompanions(dir: string): Promise<Companions> {
 /** After all that reads them was made: they are still those that are held. Throws UserError `changed_file`. */
 export async function checkCompanions(dir: string, held: Companions): Promise<void> {
   const now = await readCompanions(dir);
-  const changed = companionFiles.find((name) => {
+  const changed = [...new Set([...Object.keys(held), ...Object.keys(now)])].find((name) => {
     const [before, after] = [held[name], now[name]];
     return before === undefined || after === undefined
       ? before !== after

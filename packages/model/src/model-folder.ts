@@ -117,7 +117,11 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
     await mkdir(dirname(target), { recursive: true });
     await mkdir(partial);
     await writeSafetensors(join(partial, singleFile), tensors);
-    for (const [name, content] of Object.entries(texts)) await writeSynced(join(partial, name), content);
+    for (const [name, content] of Object.entries(texts)) {
+      const path = join(partial, name);
+      if (dirname(path) !== partial) await mkdir(dirname(path), { recursive: true });
+      await writeSynced(path, content);
+    }
     await syncPath(partial);
     await rename(partial, target);
     await syncPath(dirname(target));

@@ -1,8 +1,21 @@
 // posttrain inspect: what a model folder or a checkpoint is, and how it differs from another one. Reads files only; computes nothing on a device.
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { byteText, loadChatTemplate, loadTokenizer, UserError } from "@posttrain/data";
-import { modelDigest, openModelFolder, parameterCount, resolveStopIds } from "@posttrain/model";
+import {
+  byteText,
+  type ChatTemplate,
+  loadChatTemplate,
+  loadTokenizer,
+  type Tokenizer,
+  UserError,
+} from "@posttrain/data";
+import {
+  modelDigest,
+  openModelFolder,
+  parameterCount,
+  type Qwen2Config,
+  resolveStopIds,
+} from "@posttrain/model";
 import { type Checkpoint, differences, fileDigest, verifyCheckpoint } from "@posttrain/run";
 import { residentBytes } from "@posttrain/sft";
 import { z } from "zod";
@@ -11,6 +24,7 @@ import { exitCodes } from "../failure.js";
 import { count, glue, millions, plainNumber, plural } from "../format.js";
 import { compareTensors, type TensorComparison } from "../inspect/compare-tensors.js";
 import { createOutput, type Line, type Output } from "../output.js";
+import { unstoppedTemplate } from "../turn-ends.js";
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -87,6 +101,8 @@ interface Described {
     readonly sha256: string;
   } | null;
   readonly chat_template: { readonly sha256: string } | null;
+  /** What does not fit together, though it can be worked with. */
+  readonly notes: readonly string[];
   readonly stop_ids: readonly { readonly id: number; readonly token: string | null }[];
 }
 
@@ -102,6 +118,7 @@ async function describe(dir: string): Promise<Described> {
   }
   const tokenizer = await orNone(["missing_tokenizer"], () => loadTokenizer(dir));
   const template = await orNone(["missing_template"], () => loadChatTemplate(dir));
+  const stopIds = resolveStopIds(generationConfig, config);
   return {
     dir,
     folder,
@@ -121,11 +138,43 @@ async function describe(dir: string): Promise<Described> {
       ? { tokens: tokenizer.size, eos_token: tokenizer.eosToken ?? null, sha256: tokenizer.digest }
       : null,
     chat_template: template ? { sha256: template.digest } : null,
-    stop_ids: resolveStopIds(generationConfig, config).map((id) => ({
+    notes: notesOf(config, stopIds, tokenizer, template),
+    stop_ids: stopIds.map((id) => ({
       id,
       token: tokenizer?.tokenOf(id) ?? null,
     })),
   };
+}
+
+function notesOf(
+  { vocabSize }: Qwen2Config,
+  stopIds: readonly number[],
+  tokenizer: Tokenizer | undefined,
+  template: ChatTemplate | undefined,
+): readonly string[] {
+  const notes: string[] = [];
+  if (tokenizer !== undefined && tokenizer.size > vocabSize) {
+    notes.push(
+      `the tokenizer has ${count(tokenizer.size)} tokens, the embedding ${count(vocabSize)} rows: text with a token from id ${vocabSize} on is refused`,
+    );
+  }
+  const outside = stopIds.filter((id) => id >= vocabSize);
+  if (outside.length > 0) {
+    notes.push(
+      `${outside.join(", ")} among the ids where generation stops is outside the vocabulary, and never drawn`,
+    );
+  }
+  if (tokenizer !== undefined && tokenizer.unknownTokens.length > 0) {
+    notes.push(
+      `tokenizer_config.json names ${tokenizer.unknownTokens.join(", ")}, which is no token of tokenizer.json: it is split like a word`,
+    );
+  }
+  if (template?.passedOver !== undefined) {
+    notes.push(`${template.path} counts; ${template.passedOver} has another chat_template`);
+  }
+  const unstopped = tokenizer && template && unstoppedTemplate({ tokenizer, template }, stopIds, []);
+  if (unstopped !== undefined) notes.push(unstopped);
+  return notes;
 }
 
 /** A file that a model may lack; one that is broken is an error. */
@@ -181,6 +230,7 @@ function modelLines(model: Described): readonly Line[] {
         : `SHA-256 ${model.chat_template.sha256.slice(0, 16)}`,
     ],
     ["stops at", stops.join(", ") || "nothing: the model names no end token"],
+    ...model.notes.map((note, i): Line => [i === 0 ? "note" : "", note]),
     ["digest", model.sha256],
   ];
 }
