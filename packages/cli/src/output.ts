@@ -1,5 +1,6 @@
 // What a command prints and where. Talk is for the person who waits: --quiet leaves it out, --json sends it to standard error, so that
 // standard output has the result alone.
+import { stringifyJson } from "@posttrain/data";
 import { glue, widthOf, wrap, wrapCommand } from "./format.js";
 import { createProgress, type Progress } from "./progress.js";
 
@@ -54,7 +55,7 @@ export function createOutput(
     },
     progress: () => (quiet ? noProgress : createProgress(stream)),
     result(forms) {
-      if (json) process.stdout.write(`${JSON.stringify(forms.json)}\n`);
+      if (json) process.stdout.write(`${stringifyJson(forms.json)}\n`);
       else if (quiet && forms.quiet !== undefined) process.stdout.write(`${forms.quiet}\n`);
     },
   };

@@ -241,12 +241,19 @@ export function asPythonJson(value: unknown, space?: number): string {
   return stringifyJson(respelled(value), space);
 }
 
-/** JSON.stringify, with LosslessNumbers and bigints as the digits that they are. */
+/**
+ * JSON.stringify, with LosslessNumbers and bigints as the digits that they are, and numbers that are none any more as the words "NaN",
+ * "Infinity" and "-Infinity", which it would turn into null without a word.
+ */
 export function stringifyJson(value: unknown, space?: number): string {
-  if (!holdsLossless(value)) return JSON.stringify(value, null, space);
+  if (!holdsLossless(value)) return JSON.stringify(value, orWord, space);
   function mark(this: unknown, key: string, item: unknown): unknown {
     const held = (this as Record<string, unknown>)[key];
+    if (isNoNumber(held)) return String(held);
     return held instanceof LosslessNumber || typeof held === "bigint" ? `${MARK}${held}` : item;
   }
   return JSON.stringify(value, mark, space).replaceAll(MARKED, "$1");
 }
+
+const orWord = (_key: string, item: unknown): unknown => (isNoNumber(item) ? String(item) : item);
+const isNoNumber = (item: unknown): boolean => typeof item === "number" && !Number.isFinite(item);

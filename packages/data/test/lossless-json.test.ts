@@ -161,7 +161,7 @@ test("writing: indented, bigints, values without such numbers as JSON.stringify 
   expect(stringifyJson({ a: new LosslessNumber("1.0"), b: [2n ** 70n] }, 2)).toBe(
     '{\n  "a": 1.0,\n  "b": [\n    1180591620717411303424\n  ]\n}',
   );
-  const plain = { a: undefined, b: [undefined, Number.NaN], c: new Date(0), d: "x" };
+  const plain = { a: undefined, b: [undefined, 1.5], c: new Date(0), d: "x" };
   expect(stringifyJson(plain)).toBe(JSON.stringify(plain));
   expect(stringifyJson({ ...plain, e: new LosslessNumber("-0") })).toBe(
     `${JSON.stringify(plain).slice(0, -1)},"e":-0}`,
@@ -188,6 +188,14 @@ test("doubles, for those who compute with them: another spelling, a fraction's n
   expect(sameDecimal("10e-1", "1.00")).toBe(true);
   expect(sameDecimal("-0", "0.0e5")).toBe(true);
   expect(sameDecimal("9007199254740993", "9007199254740992")).toBe(false);
+});
+
+test("writing: what is no number any more is a word, never null", () => {
+  const values = { a: Number.NaN, b: [Number.POSITIVE_INFINITY, -Number.POSITIVE_INFINITY, null, 1] };
+  const words = '"a":"NaN","b":["Infinity","-Infinity",null,1]';
+  expect(stringifyJson(values)).toBe(`{${words}}`);
+  expect(stringifyJson({ big: 2n ** 64n, ...values })).toBe(`{"big":18446744073709551616,${words}}`);
+  expect(stringifyJson(Number.NaN)).toBe('"NaN"');
 });
 
 test("ids: what ordinary numbers had before, and one of its own for each number that no double is", () => {

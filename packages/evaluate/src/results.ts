@@ -175,7 +175,7 @@ export async function writeResults(
   };
   const lines = sampleLines(evaluation).map((line) => `${stringifyJson(line)}\n`);
   await writeDurably(paths.samples, lines.join(""));
-  await writeDurably(paths.results, `${JSON.stringify(resultsOf(evaluation), null, 2)}\n`);
+  await writeDurably(paths.results, `${stringifyJson(resultsOf(evaluation), 2)}\n`);
   return paths;
 }
 

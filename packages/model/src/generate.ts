@@ -213,7 +213,7 @@ async function arrive(
     if (sequence.finish !== undefined) continue;
     const id = tokens[i] as number;
     ids.push(id);
-    sequence.logProbs.push(logProbs[i] as number);
+    sequence.logProbs.push(finite(logProbs[i] as number, sequence));
     if (settings.repetitionPenalty !== 1) sequence.seen.add(id);
     onToken?.(request, sampleIndex, id);
     if (settings.stopIds.includes(id) || isEnd?.(request, sampleIndex, id)) sequence.finish = "stop";
@@ -233,6 +233,16 @@ async function arrive(
   return finished;
 }
 
+/** A token is drawn of a distribution: where a log-probability is no number there was none. */
+function finite(logProb: number, { ids, settings }: Pick<Running, "ids" | "settings">): number {
+  if (Number.isFinite(logProb)) return logProb;
+  throw new UserError(
+    "no_number",
+    `The log-probability of generated token ${ids.length} is ${logProb} at temperature ${settings.temperature}: what the model computes leaves the range of ` +
+      "float32. Its weights are broken or far too large (posttrain score shows every token's numbers), or the temperature is far too small (0 is greedy).",
+  );
+}
+
 function checkRequest(
   model: Model,
   { promptIds, samples, settings }: GenerationRequest,
@@ -247,7 +257,12 @@ function checkRequest(
     refuse(`token id ${outside} is outside the vocabulary of ${model.config.vocabSize}`);
   if (!(samples >= 1)) refuse(`samples is ${samples}, expected at least 1`);
   if (!(settings.maxNewTokens >= 1)) refuse(`maxNewTokens is ${settings.maxNewTokens}, expected at least 1`);
-  if (!(settings.temperature >= 0)) refuse(`temperature is ${settings.temperature}, expected 0 or more`);
+  const { temperature } = settings;
+  if (!(temperature === 0 || (temperature > 0 && Number.isFinite(Math.fround(1 / temperature))))) {
+    refuse(
+      `temperature is ${temperature}, expected 0 (greedy) or more than 3e-39, whose inverse is a float32`,
+    );
+  }
   if (!(settings.repetitionPenalty > 0)) {
     refuse(`repetitionPenalty is ${settings.repetitionPenalty}, expected more than 0`);
   }

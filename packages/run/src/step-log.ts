@@ -4,7 +4,7 @@
  */
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "@posttrain/data";
+import { stringifyJson, UserError } from "@posttrain/data";
 import { asCannotWrite, writeDurably } from "./durable.js";
 
 export interface StepLog {
@@ -35,7 +35,7 @@ export async function openStepLog(path: string, last: number): Promise<StepLog> 
       return lines;
     },
     append: async (line) => {
-      await guarded(handle.appendFile(`${JSON.stringify(line)}\n`));
+      await guarded(handle.appendFile(`${stringifyJson(line)}\n`));
       lines++;
     },
     sync: () => guarded(handle.sync()),

@@ -1,6 +1,6 @@
 // The end of an optimizer step, once its micro-batches have gone backwards: the norm, clipping, the update; or nothing of it, where loss or
 // norm are no numbers.
-import { UserError } from "@posttrain/data";
+import { stringifyJson, UserError } from "@posttrain/data";
 import type { Model } from "@posttrain/model";
 import { writeDurably } from "@posttrain/run";
 import { gradientNorm, type Optimizer, optimizerStep } from "./optimizer.js";
@@ -47,7 +47,7 @@ export async function quarantine(
   checkpoint: string,
   look: string,
 ): Promise<Diverged> {
-  await writeDurably(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  await writeDurably(file, rows.map((row) => `${stringifyJson(row)}\n`).join(""));
   error.message += ` They are in ${file}, the weights before the step in ${checkpoint}. To look at them: ${look}`;
   return error;
 }

@@ -69,9 +69,10 @@ function withStage(json: unknown): unknown {
     : json;
 }
 
-/** The state after an evaluation: better by more than the threshold, or one more that was not. */
+/** The state after an evaluation: better by more than the threshold, or one more that was not. A loss that is no number is never better. */
 export function judged(state: TrainerState, loss: number, threshold: number): TrainerState {
-  if (state.best_metric === undefined || loss < state.best_metric - threshold) {
+  const { best_metric: best = Number.POSITIVE_INFINITY } = state;
+  if (loss < best - threshold) {
     return { ...state, best_metric: loss, best_global_step: state.global_step, evaluations_since_best: 0 };
   }
   return { ...state, evaluations_since_best: state.evaluations_since_best + 1 };

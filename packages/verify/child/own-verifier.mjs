@@ -16,7 +16,10 @@ new Worker(watch, { eval: true }).unref();
 
 /** @param {object} message */
 function send(message) {
-  const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
+  // Inside of an object, where JSON would write null: as words.
+  const words = (/** @type {string} */ _, /** @type {unknown} */ item) =>
+    typeof item === "number" && !Number.isFinite(item) ? String(item) : item;
+  const bytes = Buffer.from(`${JSON.stringify(message, words)}\n`);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(3, bytes, at);

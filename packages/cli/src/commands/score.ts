@@ -54,7 +54,8 @@ export const command = defineCommand({
   notes:
     'A row is {"text": "..."}, tokenised as it is, {"messages": [...]} or {"input_ids": [...]}, whose labels, if any, say what counts ' +
     '(-100: not). A result is {"line", "id", "ids", "logprobs", "entropy", "argmax", "loss"}: entry i is about token i as predicted ' +
-    "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count. " +
+    "from those before it (the first has null), natural logarithms at temperature 1; loss is the row's mean over the tokens that count (null: none does). What is no number any more is " +
+    'the word "NaN", "Infinity" or "-Infinity". ' +
     '--json prints the table in their place, {"rows", "loss_on", "every_token", "counted"}, the last two with "tokens", "loss", ' +
     '"perplexity", "entropy" and "accuracy" (of the top token); the rows go to --output alone.',
   run: async (options, context) => {
@@ -89,6 +90,11 @@ export const command = defineCommand({
     } finally {
       progress.end();
       await results.discard();
+    }
+    if (!Number.isFinite(all.logProb) || !Number.isFinite(all.entropy)) {
+      output.say(
+        'What the model computes leaves the range of float32: its weights are broken or far too large. In JSON such numbers are the words "NaN", "Infinity" and "-Infinity".',
+      );
     }
     const seconds = (performance.now() - started) / 1000;
     output.print(`${plural(rows.length, "row")}, ${plural(total, "token")} in ${duration(seconds)}\n`);
@@ -183,7 +189,7 @@ function resultOf(scored: Scored): object {
     logprobs: [null, ...Array.from(logProbs, float32)],
     entropy: [null, ...Array.from(entropy, float32)],
     argmax: [null, ...argmax],
-    loss: -sum.logProb / sum.tokens,
+    loss: sum.tokens === 0 ? null : -sum.logProb / sum.tokens,
   };
 }
 
