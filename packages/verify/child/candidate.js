@@ -71,7 +71,15 @@ function respond(request, rejections) {
   if (request.op === "beside") return runBeside(request, rejections);
   const decoder = new Decoder([], (number) => objects[number]);
   const target = decoder.decode(request.on);
-  const args = decoder.decode(request.args);
+  let args;
+  if (request.apart) {
+    // To a checker: one of them is what a candidate said, which refers to nothing but itself.
+    try {
+      args = request.args.map((code) => new Decoder().decode(code));
+    } catch (error) {
+      return { malformed: String(error?.message) };
+    }
+  } else args = decoder.decode(request.args);
   const answer = (value, promise) => {
     if (request.only)
       return { value: new Encoder([], refer).encode(request.only === "result" ? value : args) };

@@ -53,12 +53,17 @@ truth_asserts = {"assertTrue", "assertFalse", "assertIsNone", "assertIsNotNone",
 control = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "KeyboardInterrupt", "SystemExit", "AssertionError")
 
 
+data_nodes = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.expr_context, ast.unaryop)
+
+
 class Reading:
     def __init__(self, tree, defined, entry=None):
         self.tree = tree
         self.entry = entry
-        self.nodes = list(ast.walk(tree))
-        self.parents = {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+        self.nodes = []
+        self.parents = {}
+        self.literals = set()
+        self.gather(tree)
         self.functions = {node.name: node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
         self.kinds = {}
         self.helpers = {}
@@ -70,6 +75,16 @@ class Reading:
         self.left = self.expected_departures()
         self.calls_results = any(self.calls_result(node) for node in self.nodes)
         self.objects = self.why_objects()
+
+    def gather(self, node):
+        """All nodes but data, which may be most of the tests; says whether this one is data."""
+        children = list(ast.iter_child_nodes(node))
+        if all([self.gather(child) for child in children]) and isinstance(node, data_nodes):
+            self.literals.add(node)
+            return True
+        self.nodes.append(node)
+        self.parents.update((child, node) for child in children)
+        return False
 
     # Names
 
@@ -205,6 +220,8 @@ class Reading:
             self.kinds[name] = kind if known in (None, kind) else "result"
 
     def kind(self, node):
+        if node in self.literals:
+            return None
         if isinstance(node, ast.Name):
             if node.id in self.names:
                 return "class" if node.id in self.classes else "name"

@@ -23,23 +23,34 @@ interface Call {
 type Called =
   | { readonly kind: "value"; readonly value: Plain; readonly code: unknown }
   | { readonly kind: "raised"; readonly raised: Raised }
+  /** One of the encoded arguments is no value. */
+  | { readonly kind: "malformed" }
   | { readonly kind: "gone" };
 
-/** `args` are JSON values, or values already encoded when `encoded` is set. */
+/** `args` are JSON values, or, when `encoded` is set, values already encoded, each on its own. */
 export async function callFunction(
   interpreter: Interpreter,
   number: number,
   call: Call,
   encoded = false,
 ): Promise<Called> {
-  const args = ["l", encoded ? call.args : call.args.map(encodeJson)];
+  const args = encoded ? call.args : ["l", call.args.map(encodeJson)];
   const kwargs = encodeJson(call.kwargs ?? {});
   interpreter.send(
-    JSON.stringify({ op: "operate", do: "call", on: ["o", number], args, kwargs, only: call.only }),
+    JSON.stringify({
+      op: "operate",
+      do: "call",
+      on: ["o", number],
+      args,
+      kwargs,
+      only: call.only,
+      apart: encoded,
+    }),
   );
   const line = await interpreter.receive();
   if (!line?.startsWith("=")) return { kind: "gone" };
   const response = responseOf(line);
+  if (response["malformed"] !== undefined && encoded) return { kind: "malformed" };
   if (response["raised"] !== undefined) return { kind: "raised", raised: response as unknown as Raised };
   try {
     return { kind: "value", value: decodePlain(response["value"]), code: response["value"] };

@@ -7,7 +7,7 @@ import { crash, ended, fail, infrastructure, pass } from "./code-verdict.js";
 import { plainEqual, plainText } from "./compare.js";
 import type { Interpreter } from "./interpreter.js";
 import type { Limits } from "./limits.js";
-import { encodeJson, type Plain, plainOfJson } from "./plain.js";
+import { encodeJson, liveObject, type Plain, plainOfJson } from "./plain.js";
 import type { CallsTask } from "./task.js";
 
 /** What a case's expected value says. */
@@ -44,7 +44,10 @@ export async function gradeCalls(
     const called = await callFunction(candidate, number, { args, kwargs, only });
     if (called.kind === "gone") return ended(await stopped(candidate), limits, `in case ${i + 1}`);
     if (called.kind === "raised") return raisedVerdict(called.raised, unsupported, `in case ${i + 1}`);
+    if (called.kind === "malformed") return crash(`What came is no value, in case ${i + 1}.`);
     if (checker) {
+      const live = liveObject(called.value);
+      if (live !== undefined) return fail(`Case ${i + 1}: it returned an ${live}, no plain data.`, details);
       const judged = await checker.judge([encodeJson(args), called.code, encodeJson(expected)]);
       if (judged.outcome !== "pass")
         return judged.outcome === "fail" ? fail(`Case ${i + 1}: ${judged.evidence}`, details) : judged;

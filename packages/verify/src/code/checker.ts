@@ -5,7 +5,7 @@
 import type { Verdict } from "../verdict.js";
 import { loadCandidate } from "./asserts.js";
 import { callFunction, findFunction } from "./call-function.js";
-import { fail, infrastructure, pass } from "./code-verdict.js";
+import { crash, fail, infrastructure, pass } from "./code-verdict.js";
 import type { Interpreter } from "./interpreter.js";
 import { withDefaults } from "./limits.js";
 import type { Checker } from "./task.js";
@@ -28,6 +28,7 @@ export async function openChecker(
     judge: async (args) => {
       const called = await callFunction(interpreter, number, { args, only: "result" }, true);
       if (called.kind === "gone") return infrastructure("the checker ended before it answered");
+      if (called.kind === "malformed") return crash("What came from the program is no value.");
       if (called.kind === "raised") return infrastructure(`the checker raised ${called.raised.text}`);
       const { value } = called;
       if (typeof value === "boolean")

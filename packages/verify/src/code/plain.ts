@@ -15,7 +15,8 @@ export type Plain =
   | { readonly kind: "ratio"; readonly n: bigint; readonly d: bigint; readonly text: string }
   | { readonly kind: "list" | "tuple" | "set"; readonly items: readonly Plain[] }
   | { readonly kind: "dict"; readonly entries: readonly (readonly [Plain, Plain])[] }
-  | { readonly kind: "other"; readonly text: string };
+  /** `live`: an object that stayed where it is. */
+  | { readonly kind: "other"; readonly text: string; readonly live?: true };
 
 /** A value that no encoder of ours wrote. */
 export class MalformedPlain extends Error {
@@ -115,9 +116,26 @@ export function decodePlain(code: unknown, known: Plain[] = []): Plain {
       return { kind: "other", text: `bytes ${text(first)}` };
     case "b":
       return { kind: "other", text: `bytes ${text(first)}` };
+    case "o":
+      return { kind: "other", text: `object of type ${String(code[3]).slice(0, 100)}`, live: true };
+    case "M":
+      throw new MalformedPlain("a change of what was not sent");
     default:
       return { kind: "other", text: JSON.stringify(code).slice(0, 200) };
   }
+}
+
+/** What an object in a value calls itself, if there is one. */
+export function liveObject(value: Plain, seen: Set<Plain> = new Set()): string | undefined {
+  if (typeof value !== "object" || value === null || seen.has(value)) return undefined;
+  seen.add(value);
+  if (value.kind === "other") return value.live ? value.text : undefined;
+  const parts = value.kind === "dict" ? value.entries.flat() : "items" in value ? value.items : [];
+  for (const part of parts) {
+    const found = liveObject(part, seen);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function text(value: unknown): string {

@@ -1,5 +1,5 @@
 // Every entry of bought.ts by every route: the program that solves passes, and says whether it was sealed; no other passes.
-import { closeSandboxes, gradingPool, nativeSelfTest, type Route } from "@posttrain/verify";
+import { closeSandboxes, gradeCode, gradingPool, nativeSelfTest, type Route } from "@posttrain/verify";
 import { afterAll, describe, expect, test } from "vitest";
 import { bought } from "./bought.js";
 import { needsSandbox } from "./support.js";
@@ -49,4 +49,45 @@ describe.each(routes)("%s", { timeout: 300_000 }, (route: Route, options) => {
       verdicts.filter(({ outcome }) => outcome === "pass" || outcome === "infrastructure-error"),
     ).toEqual([]);
   });
+});
+
+describe.each(routes)("a checker, %s", (route: Route, options) => {
+  const sources = {
+    python: "def check(args, got, expected):\n    return (sorted(got) == sorted(args[0]), 'no permutation')",
+    javascript:
+      "function check(args, got) { return [String([...got].sort()) === String([...args[0]].sort()), 'no permutation']; }",
+  };
+  test.each(Object.entries(sources))(
+    "in %s judges what the program returned",
+    options,
+    async (language, source) => {
+      const task = {
+        mode: "calls",
+        language: "python",
+        entryPoint: "f",
+        cases: [{ args: [[3, 1, 2]], expected: null }],
+        checker: { language: language as "python", source },
+      } as const;
+      const grade = async (program: string) => (await gradeCode(task, program, { route, limits })).outcome;
+      expect(await grade("def f(a): return a[::-1]")).toBe("pass");
+      expect(await grade("def f(a): return a[1:]")).toBe("fail");
+      // An object is no plain data, and the program's own doing.
+      expect(await grade("class A: pass\ndef f(a): return A()")).toBe("fail");
+      expect(await grade("class A: pass\ndef f(a): return [A()]")).toBe("fail");
+      // One container in two places is that container for the checker too.
+      expect(await grade("def f(a):\n    b = [1]\n    return [b, b]")).not.toBe("infrastructure-error");
+      if (route === "wasm") return;
+      // Its own answer, which would change the arguments that the checker compares with.
+      const answer = (value: string): string =>
+        `import os\ndef f(a):\n    os.write(4, b'={"value": ${value}}\\n')\n    return 0`;
+      for (const value of [
+        '["M", 2, ["l", []]]',
+        '["R", 2]',
+        '["l", [["o", 0]]]',
+        '["b", "xyz"]',
+        '["c", "a", "b"]',
+      ])
+        expect(await grade(answer(value))).toMatch(/^(crash|fail)$/);
+    },
+  );
 });
