@@ -10,6 +10,10 @@ import { type Setting, type Source, type Sources, settingLabel, variableOf } fro
 /** Options of every command. They never change a result: any cpu path and any number of threads give the same bits. */
 export const commonOptions = z.strictObject({
   config: z.string().optional().describe("YAML file of options; POSTTRAIN_* variables and flags win over it"),
+  device: z
+    .string()
+    .optional()
+    .describe("what computes: cpu, or another backend that is built (default cpu)"),
   threads: z.int().min(1).max(1024).optional().describe("compute threads (default: one per core)"),
   cpu_path: z
     .enum(["amx", "avx512", "avx2", "plain"])
@@ -25,7 +29,7 @@ export const commonOptions = z.strictObject({
 export type CommonOptions = z.output<typeof commonOptions>;
 
 /** What a device is opened with. */
-export type MachineOptions = Pick<CommonOptions, "threads" | "cpu_path">;
+export type MachineOptions = Pick<CommonOptions, "device" | "threads" | "cpu_path">;
 
 export interface OptionHelp {
   readonly name: string;

@@ -6,10 +6,10 @@ import { count, millions } from "./format.js";
 import type { MachineOptions } from "./options.js";
 
 export async function withDevice<T>(
-  { threads, cpu_path: path }: MachineOptions,
+  { device: backend, threads, cpu_path: path }: MachineOptions,
   body: (device: ReturnType<typeof openDevice>) => Promise<T>,
 ): Promise<T> {
-  const device = openDevice({ threads, path });
+  const device = openDevice({ backend, threads, path });
   try {
     return await body(device);
   } finally {

@@ -17,6 +17,7 @@ it("is one block that names versions, machine and kernels, and no person", async
     "system",
     "cpu",
     "cpu features",
+    "devices",
     "cpu paths",
     "bf16 products",
     "kernel threads",
@@ -28,6 +29,7 @@ it("is one block that names versions, machine and kernels, and no person", async
     "variables",
   ]);
   expect(facts["node"]).toContain(process.version);
+  expect(facts["devices"]).toMatch(/^cpu \(\w+\)/);
   expect(facts["cpu paths"]).toMatch(/plain$/);
   expect(facts["bf16 products"]).toMatch(
     facts["cpu paths"]?.startsWith("amx") ? /^by AMX$/ : /^by fp32 multiply-adds .*AMX/,

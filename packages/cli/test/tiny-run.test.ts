@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDevice } from "@posttrain/kernels";
+import { addonFile, type Device, openDevice } from "@posttrain/kernels";
 import type { ComputeDtype } from "@posttrain/model";
 import { runSft, type SftConfig } from "@posttrain/sft";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -33,29 +33,40 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
+/** The same on a second backend, whose memory is not the host's (packages/kernels/native/test/host_copy.cpp). */
+test.each(dtypes)("%s on another device", async (dtype) => {
+  const backend = join(addonFile().path, "../test/host-copy.so");
+  const device = openDevice({ backend, threads: 2 });
+  expect(device.backend).toBe("host-copy");
+  await expectTheBits(device, dtype, join(dir, `${dtype}-host-copy`));
+});
+
 const cases = dtypes.flatMap((dtype) => pathsFor(dtype).map((path) => ({ dtype, path })));
 describe.each(cases)("$dtype on cpu path $path", ({ dtype, path }) => {
   // Plain code emulates the fused multiply-add: once is enough there.
   test.each(dtype === "bf16" && path === "plain" ? [2] : [1, 2])("%d threads", async (threads) => {
-    const run = join(dir, `${dtype}-${path}-${threads}`);
-    const device = openDevice({ path, threads });
-    try {
-      await writeTinyModel(device, join(run, "model"), 1);
-      const config = trainingConfig({
-        model: join(run, "model"),
-        data: join(dir, "training.jsonl"),
-        outputDir: join(run, "sft"),
-        seed: 1,
-      });
-      const { checkpoint, last } = await runSft({ ...config, ...short[dtype] }, device);
-      expect(last?.loss).toBeLessThan(5);
-      expect(await sha256(join(run, "model"))).toBe(untrained);
-      expect(await sha256(checkpoint)).toBe(trained[dtype]);
-    } finally {
-      await device.close();
-    }
+    await expectTheBits(openDevice({ path, threads }), dtype, join(dir, `${dtype}-${path}-${threads}`));
   });
 });
+
+/** Makes the model and trains it, on a device that is closed then. */
+async function expectTheBits(device: Device, dtype: ComputeDtype, run: string): Promise<void> {
+  try {
+    await writeTinyModel(device, join(run, "model"), 1);
+    const config = trainingConfig({
+      model: join(run, "model"),
+      data: join(dir, "training.jsonl"),
+      outputDir: join(run, "sft"),
+      seed: 1,
+    });
+    const { checkpoint, last } = await runSft({ ...config, ...short[dtype] }, device);
+    expect(last?.loss).toBeLessThan(5);
+    expect(await sha256(join(run, "model"))).toBe(untrained);
+    expect(await sha256(checkpoint)).toBe(trained[dtype]);
+  } finally {
+    await device.close();
+  }
+}
 
 async function sha256(model: string): Promise<string> {
   return createHash("sha256")

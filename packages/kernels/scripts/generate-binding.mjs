@@ -9,7 +9,9 @@ const target = fileURLToPath(new URL("../src/binding.generated.ts", import.meta.
 const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
 
 function parameter(text) {
-  const match = /^(OUT|OPT_OUT|IN|OPT_IN|ACC|OPT_ACC|REAL|INT)\((\w+)(?:, (\w+), "([^"]*)")?\)$/.exec(text);
+  const match = /^(OUT|OVER|OPT_OUT|IN|OPT_IN|ACC|OPT_ACC|REAL|INT)\((\w+)(?:, (\w+), "([^"]*)")?\)$/.exec(
+    text,
+  );
   if (!match) throw new Error(`ops.def: cannot read the parameter ${text}`);
   const [, kind, name, dtype, shape] = match;
   const scalar = kind === "REAL" || kind === "INT";

@@ -447,21 +447,21 @@ const faults = [
   },
   {
     name: "arena: memory goes back while queued ops use it",
-    file: "node/addon.cpp",
-    from: "device->stream->wait_idle();\n    device->arena.trim();",
-    to: "device->arena.trim();",
+    file: "node/tensors.cpp",
+    from: "device.stream->wait_idle();\n    device.backend->trim(device.state);",
+    to: "device.backend->trim(device.state);",
     tests: [["packages/kernels/test/errors.test.ts", "-t", "memory"]],
   },
   {
     name: "arena: freed memory does not join what is free behind it",
-    file: "node/arena.h",
+    file: "host/arena.h",
     from: "if (block->next != nullptr && !block->next->used) absorb_next(block);",
     to: "",
     tests: [lifetime],
   },
   {
     name: "arena: the block of a view freed with the tensor it came from",
-    file: "node/addon.cpp",
+    file: "node/tensors.cpp",
     from: "if (--storage->views > 0) return;",
     to: "if (--storage->views > 1) return;",
     tests: [lifetime],
@@ -469,8 +469,8 @@ const faults = [
   {
     name: "stream: an error forgotten by the next op",
     file: "node/stream.h",
-    from: "} else if (error.empty()) {",
-    to: "} else {",
+    from: "if (error.empty()) {",
+    to: "if (error.empty() || task.op) {",
     tests: [["packages/kernels/test/errors.test.ts", "-t", "sticks|first error"]],
   },
   {

@@ -45,7 +45,7 @@ export function fillForward(
 }
 
 export function addForward(
-  y: Tensor, // OUT F32 [*N]
+  y: Tensor, // OVER F32 [*N]
   a: Tensor, // IN F32 [*N]
   b: Tensor, // IN F32 [*N]
 ): void {
@@ -162,7 +162,7 @@ export function ropeTableForward(
 }
 
 export function ropeForward(
-  y: Tensor, // OUT FLOAT [M H 2*P]
+  y: Tensor, // OVER FLOAT [M H 2*P]
   x: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
@@ -171,7 +171,7 @@ export function ropeForward(
 }
 
 export function ropeBackward(
-  dx: Tensor, // OUT FLOAT [M H 2*P]
+  dx: Tensor, // OVER FLOAT [M H 2*P]
   dy: Tensor, // IN FLOAT [M H 2*P]
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
@@ -241,7 +241,7 @@ export function kvCacheCopyForward(
 }
 
 export function swigluForward(
-  y: Tensor, // OUT FLOAT [*N]
+  y: Tensor, // OVER FLOAT [*N]
   gate: Tensor, // IN FLOAT [*N]
   up: Tensor, // IN FLOAT [*N]
 ): void {

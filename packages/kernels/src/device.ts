@@ -1,17 +1,21 @@
 // A device: an execution stream, its threads and its memory. Ops enqueue and return; only read() and drain() wait.
 //
-// The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all give the same bits. POSTTRAIN_CPU forces one,
-// POSTTRAIN_THREADS sets the number of compute threads. One more path, amx_emulated, is slow and for tests: amx with the tiles in C++.
+// The backend is the cpu, or a library beside the addon (native.ts). The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all
+// give the same bits. POSTTRAIN_CPU forces one, POSTTRAIN_THREADS sets the number of compute threads. One more path, amx_emulated, is slow
+// and for tests: amx with the tiles in C++.
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { opNames } from "./binding.generated.js";
 import { KernelError } from "./errors.js";
 import { defaultMemoryLimit } from "./machine-memory.js";
-import { type DeviceHandle, type DeviceStatus, native } from "./native.js";
+import { backendFile, backends, type DeviceHandle, type DeviceStatus, native } from "./native.js";
 import { Scope } from "./scope.js";
 import type { Tape } from "./tape.js";
 
 export interface DeviceOptions {
-  /** "amx", "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
+  /** "cpu", which is the default, another one of backends(), or the file of one. */
+  readonly backend?: string | undefined;
+  /** Of the cpu: "amx", "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
   readonly path?: string | undefined;
   /** Compute threads. Default: POSTTRAIN_THREADS, else one per core. */
   readonly threads?: number | undefined;
@@ -30,15 +34,21 @@ export function cpuPaths(): readonly string[] {
 
 export class Device {
   readonly handle: DeviceHandle;
-  readonly backend = "cpu";
+  /** "cpu", and of it "avx512": as its table says. */
+  readonly backend: string;
   readonly path: string;
   readonly threads: number;
   /** The most bytes that its tensors may take. */
   readonly memoryLimit: number;
+  /** What opens another one like it. */
+  readonly options: Pick<DeviceOptions, "backend" | "path" | "threads" | "memoryLimit">;
 
-  constructor(handle: DeviceHandle, path: string, threads: number, memoryLimit: number) {
+  constructor(handle: DeviceHandle, backend: string, threads: number, memoryLimit: number) {
     this.handle = handle;
-    this.path = path;
+    const names = native().deviceNames(handle);
+    this.backend = names.backend;
+    this.path = names.path;
+    this.options = { backend, path: backend === "cpu" ? names.path : undefined, threads, memoryLimit };
     this.threads = threads;
     this.memoryLimit = memoryLimit;
   }
@@ -108,7 +118,7 @@ export class Device {
   }
 }
 
-/** Opens a cpu device. Throws KernelError when the asked-for path is not there; never takes another one silently. */
+/** Opens a device. Throws KernelError when the asked-for backend or path is not there; never takes another one silently. */
 export function openDevice(options: DeviceOptions = {}): Device {
   const names = native().opNames();
   if (names.join() !== opNames.join()) {
@@ -117,25 +127,39 @@ export function openDevice(options: DeviceOptions = {}): Device {
       "The native kernels were built from another op table than this code: rebuild them with make -C packages/kernels/native.",
     );
   }
-  const available = cpuPaths();
-  const path = options.path ?? process.env["POSTTRAIN_CPU"] ?? available[0] ?? "plain";
-  const emulated = path === "amx_emulated" && available.includes("avx512");
-  if (!available.includes(path) && !emulated) {
-    throw new KernelError(
-      "kernel_device",
-      `The cpu path "${path}" is not available here (asked for by ${
-        options.path === undefined ? "POSTTRAIN_CPU" : "the path option"
-      }); this machine has: ${available.join(", ")}.`,
-    );
-  }
+  const backend = options.backend ?? "cpu";
+  const library = backend === "cpu" ? undefined : libraryOf(backend);
+  const path = library === undefined ? cpuPath(options.path) : "";
   const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
   const dry = options.dry ?? false;
   const limit = options.memoryLimit ?? (dry ? 2 ** 44 : defaultMemoryLimit());
   return new Device(
-    native().openDevice(path, threads, limit, options.guards ?? false, dry),
-    path,
+    native().openDevice(path, threads, limit, options.guards ?? false, dry, library),
+    backend,
     threads,
     limit,
+  );
+}
+
+function cpuPath(asked: string | undefined): string {
+  const available = cpuPaths();
+  const path = asked ?? process.env["POSTTRAIN_CPU"] ?? available[0] ?? "plain";
+  const emulated = path === "amx_emulated" && available.includes("avx512");
+  if (available.includes(path) || emulated) return path;
+  throw new KernelError(
+    "kernel_device",
+    `The cpu path "${path}" is not available here (asked for by ${
+      asked === undefined ? "POSTTRAIN_CPU" : "the path option"
+    }); this machine has: ${available.join(", ")}.`,
+  );
+}
+
+function libraryOf(backend: string): string {
+  const file = backend.includes("/") ? backend : backendFile(backend);
+  if (existsSync(file)) return file;
+  throw new KernelError(
+    "kernel_device",
+    `The backend "${backend}" is not built: ${file} does not exist; there are: ${backends().join(", ")}.`,
   );
 }
 

@@ -1,7 +1,8 @@
 // The only file that loads the native library, and its surface in types. Looks for the build of this checkout
 // (packages/kernels/build/<variant>); when it cannot be loaded, the error says what was tried and which command helps.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { asKernelError, KernelError } from "./errors.js";
 
@@ -28,7 +29,15 @@ export interface DeviceStatus {
 
 interface Addon {
   cpuPaths(): string[];
-  openDevice(path: string, threads: number, memoryLimit: number, guards: boolean, dry: boolean): DeviceHandle;
+  /** Of the cpu, or of the backend in `library`. */
+  openDevice(
+    path: string,
+    threads: number,
+    memoryLimit: number,
+    guards: boolean,
+    dry: boolean,
+    library?: string,
+  ): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   createTensor(device: DeviceHandle, dtype: number, shape: readonly number[], op: string): TensorHandle;
   viewTensor(tensor: TensorHandle, offset: number, shape: readonly number[]): TensorHandle;
@@ -48,6 +57,7 @@ interface Addon {
     dtype: number,
     shape: readonly number[],
   ): TensorHandle;
+  deviceNames(device: DeviceHandle): { readonly backend: string; readonly path: string };
   status(device: DeviceHandle): DeviceStatus;
   /** Calls and nanoseconds of each op of the table, one after the other. */
   opTimes(device: DeviceHandle): number[];
@@ -60,6 +70,18 @@ interface Addon {
 export function addonFile(): { readonly variant: string; readonly path: string } {
   const variant = process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "release";
   return { variant, path: fileURLToPath(new URL(`../build/${variant}/kernels.node`, import.meta.url)) };
+}
+
+/** Where the library of a backend is, built or not: beside the addon. */
+export function backendFile(backend: string): string {
+  return join(dirname(addonFile().path), "backends", `${backend}.so`);
+}
+
+/** The backends there are: the cpu, and the libraries beside the addon. */
+export function backends(): readonly string[] {
+  const folder = dirname(backendFile("cpu"));
+  const files = existsSync(folder) ? readdirSync(folder).sort() : [];
+  return ["cpu", ...files.filter((name) => name.endsWith(".so")).map((name) => name.slice(0, -3))];
 }
 
 function load(): Addon {

@@ -82,7 +82,7 @@ export async function runSft(
     const plan = planSteps(units.length, rows, batches);
     const totalSteps = totalStepsOf(config, plan);
     const planned = plannedSft(config, data);
-    const prediction = await planTraining(config, planned, device);
+    const prediction = await planTraining(config, planned, device.options);
     await refuseWhatCannotFit(prediction, config, planned, device);
     const evaluatesFirst = run.checkpoint === undefined && data.evalRows.length > 0;
     const training = await openTraining(run, device, {

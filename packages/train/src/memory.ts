@@ -46,6 +46,7 @@ export interface TrainingShape extends Pick<ModelOptions, "beside" | "trainable"
   readonly rule: UpdateRule;
   /** Compute threads: each has working memory of its own. */
   readonly threads?: number | undefined;
+  readonly backend?: string | undefined;
   readonly path?: string | undefined;
 }
 
@@ -70,12 +71,12 @@ export interface TrainingMemory {
 
 /** Of an optimizer step and a batch of held-out rows: give it the largest of the run. */
 export async function trainingMemory<Row>(
-  { model: config, activationCheckpointing, rule, threads, path, ...options }: TrainingShape,
+  { model: config, activationCheckpointing, rule, threads, path, backend, ...options }: TrainingShape,
   stage: StageSteps<Row>,
   step: readonly (readonly Row[])[],
   evaluated: readonly Row[] = [],
 ): Promise<TrainingMemory> {
-  const device = openDevice({ dry: true, threads, path });
+  const device = openDevice({ dry: true, threads, path, backend });
   const inUse = (): number => device.status().bytesInUse;
   /** The most that `body` takes beyond what there is. */
   const peakOf = async (body: () => Promise<void>): Promise<number> => {

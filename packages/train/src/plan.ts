@@ -47,6 +47,7 @@ export interface PlannedRun<Row> {
 
 /** Where the code runs. */
 export interface PlannedMachine {
+  readonly backend?: string | undefined;
   readonly threads?: number | undefined;
   readonly path?: string | undefined;
   /** Of the device, where it is open already. */

@@ -6,7 +6,7 @@ import { arch, availableParallelism, cpus, freemem, release, totalmem, type } fr
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { byteText } from "@posttrain/data";
-import { addonFile, cpuPaths, machineMemory, openDevice } from "@posttrain/kernels";
+import { addonFile, backends, cpuPaths, machineMemory, openDevice } from "@posttrain/kernels";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
@@ -38,6 +38,7 @@ async function gather(): Promise<Readonly<Record<string, string>>> {
     system: `${await systemName()}; ${type()} ${release()} ${arch()}, ${libc()}`,
     cpu: `${cpus()[0]?.model.trim() ?? "unknown"}, ${plural(cpus().length, "thread")} seen, ${availableParallelism()} for this process`,
     "cpu features": features.join(" ") || "none that kernels use",
+    devices: devices(),
     "cpu paths": paths.join(", ") || "none: the addon does not load",
     "bf16 products": bf16Products(paths, features),
     "kernel threads": process.env["POSTTRAIN_THREADS"] ?? `${availableParallelism()} (one per core)`,
@@ -100,6 +101,21 @@ function kernels(): { readonly paths: readonly string[]; readonly addon: string 
       addon: `${build}; ${withoutHome(describeFailure(error).text)}`,
     };
   }
+}
+
+/** The backends of --device: of a library whether a device of it opens, and why not. */
+function devices(): string {
+  const of = (backend: string): string => {
+    try {
+      const device = openDevice({ backend, threads: 1 });
+      const { path } = device;
+      void device.close();
+      return `${backend} (${path})`;
+    } catch (error) {
+      return `${backend} not: ${withoutHome(describeFailure(error).text)}`;
+    }
+  };
+  return backends().map(of).join("; ");
 }
 
 /** Of the seam between executor and backends, as its header says; the addon refuses a backend of another one. */

@@ -46,7 +46,7 @@ export const command = defineCommand({
     const output = createOutput(context, process.stdout);
     await withDevice(context, async (device) => {
       const planned = plannedSft(config, data);
-      const plan = await planTraining(config, planned, device);
+      const plan = await planTraining(config, planned, device.options);
       const peak = await probeFmaPeak(device, probeSeconds);
       const rate = reachedShare * peak;
       const seconds = (plan.work.run + plan.work.again) / rate;
@@ -70,7 +70,7 @@ export const command = defineCommand({
           `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
         ],
       ]);
-      const refusal = await refusalOf(plan, config, planned, device);
+      const refusal = await refusalOf(plan, config, planned, device.options);
       output.print("");
       output.table([refusal === undefined ? ["ok", "it fits"] : ["refused", refusal]]);
       const { memory, process: own, resident, available, tensorLimit, totalSteps, tokens, work } = plan;

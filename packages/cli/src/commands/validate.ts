@@ -116,7 +116,7 @@ interface Checked {
 async function check(
   config: Options,
   data: SftData,
-  { threads, cpu_path: path }: RunContext,
+  { device: backend, threads, cpu_path: path }: RunContext,
 ): Promise<Checked> {
   const rows = [...data.trainRows, ...data.evalRows];
   const shown = spread(data.trainRows, config.samples);
@@ -130,12 +130,13 @@ async function check(
     (length) => length !== null,
   );
   const planned = plannedSft(config, data);
-  const takes = data.units.length === 0 ? undefined : await planTraining(config, planned, { threads, path });
+  const takes =
+    data.units.length === 0 ? undefined : await planTraining(config, planned, { backend, threads, path });
   return {
     lengths: lengths.length === 0 ? undefined : summarizeLengths(lengths),
     plan: data.units.length === 0 ? undefined : planOf(config, data),
     takes,
-    refusal: takes && (await refusalOf(takes, config, planned, { threads, path })),
+    refusal: takes && (await refusalOf(takes, config, planned, { backend, threads, path })),
     samples: shown.map((row) => ({
       line: row.line,
       id: row.id,

@@ -3,6 +3,7 @@
 #pragma once
 #include "amx.h"
 #include "attention.h"
+#include "backend.h"
 
 namespace PT_NAMESPACE {
 
@@ -90,8 +91,8 @@ struct Pointed<T*> {
 template <class F>
 static inline int with_tiles([[maybe_unused]] const pt_context* ctx, const F& f) {
 #if defined(PT_AVX512)
-  if (ctx->tiles == PT_AMX_TILES) return f(static_cast<AmxTiles*>(nullptr));
-  if (ctx->tiles == PT_SOFTWARE_TILES) return f(static_cast<SoftwareTiles*>(nullptr));
+  if (tile_source(ctx) == TileSource::processor) return f(static_cast<AmxTiles*>(nullptr));
+  if (tile_source(ctx) == TileSource::software) return f(static_cast<SoftwareTiles*>(nullptr));
 #endif
   return f(static_cast<NoTiles*>(nullptr));
 }

@@ -33,9 +33,10 @@ PT_INLINE void with_count(int64_t n, const Body& body) {
     with_count<MOST - 1>(n, body);
 }
 
-// body(i, thread) for i in [0, count) on all compute threads.
+// body(i, thread) for i in [0, count) on all compute threads: an op's arithmetic, which a dry device leaves out.
 template <class Body>
 static inline void parallel(const pt_context* ctx, int64_t count, const Body& body) {
+  if (ctx->dry) return;
   ctx->parallel(
       ctx, count, [](void* arg, int64_t i, int32_t thread) { (*static_cast<const Body*>(arg))(i, thread); },
       const_cast<Body*>(&body));
@@ -66,24 +67,8 @@ static inline int refuse_bf16_beside(const pt_context* ctx, const char* weight, 
   return 1;
 }
 
-#define OP(name, ...) int name(const pt_context* ctx, __VA_ARGS__);
-#define OUT(name, dtype, shape) pt_tensor name
-#define OPT_OUT(name, dtype, shape) pt_tensor name
-#define IN(name, dtype, shape) pt_tensor name
-#define OPT_IN(name, dtype, shape) pt_tensor name
-#define ACC(name, dtype, shape) pt_tensor name
-#define OPT_ACC(name, dtype, shape) pt_tensor name
-#define REAL(name) double name
-#define INT(name) int64_t name
+#define OP(name, ...) pt_##name name;
 #include "../abi/ops.def"
 #undef OP
-#undef OUT
-#undef OPT_OUT
-#undef IN
-#undef OPT_IN
-#undef ACC
-#undef OPT_ACC
-#undef REAL
-#undef INT
 
 }  // namespace PT_NAMESPACE

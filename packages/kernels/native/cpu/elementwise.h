@@ -62,7 +62,7 @@ constexpr int64_t COLD_BYTES = 32 << 20;
 // Whether y's rows, of `columns` elements, may be stored so: its groups must be aligned.
 PT_INLINE bool is_cold(pt_tensor y, int64_t columns = LANES) {
   const int64_t size = is_bf16(y) ? 2 : 4;
-  return elements(y) * size > COLD_BYTES && columns % LANES == 0 &&
+  return STREAMS && elements(y) * size > COLD_BYTES && columns % LANES == 0 &&
          reinterpret_cast<uintptr_t>(y.data) % static_cast<uintptr_t>(LANES * size) == 0;
 }
 template <class Cold, class T>

@@ -1,7 +1,7 @@
 // Measures the machine, not a tensor: every compute thread runs `iterations` rounds of four products of bf16 tiles that stay in their
 // registers (4 * 16 * 16 * 32 * 2 floating-point operations a round), into four accumulators, which hides the instruction's latency.
 #include "amx.h"
-#include "cpu.h"
+#include "backend.h"
 
 namespace PT_NAMESPACE {
 
@@ -49,8 +49,8 @@ int probe_amx_forward(const pt_context* ctx, pt_tensor y, int64_t iterations) {
     return 1;
   }
 #if defined(PT_AVX512)
-  if (ctx->tiles == PT_AMX_TILES) return probe_tiles<AmxTiles>(ctx, y, iterations), 0;
-  if (ctx->tiles == PT_SOFTWARE_TILES) return probe_tiles<SoftwareTiles>(ctx, y, iterations), 0;
+  if (tile_source(ctx) == TileSource::processor) return probe_tiles<AmxTiles>(ctx, y, iterations), 0;
+  if (tile_source(ctx) == TileSource::software) return probe_tiles<SoftwareTiles>(ctx, y, iterations), 0;
 #endif
   (void)y;
   ctx->fail(ctx, "this path has no tiles: only amx has (amx_emulated in tests)");

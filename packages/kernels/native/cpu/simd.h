@@ -14,6 +14,12 @@
 #define PT_CONCAT(a, b) PT_CONCAT2(a, b)
 #define PT_NAMESPACE PT_CONCAT(pt_cpu_, PT_PATH)
 #define PT_INLINE static inline __attribute__((always_inline))
+// What is long where multiply-adds are emulated: inlined there it would be most of what the compiler does, and a call is little beside it.
+#if defined(PT_AVX512) || defined(PT_AVX2) || defined(__aarch64__) || defined(__FP_FAST_FMAF)
+#define PT_LONG PT_INLINE
+#else
+#define PT_LONG static inline __attribute__((noinline))
+#endif
 
 #if defined(PT_AVX512) || defined(PT_AVX2)
 #pragma GCC diagnostic push
@@ -27,6 +33,13 @@
 namespace PT_NAMESPACE {
 
 constexpr int LANES = 16;
+
+// Whether there are stores past the caches (stream).
+#if defined(PT_AVX512) || defined(PT_AVX2)
+constexpr bool STREAMS = true;
+#else
+constexpr bool STREAMS = false;
+#endif
 
 // bf16: the upper half of an f32. Read exactly; written rounded to nearest, ties to even, a NaN quiet, subnormals kept. Not the
 // instruction VCVTNEPS2BF16: it takes subnormals for zero.
@@ -260,7 +273,7 @@ PT_INLINE float_half fma_half(float_half a, float_half b, float_half c) {
   const long_lanes odd = bits + (step & inexact & even);
   return __builtin_convertvector((double_lanes)odd, float_half);
 }
-PT_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+PT_LONG f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   union {
     float_lanes whole;
     float_half half[2];
@@ -354,7 +367,7 @@ PT_INLINE V every(float x) {
 // fitted by reweighted least squares); times 2^n, subnormal results rounded once. Largest
 // relative error found: 1.41 * 2^-24, over 3 million arguments. Overflows to infinity above 88.7229, to zero below -103.98; NaN stays NaN.
 template <class V>
-PT_INLINE V exp(V x) {
+PT_LONG V exp(V x) {
   x = min(every<V>(90.0f), x);
   x = max(every<V>(-105.0f), x);
   const V magic = every<V>(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest whole number

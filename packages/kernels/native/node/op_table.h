@@ -12,7 +12,7 @@
 
 namespace posttrain {
 
-enum class Kind { kOut, kOptOut, kIn, kOptIn, kAcc, kOptAcc, kReal, kInt };
+enum class Kind { kOut, kOver, kOptOut, kIn, kOptIn, kAcc, kOptAcc, kReal, kInt };
 constexpr int kAnyDtype = -1;
 constexpr int kFloatDtype = -2;  // f32 or bf16
 
@@ -101,6 +101,7 @@ inline const std::vector<Op>& op_table() {
 #define FLOAT kFloatDtype
 #define ANY kAnyDtype
 #define OUT(name, dtype, shape) Param{Kind::kOut, #name, dtype, shape}
+#define OVER(name, dtype, shape) Param{Kind::kOver, #name, dtype, shape}
 #define OPT_OUT(name, dtype, shape) Param{Kind::kOptOut, #name, dtype, shape}
 #define IN(name, dtype, shape) Param{Kind::kIn, #name, dtype, shape}
 #define OPT_IN(name, dtype, shape) Param{Kind::kOptIn, #name, dtype, shape}
@@ -119,6 +120,7 @@ inline const std::vector<Op>& op_table() {
   };
 #undef OP
 #undef OUT
+#undef OVER
 #undef OPT_OUT
 #undef IN
 #undef OPT_IN
@@ -260,13 +262,6 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
   return std::string();
 }
 
-// Ops that may write over an input of the same size: each element is read before it is written.
-inline bool works_in_place(const Op& op) {
-  for (const char* name : {"add_forward", "rope_forward", "rope_backward", "swiglu_forward"})
-    if (strcmp(op.name, name) == 0) return true;
-  return false;
-}
-
 // An output that shares memory with another argument would be read half written, differently with each number of threads; shared
 // with an index it would move the index after it was checked. Returns an empty string, or what overlaps.
 inline std::string check_overlaps(const Op& op, const Argument* args) {
@@ -279,7 +274,8 @@ inline std::string check_overlaps(const Op& op, const Argument* args) {
     for (size_t j = 0; j < op.params.size(); j++) {
       if (j == i || !op.params[j].is_tensor() || begin(j) == nullptr || begin(j) == end(j)) continue;
       if (begin(i) >= end(j) || begin(j) >= end(i)) continue;
-      if (op.params[j].is_input() && begin(i) == begin(j) && end(i) == end(j) && works_in_place(op)) continue;
+      const bool over = op.params[i].kind == Kind::kOver && op.params[j].is_input();
+      if (over && begin(i) == begin(j) && end(i) == end(j)) continue;
       return caller_name(op.name) + ": " + caller_name(op.params[i].name) + " " + shape_text(args[i].tensor) +
              " is written and shares memory with " + caller_name(op.params[j].name) + " " + shape_text(args[j].tensor) +
              ", expected memory of its own";

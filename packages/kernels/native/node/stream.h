@@ -1,11 +1,8 @@
 // The execution stream of one device: one executor thread takes tasks first in, first out. An error sticks: later ops are
-// skipped and every wait rejects with it, until recover(). The queue is bounded: a caller that runs kCapacity tasks ahead waits
-// in enqueue() (loops avoid that by awaiting ready()).
+// skipped and every wait rejects with it, until recover(). Of a device that runs behind (pt_backend.late) it is known when the device is next
+// waited for. The queue is bounded: a caller that runs kCapacity tasks ahead waits in enqueue() (loops avoid that by awaiting ready()).
 #pragma once
-#include <sys/mman.h>
-
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdarg>
 #include <cstdint>
@@ -25,33 +22,42 @@
 
 namespace posttrain {
 
-// What the executor does next: an op (op != nullptr), or an action of the glue (a copy in, a copy out, a wait).
+// What the executor does next: an op, or something of the glue (a copy in or out, a wait, letting go of memory).
 struct Task {
   const Op* op = nullptr;
   std::unique_ptr<Argument[]> args;
-  std::function<void(const std::string& error)> action;
-  bool is_wait =
-      false;  // somebody waits for the action: it also runs, with an error, when the stream ends before its turn
+  // Of the glue: `work` runs unless an error sticks, and fails as an op does, by ctx->fail and a number that is not 0.
+  const char* name = "";
+  std::function<int(const pt_context* ctx)> work;
+  bool settles = false;  // work is a wait or a copy out: what was called before is done then
+  // Runs after it in any case, with the error that sticks or "", also when the stream ends before its turn.
+  std::function<void(const std::string& error)> done;
 };
 
 class Stream {
  public:
   static constexpr size_t kCapacity = 4096;
 
-  // dry: tasks run as ever, but the parallel parts of ops, which are their arithmetic, are left out. What remains asks for the
-  // memory that it would use.
-  Stream(const pt_backend* backend, int threads, bool dry) : backend_(backend), dry_(dry), compute_(dry ? 1 : threads) {
+  Stream(const pt_backend* backend, void* state, int threads, bool dry)
+      : backend_(backend), dry_(dry), compute_(dry ? 1 : threads) {
     context_.owner = this;
-    context_.tiles = backend->tiles;
+    context_.backend = backend;
+    context_.state = state;
     context_.threads = threads;
+    context_.dry = dry;
     context_.parallel = [](const pt_context* ctx, int64_t count, void (*body)(void*, int64_t, int32_t), void* arg) {
       static_cast<Stream*>(ctx->owner)->compute_.run(count, body, arg);
     };
-    if (dry) context_.parallel = [](const pt_context*, int64_t, void (*)(void*, int64_t, int32_t), void*) {};
     context_.scratch = [](const pt_context* ctx, int64_t bytes) {
       return static_cast<Stream*>(ctx->owner)->scratch(bytes);
     };
-    context_.fail = record_failure;
+    context_.fail = fail;
+    context_.fail_late = fail_late;
+    context_.took = [](const pt_context* ctx, int32_t op, int64_t nanoseconds) {
+      Time& total = static_cast<Stream*>(ctx->owner)->times_[static_cast<size_t>(op)];
+      total.calls.fetch_add(1, std::memory_order_relaxed);
+      total.nanoseconds.fetch_add(nanoseconds, std::memory_order_relaxed);
+    };
     executor_ = std::thread([this] { run(); });
   }
   Stream(const Stream&) = delete;
@@ -70,7 +76,8 @@ class Stream {
     not_empty_.notify_one();
     executor_.join();
     for (const Task& task : dropped)
-      if (task.is_wait) task.action("the device was closed before its turn came");
+      if (task.done) task.done("the device was closed before its turn came");
+    backend_->wait(&context_);
     free_chunks();
   }
 
@@ -85,13 +92,22 @@ class Stream {
     not_empty_.notify_one();
   }
 
+  // A task that is done when everything before it is.
+  static Task wait() {
+    Task task;
+    task.name = "drain";
+    task.work = [](const pt_context* ctx) { return ctx->backend->wait(ctx); };
+    task.settles = true;
+    return task;
+  }
+
   // Blocks the caller until everything enqueued so far is done.
   void wait_idle() {
     std::mutex mutex;
     std::condition_variable changed;
     bool done = false;
-    Task task;
-    task.action = [&](const std::string&) {
+    Task task = wait();
+    task.done = [&](const std::string&) {
       const std::lock_guard<std::mutex> lock(mutex);
       done = true;
       changed.notify_one();
@@ -126,15 +142,41 @@ class Stream {
   };
   static constexpr int kSpins = 2000;
 
-  static void record_failure(const pt_context* ctx, const char* format, ...) {
-    char text[512];
+  // A call that returned, on a device that runs behind, and is not known to be done.
+  struct Call {
+    int64_t number;
+    const Op* op;
+    std::unique_ptr<Argument[]> args;
+  };
+  static constexpr size_t kUnsettled = 1024;
+
+  static void fail(const pt_context* ctx, const char* format, ...) {
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    static_cast<Stream*>(ctx->owner)->note(std::string(), format, list);
     va_end(list);
+  }
+  static void fail_late(const pt_context* ctx, int64_t call, const char* format, ...) {
     Stream* stream = static_cast<Stream*>(ctx->owner);
-    const std::lock_guard<std::mutex> lock(stream->failure_mutex_);
-    if (stream->failure_.empty()) stream->failure_ = text;
+    va_list list;
+    va_start(list, format);
+    stream->note(stream->describe_call(call), format, list);
+    va_end(list);
+  }
+
+  // The first of a task's failures; `where`: of another call than that at work.
+  void note(const std::string& where, const char* format, va_list list) {
+    char text[512];
+    vsnprintf(text, sizeof text, format, list);
+    const std::lock_guard<std::mutex> lock(failure_mutex_);
+    if (!failure_.empty()) return;
+    failure_ = text;
+    failed_call_ = where;
+  }
+  std::string describe_call(int64_t number) const {
+    for (const Call& call : unsettled_)
+      if (call.number == number) return describe(*call.op, call.args.get());
+    return "an op";
   }
 
   bool take(Task& task) {
@@ -156,32 +198,55 @@ class Stream {
   void run() {
     Task task;
     while (take(task)) {
-      std::string error;
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        error = error_;
+      std::string error = sticking();
+      if (error.empty()) {
+        error =
+            attempt([&] { return task.op     ? call(*task.op, task.args.get())
+                                 : task.work ? task.work(&context_)
+                                             : 0; },
+                    [&] { return task.op ? describe(*task.op, task.args.get()) : std::string(task.name); });
+        if (task.settles) unsettled_.clear();
+        if (task.op && backend_->late) keep(task);
       }
-      if (task.op == nullptr) {
-        task.action(error);
-      } else if (error.empty()) {
-        failure_.clear();
-        const auto begun = std::chrono::steady_clock::now();
-        const int status = task.op->run(backend_, &context_, task.args.get());
-        count(*task.op, std::chrono::steady_clock::now() - begun);
-        if (status != 0 || !failure_.empty()) {
-          const std::lock_guard<std::mutex> lock(mutex_);
-          error_ = describe(*task.op, task.args.get()) + ": " + (failure_.empty() ? "failed" : failure_);
-        }
-        release_scratch();
-      }
+      if (task.done) task.done(error);
       task = Task();
     }
   }
 
-  void count(const Op& op, std::chrono::nanoseconds time) {
-    Time& total = times_[static_cast<size_t>(&op - op_table().data())];
-    total.calls.fetch_add(1, std::memory_order_relaxed);
-    total.nanoseconds.fetch_add(time.count(), std::memory_order_relaxed);
+  // What body() failed with, or "". It sticks.
+  template <class Body, class Where>
+  std::string attempt(const Body& body, const Where& where) {
+    failure_.clear();
+    failed_call_.clear();
+    if (body() == 0 && failure_.empty()) return std::string();
+    const std::string error =
+        (failed_call_.empty() ? where() : failed_call_) + ": " + (failure_.empty() ? "failed" : failure_);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    error_ = error;
+    return error;
+  }
+
+  std::string sticking() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return error_;
+  }
+
+  int call(const Op& op, const Argument* args) {
+    context_.op = static_cast<int32_t>(&op - op_table().data());
+    context_.call++;
+    backend_->begin_op(&context_);
+    const int status = op.run(backend_, &context_, args);
+    backend_->end_op(&context_);
+    release_scratch();
+    return status;
+  }
+
+  // Until the device is waited for. Where nobody waits for long, this does.
+  void keep(Task& task) {
+    unsettled_.push_back(Call{context_.call, task.op, std::move(task.args)});
+    if (unsettled_.size() < kUnsettled) return;
+    attempt([&] { return backend_->wait(&context_); }, [] { return std::string("drain"); });
+    unsettled_.clear();
   }
 
   void* scratch(int64_t bytes) {
@@ -189,7 +254,7 @@ class Stream {
     if (bytes < 64) bytes = 64;
     if (chunks_.empty() || chunk_used_ + bytes > chunks_.back().bytes) {
       const int64_t size = bytes > kChunk ? bytes : kChunk;
-      void* data = pages(size);
+      void* data = backend_->take_scratch(&context_, size);
       if (data == nullptr) {
         failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
         return nullptr;
@@ -212,16 +277,12 @@ class Stream {
     if (chunks_.size() < 2 && !dry_) return;
     free_chunks();
     if (dry_) return;  // the next op finds zeros, as nobody writes what it reads
-    void* data = pages(used);
+    void* data = backend_->take_scratch(&context_, used);
     if (data != nullptr) chunks_.push_back(Chunk{static_cast<char*>(data), used});
   }
 
-  static void* pages(int64_t bytes) {
-    void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return data == MAP_FAILED ? nullptr : data;
-  }
   void free_chunks() {
-    for (const Chunk& chunk : chunks_) munmap(chunk.data, static_cast<size_t>(chunk.bytes));
+    for (const Chunk& chunk : chunks_) backend_->give_scratch(&context_, chunk.data, chunk.bytes);
     chunks_.clear();
   }
 
@@ -244,6 +305,8 @@ class Stream {
   std::string error_;
   std::mutex failure_mutex_;
   std::string failure_;
+  std::string failed_call_;
+  std::vector<Call> unsettled_;
   std::vector<Chunk> chunks_;
   int64_t chunk_used_ = 0;
   int64_t scratch_used_ = 0;

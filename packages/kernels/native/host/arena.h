@@ -1,4 +1,4 @@
-// The caching arena of one device: best fit with splitting and coalescing inside one range of addresses, which is reserved whole
+// The caching arena of a host device: best fit with splitting and coalescing inside one range of addresses, which is reserved whole
 // and taken from the system as its end moves up. In one range whatever was freed joins its neighbours, of whatever size the next
 // step asks: when a step is over, all that it used is one free block again. So the high-water mark depends on the hungriest step
 // alone. (Segments that are kept, as many allocators have them, held 7.1 GB after 20 steps of other lengths each that needed 4.5.)
@@ -24,6 +24,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "pages.h"
+
 namespace posttrain {
 
 class Arena {
@@ -42,7 +44,7 @@ class Arena {
     }
     if (mapped_ != nullptr) {
       unfence(base_, base_ + end_);
-      munmap(mapped_, static_cast<size_t>(capacity_ + kPage));
+      munmap(mapped_, static_cast<size_t>(capacity_ + kHugePage));
     }
     mapped_ = base_ = nullptr;
     first_ = last_ = nullptr;
@@ -140,7 +142,6 @@ class Arena {
   static constexpr int64_t kAlign = 64;
   static constexpr int64_t kGuard = 64;
   static constexpr int kMark = 0xA5;
-  static constexpr int64_t kPage = 2 << 20;
   static constexpr int64_t kSystemPage = 64 << 10;  // the largest that systems have
 
   struct Block {
@@ -203,7 +204,7 @@ class Arena {
     if (missing > room) return nullptr;
     refused_ = true;
     if (!reserve_addresses()) return nullptr;
-    int64_t bytes = round_up(end_ + missing, kPage) - end_;
+    int64_t bytes = round_up(end_ + missing, kHugePage) - end_;
     if (bytes > room) bytes = missing;  // a small limit, or the last of a large one
     char* end = base_ + end_;
     // Whole pages of the system; the first may be writable already.
@@ -228,18 +229,19 @@ class Arena {
   // as many as it gives.
   bool reserve_addresses() {
     if (base_ != nullptr) return true;
-    for (capacity_ = round_up(2 * limit_, kPage); capacity_ >= kPage; capacity_ = round_up(capacity_ / 2, kPage)) {
-      void* mapped = mmap(nullptr, static_cast<size_t>(capacity_ + kPage), PROT_NONE,
+    for (capacity_ = round_up(2 * limit_, kHugePage); capacity_ >= kHugePage;
+         capacity_ = round_up(capacity_ / 2, kHugePage)) {
+      void* mapped = mmap(nullptr, static_cast<size_t>(capacity_ + kHugePage), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (mapped != MAP_FAILED) {
         mapped_ = static_cast<char*>(mapped);
-        base_ = mapped_ + (kPage - reinterpret_cast<uintptr_t>(mapped_) % kPage) % kPage;
+        base_ = mapped_ + (kHugePage - reinterpret_cast<uintptr_t>(mapped_) % kHugePage) % kHugePage;
 #ifdef MADV_HUGEPAGE
         if (!dry_) madvise(base_, static_cast<size_t>(capacity_), MADV_HUGEPAGE);
 #endif
         return true;
       }
-      if (capacity_ == kPage) break;
+      if (capacity_ == kHugePage) break;
     }
     return false;
   }
