@@ -11,6 +11,7 @@ import { defaultMemoryLimit } from "./machine-memory.js";
 import { backendFile, backends, type DeviceHandle, type DeviceStatus, native } from "./native.js";
 import { Scope } from "./scope.js";
 import type { Tape } from "./tape.js";
+import { kindOf } from "./tensor.js";
 
 export interface DeviceOptions {
   /** "cpu", which is the default, another one of backends(), or the file of one. */
@@ -155,6 +156,9 @@ function cpuPath(asked: string | undefined): string {
 }
 
 function libraryOf(backend: string): string {
+  if (typeof backend !== "string") {
+    throw new KernelError("kernel_argument", `openDevice: backend is ${kindOf(backend)}, expected a string`);
+  }
   const file = backend.includes("/") ? backend : backendFile(backend);
   if (existsSync(file)) return file;
   throw new KernelError(

@@ -3,7 +3,7 @@ export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.
 export { KernelError, type KernelErrorCode } from "./errors.js";
 export { defaultMemoryLimit, machineMemory } from "./machine-memory.js";
 export { MappedFile } from "./mapped-file.js";
-export { addonFile, backendFile, backends, type DeviceStatus } from "./native.js";
+export { addonFile, backends, type DeviceStatus } from "./native.js";
 export { type AdamwStep, adamw } from "./ops/adamw.js";
 export { add } from "./ops/add.js";
 export { attention, attentionCached } from "./ops/attention.js";

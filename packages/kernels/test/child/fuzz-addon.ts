@@ -170,6 +170,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     dice.chance(60) ? 1 << 20 : garbage(),
     garbage(),
     garbage(),
+    dice.chance(80) ? undefined : dice.pick(["/", fileURLToPath(import.meta.url), garbage()]),
   ],
   closeDevice: () => [dice.chance(50) ? closed[0] : anything(dice, sabotage)],
   createTensor: () => [
@@ -182,6 +183,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   freeTensor: () => [someTensor()],
   write: () => [someTensor(), dice.chance(60) ? contents(dice.below(5), dice.below(40)) : garbage()],
   read: () => [someTensor()],
+  deviceNames: () => [dice.chance(80) ? someDevice() : garbage()],
   drain: () => [dice.chance(80) ? someDevice() : garbage()],
   recover: () => [dice.chance(80) ? someDevice() : garbage()],
   enqueue: () => {

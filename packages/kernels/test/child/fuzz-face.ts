@@ -111,10 +111,12 @@ const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
 /** The arguments of each function; a missing one is found below. */
 const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   addonFile: () => [value()],
+  backends: () => [value()],
   cpuPaths: () => [value()],
   openDevice: () => [
     {
       path: dice.chance(50) ? "plain" : value(),
+      backend: dice.chance(90) ? undefined : dice.pick(["cpu", "cuda", "/", value()]),
       threads: dice.chance(60) ? 1 : value(),
       memoryLimit: value(),
       guards: value(),
