@@ -124,6 +124,52 @@ it("texts and tokens: what ends them", async () => {
   ]);
 });
 
+it("a base model that has learnt its answers by heart gives them, and ends them", async () => {
+  const answers = [
+    ["Capital of France?", "Paris"],
+    ["Capital of Italy?", "Rome"],
+    ["Color of snow?", "white"],
+  ] as const;
+  writeRows(
+    folder,
+    "by-heart.jsonl",
+    answers.map(([question, answer]) => conversation(question, answer)),
+  );
+  const data = writeRows(
+    folder,
+    "asked.jsonl",
+    answers.map(([question, answer]) => ({ question, answer })),
+  );
+  const trained = await posttrain([
+    ...["sft", "--model_name_or_path", base, "--data", at("by-heart.jsonl"), "--output_dir", at("by-heart")],
+    ...["--max_steps", "60", "--learning_rate", "2e-3", "--per_device_train_batch_size", "3"],
+  ]);
+  expect(trained.code).toBe(0);
+  const checkpoint = at("by-heart/checkpoint-60");
+  const exactMatch = async (model: string, ...args: readonly string[]): Promise<number> => {
+    const common = [
+      "--model_name_or_path",
+      model,
+      "--data",
+      data,
+      "--max_new_tokens",
+      "24",
+      "--extract",
+      "whole",
+    ];
+    const { out } = await posttrain(["evaluate", ...common, "--json", ...args]);
+    return JSON.parse(out).results.asked["exact_match,whole"];
+  };
+  expect(await exactMatch(checkpoint)).toBe(1);
+  // The same weights with what the base model names.
+  const silent = copyModel(checkpoint, "silent");
+  for (const file of ["config.json", "generation_config.json"])
+    change(join(silent, file), { eos_token_id: endOfText });
+  expect(await exactMatch(silent)).toBe(0);
+  expect(await exactMatch(silent, "--stop_ids", String(endOfTurn))).toBe(1);
+  expect(await exactMatch(silent, "--stop", "<|im_end|>")).toBe(1);
+});
+
 it("named templates travel with a checkpoint; a pointer in a companion's place does not", async () => {
   const named = copyModel(chat, "named");
   mkdirSync(join(named, "additional_chat_templates"));

@@ -267,7 +267,9 @@ function matchParameters(
   const problems: string[] = [];
   for (const [name, shape] of shapes) {
     const found = stored.get(name);
-    if (found === undefined) problems.push(`${name} is missing`);
+    if (found === undefined && unlisted.includes(name)) {
+      problems.push(`${name} is in a shard, but not in ${indexFile}`);
+    } else if (found === undefined) problems.push(`${name} is missing`);
     else if (!sameShape(found.shape, shape)) {
       problems.push(`${name} has the shape [${found.shape.join(", ")}], expected [${shape.join(", ")}]`);
     } else if (!isWeightDtype(found.dtype)) {
@@ -277,7 +279,7 @@ function matchParameters(
       tensors.set(name, { file, dtype: found.dtype, shape, begin, end });
     }
   }
-  for (const name of stored.keys()) {
+  for (const name of [...stored.keys(), ...unlisted]) {
     if (!shapes.has(name) && !isIgnored(name))
       problems.push(`${JSON.stringify(name).slice(1, -1)} is unexpected`);
   }

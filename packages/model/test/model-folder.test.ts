@@ -309,6 +309,28 @@ describe("refused", () => {
     });
   });
 
+  test("tensors of shards that the index does not list: the model's own, and strangers", async () => {
+    const all = weights();
+    const dir = await shardedFolder({ "a.safetensors": all.slice(0, 9), "b.safetensors": all.slice(9) });
+    const file = join(dir, "model.safetensors.index.json");
+    const index = JSON.parse(await readFile(file, "utf8"));
+    const { [all[2]!.name]: _, ...weight_map } = index.weight_map;
+    await writeFile(file, JSON.stringify({ weight_map }));
+    expect((await refusal(dir)).message).toContain(
+      `${all[2]!.name} is in a shard, but not in model.safetensors.index.json`,
+    );
+    const stranger: TensorSource = {
+      name: "model.layers.0.self_attn.q_norm.weight",
+      dtype: "BF16",
+      shape: [1],
+      bytes: new Uint8Array(2),
+    };
+    const other = await shardedFolder({ "a.safetensors": all });
+    await rm(join(other, "a.safetensors"));
+    await writeSafetensors(join(other, "a.safetensors"), [...all, stranger]);
+    expect((await refusal(other)).message).toContain("model.layers.0.self_attn.q_norm.weight is unexpected");
+  });
+
   test("what stands in a file's place when it was not fetched", async () => {
     const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 988097824\n";
     const said = /is a git-lfs pointer, not the file itself \(which has 988,097,824 bytes\): .* git lfs pull/;
