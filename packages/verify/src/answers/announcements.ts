@@ -57,7 +57,7 @@ const PHRASE = new RegExp(
 
 /** "### Final Answer", "**Answer**": a line that says no more, so that the answer is the next. */
 const HEADING = new RegExp(
-  `^[ \\t]*[#*_>]{1,6}[ \\t]*(?:the[ \\t]+)?(?:(?:final|correct)[ \\t]+)?(?:${alternatives(WORDS)})[ \\t]*[*_]{0,3}[ \\t]*[:：]?[ \\t]*[*_]{0,3}[ \\t]*\\n`,
+  `^[ \\t]{0,8}[#*_>]{1,6}[ \\t]{0,8}(?:the )?(?:(?:final|correct) )?(?:${alternatives(WORDS)})[ \\t*_:：]{0,20}\\n`,
   "gimu",
 );
 

@@ -3,6 +3,7 @@
  * that takes it back. Numbers and letters that only explain are told apart by what stands right before and right behind them.
  */
 import { exactly } from "./exact-value.js";
+import { OverBudget } from "./limits.js";
 import { tryParse } from "./parse.js";
 import { newBudget, newPoint } from "./points.js";
 import { divide, equal, negate, parseDecimal, type Rational } from "./rational.js";
@@ -35,20 +36,50 @@ function valueIn(number: string): Rational | undefined {
   return divisor.n === 0n ? undefined : divide(signed, divisor);
 }
 
-/** Candidates of the answer's kind that are not what it says already, as 0.5 is behind 1/2. */
-function others(answer: string, text: string): Candidate[] {
+/** What competes with an answer: finds in a text the candidates of its kind that it does not say already, as 0.5 is behind 1/2. */
+interface Rivals {
+  readonly in: (text: string) => readonly Candidate[];
+  /** What follows a candidate, without the words that the answer counts in: 73 apples behind 72 apples. */
+  readonly behind: (text: string) => string;
+}
+
+function rivalsOf(answer: string): Rivals {
   const letter = choiceOf(answer);
-  if (letter !== undefined) return candidates(text, LETTER).filter((one) => one.text !== letter);
+  if (letter !== undefined)
+    return {
+      in: (text) => candidates(text, LETTER).filter((one) => one.text !== letter),
+      behind: (text) => text,
+    };
   const own = new Set(candidates(toAscii(answer), NUMBER).map((one) => bare(one.text)));
+  const value = exactValue(answer);
+  const label = /[\d)}] ?([\p{L}\p{M}][\p{L}\p{M} ]*)$/u.exec(answer.slice(-60))?.[1]?.toLowerCase();
+  return {
+    // Words and truth values compete with no number.
+    in: (text) =>
+      own.size === 0 && value === undefined
+        ? []
+        : candidates(text, NUMBER).filter((one) => {
+            const other = valueIn(one.text);
+            const isSame = value !== undefined && other !== undefined && equal(value, other);
+            return !own.has(bare(one.text)) && !isSame;
+          }),
+    behind: (text) => {
+      const rest = text.trimStart();
+      return label !== undefined && rest.toLowerCase().startsWith(label) ? rest.slice(label.length) : text;
+    },
+  };
+}
+
+function exactValue(answer: string): Rational | undefined {
   const node = tryParse(undress(answer));
-  const value = node === undefined ? "none" : exactly(node, newPoint(1n, "integers"), newBudget());
-  // Words and truth values compete with no number.
-  if (own.size === 0 && typeof value !== "object") return [];
-  return candidates(text, NUMBER).filter((one) => {
-    if (own.has(bare(one.text))) return false;
-    const other = valueIn(one.text);
-    return !(typeof value === "object" && other !== undefined && equal(value, other));
-  });
+  if (node === undefined) return undefined;
+  try {
+    const value = exactly(node, newPoint(1n, "integers"), newBudget());
+    return typeof value === "object" ? value : undefined;
+  } catch (error) {
+    if (error instanceof OverBudget) return undefined;
+    throw error;
+  }
 }
 
 const OR =
@@ -73,29 +104,29 @@ const ENDS = /^[*"”$%]*\s*(?:$|[).,;:!?\]}]|(?:or|because|since)\b)/i;
 const BEGINS =
   /^[\s,;(=≈:*"“$—–/|&-]*(?:but|and|also|so|then|thus|therefore|hence|namely|that is|i\.e\.|meaning|making|giving|(?:with|in|from|for|after))?[\s,;(=≈:*"“$]*(?:[a-z]\s*=\s*)?$/i;
 
-/** What follows a candidate, without the words that the answer counts in: 73 apples behind 72 apples. */
-function behind(text: string, answer: string): string {
-  const label = /[\d)}](\s*[\p{L}\p{M} ]+)$/u.exec(toAscii(answer))?.[1]?.trim() ?? "";
-  const rest = text.trimStart();
-  return label !== "" && rest.toLowerCase().startsWith(label.toLowerCase()) ? rest.slice(label.length) : text;
-}
+/** Only so much before a candidate can lead to it. */
+const REACH = 40;
 
 /** The explanation holds another candidate as a second answer. */
 export function offersAnother(answer: string, tail: string, opener: Opener): boolean {
   if (tail === "") return false;
   const text = toAscii(tail);
-  const found = others(answer, text);
+  const rivals = rivalsOf(answer);
+  const found = rivals.in(text);
   return found.some(({ text: candidate, at }, i) => {
-    const before = text.slice(0, at);
-    const after = behind(text.slice(at + candidate.length), answer);
+    const before = text.slice(Math.max(0, at - REACH), at);
+    const after = rivals.behind(text.slice(at + candidate.length, at + candidate.length + 2 * REACH));
     const previous = found[i - 1];
     // "B because A or C are too slow" chooses between others.
-    const isPair = previous !== undefined && PAIR.test(text.slice(previous.at + previous.text.length, at));
-    if (OFFERED.test(before.slice(-60)) && !isPair) return true;
-    if (OFFERED_FIRST.test(after) && others(answer, after.slice(0, 12)).length === 0) return true;
+    const isPair =
+      previous !== undefined &&
+      at - previous.at < REACH &&
+      PAIR.test(text.slice(previous.at + previous.text.length, at));
+    if (OFFERED.test(before) && !isPair) return true;
+    if (OFFERED_FIRST.test(after) && rivals.in(after.slice(0, 12)).length === 0) return true;
     if (ALSO.test(after)) return true;
     if (!ALONE.test(after)) return false;
-    return EQUATED.test(before.slice(-60)) || (opener === "begins" && BEGINS.test(before));
+    return EQUATED.test(before) || (opener === "begins" && at <= REACH && BEGINS.test(before));
   });
 }
 
@@ -113,14 +144,17 @@ export function takesBack(answer: string, rest: string): boolean {
     .slice(0, 2_000)
     .replace(numbered, "")
     .split(/[.!?](?=\s|$)|[。！？।۔]|\n/u);
+  const rivals = rivalsOf(answer);
   return sentences.some((sentence) => {
     const text = toAscii(sentence);
-    return others(answer, text).some(({ text: candidate, at }) => {
-      const before = text.slice(0, at);
-      const after = behind(text.slice(at + candidate.length), answer);
-      if (ENDS.test(after) && (LEAD.test(before) || EQUATED.test(before))) return true;
-      if (ALSO.test(after) && LEAD.test(before)) return true;
-      return RETRACTION.test(text) && LAST.test(after);
+    const found = rivals.in(text);
+    const isRetraction = found.length > 0 && RETRACTION.test(text);
+    return found.some(({ text: candidate, at }) => {
+      const before = text.slice(Math.max(0, at - REACH), at);
+      const after = rivals.behind(text.slice(at + candidate.length, at + candidate.length + 2 * REACH));
+      const leads = at <= REACH && LEAD.test(before);
+      if (ENDS.test(after) && (leads || EQUATED.test(before))) return true;
+      return (leads && ALSO.test(after)) || (isRetraction && LAST.test(after));
     });
   });
 }

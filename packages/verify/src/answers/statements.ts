@@ -121,13 +121,16 @@ const VALUE_TAIL = new RegExp(
 const EXPLAINS =
   /^[,;，]?\s+(?:as|given|considering|rather than|instead of|as opposed to|according to|based on|due to|by|not)$/i;
 
+/** A value with an explanation behind it is no longer than this. */
+const MAX_VALUE = 300;
+
 /** The answer, what explains it with the word that opens it, and whether that could be a second answer instead. */
 function cutExplanation(whole: string): { answer: string; tail: string; opener: Opener } {
   const clause = ANY_TAIL.exec(whole)?.index ?? 0;
   let at = clause > 0 ? clause : whole.length;
   let opener: Opener = "explains";
   for (const tail of whole.matchAll(VALUE_TAIL)) {
-    if (tail.index >= at) break;
+    if (tail.index >= at || tail.index > MAX_VALUE) break;
     const head = whole.slice(0, tail.index).trim();
     if (head === "" || !isValue(head)) continue;
     if (/[(（]$/.test(tail[0]) && !isRemark(head, whole.slice(tail.index + tail[0].length))) continue;

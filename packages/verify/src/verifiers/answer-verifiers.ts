@@ -63,8 +63,9 @@ const gsm8k = defineVerifier({
     if (settings.mode === "open-instruct") return inOpenInstruct("gsm8k", response, reference, settings);
     const verdict = await tools.answers.grade({ reference, response, options: answerOptions(settings) });
     const isOwn = (settings.mode ?? "own") === "own";
-    if (!isOwn || verdict.outcome !== "unparseable" || verdict.details?.["extracted"] !== undefined)
-      return verdict;
+    // A line behind #### is read already, and refused where two answers stand there.
+    const isRead = verdict.details?.["extracted"] !== undefined || response.includes("####");
+    if (!isOwn || verdict.outcome !== "unparseable" || isRead) return verdict;
     // GSM8K's published solutions end in "A: 18", which announces an answer nowhere else.
     return tools.answers.grade({ reference, response, options: { mode: "gsm8k" } });
   },

@@ -61,6 +61,13 @@ const hostile: readonly (readonly [string, string, string])[] = [
   ["spaced numbers", "5", times("1 000 ", 50_000)],
   ["operators", "5", times("1+", 100_000)],
   ["equals signs", "5", times("= 1+1", 40_000)],
+  ["a heading of spaces", "5", `# answer${times(" ", 200_000)}x`],
+  ["explanations", "73", `The answer is 72${times("; ", 100_000)}`],
+  ["second answers", "73", `The answer is 72;${times(" 74", 50_000)}`],
+  ["retractions", "73", `The answer is 72.${times("\nor 7 times.", 20_000)}`],
+  ["choices between choices", "D", `\\boxed{(B) ${times("or ", 1_300)}C}`],
+  ["scales", "5", `\\boxed{${times("3万", 1_900)}}`],
+  ["thoughts", "5", times("<think></think>", 20_000)],
 ];
 
 const LIMIT_MS = 1_000;

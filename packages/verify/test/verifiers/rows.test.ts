@@ -19,6 +19,7 @@ describe("answers", () => {
     ["MATH's solution", { solution: "So \\boxed{\\frac34}." }, "\\boxed{0.75}", "\\boxed{0.7}"],
     ["GSM8K's worked answer", { answer: "2*36=72\n#### 72" }, "#### 72", "72\n#### 73"],
     ["GSM8K's published solutions", { answer: "#### 1,072" }, "so\nA: 1072", "so\nA: 1073"],
+    ["two answers behind ####", { answer: "#### 72" }, "#### 72\n\nI used 6 boxes.", "#### 72\nor 73"],
     ["a number", { answer: 72 }, "The answer is 72.", "The answer is 27."],
     ["true", { answer: true }, "\\boxed{yes}", "\\boxed{no}"],
     ["one of several", { ground_truth: ["two", "2"] }, "\\boxed{2}", "\\boxed{3}"],
