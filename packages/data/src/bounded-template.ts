@@ -7,6 +7,7 @@
  * hostile templates go red when they move.
  */
 import * as jinja from "@huggingface/jinja";
+import { createPythonNumbers, type RuntimeValue, type TemplateEnvironment } from "./template-numbers.js";
 
 const STEPS = 100_000;
 /** Characters of one value; a conversation that is longer itself may take four times its own. */
@@ -17,13 +18,6 @@ const MAX_SPACES = 1000;
 const MAX_DEPTH = 500;
 const MAX_INDENT = 64;
 
-interface RuntimeValue {
-  readonly type: string;
-  readonly value: unknown;
-}
-interface Environment {
-  set(name: string, value: unknown): void;
-}
 /** A node of the parsed template; the fields of the kinds that are looked into. */
 interface Statement {
   type: string;
@@ -41,22 +35,24 @@ interface Statement {
   filter?: Statement;
 }
 interface Interpreter {
-  evaluate(statement: Statement | undefined, environment: Environment): RuntimeValue;
-  applyFilter(operand: RuntimeValue, filter: Statement, environment: Environment): RuntimeValue;
+  evaluate(statement: Statement | undefined, environment: TemplateEnvironment): RuntimeValue;
+  applyFilter(operand: RuntimeValue, filter: Statement, environment: TemplateEnvironment): RuntimeValue;
   evaluateArguments(
     args: readonly Statement[],
-    environment: Environment,
+    environment: TemplateEnvironment,
   ): [RuntimeValue[], Map<string, RuntimeValue>];
   run(program: Statement): RuntimeValue;
 }
 
 // The package's declarations import each other without extensions, which NodeNext does not resolve: typed here instead.
 const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
-  readonly Environment: new () => Environment;
-  readonly Interpreter: new (environment: Environment) => Interpreter;
+  readonly Environment: new () => TemplateEnvironment;
+  readonly Interpreter: new (environment: TemplateEnvironment) => Interpreter;
   readonly tokenize: (source: string, options: { lstrip_blocks: boolean; trim_blocks: boolean }) => unknown;
   readonly parse: (tokens: unknown) => Statement;
 };
+
+const numbers = createPythonNumbers(() => new Environment());
 
 /** What an expression's value is used for, where that costs more than passing it on. */
 interface Uses {
@@ -85,7 +81,7 @@ export function compileTemplate(source: string): Program {
   findUses(program, uses);
   return (variables) => {
     const environment = new Environment();
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+    for (const [name, value] of Object.entries(variables)) numbers.set(environment, name, value);
     return String(new BoundedInterpreter(environment, uses, sizeOf(variables)).run(program).value);
   };
 }
@@ -173,7 +169,7 @@ class BoundedInterpreter extends Interpreter {
   private filtering: { readonly name: string; readonly operand: RuntimeValue } | undefined;
 
   constructor(
-    environment: Environment,
+    environment: TemplateEnvironment,
     private readonly uses: Uses,
     input: Size,
   ) {
@@ -182,7 +178,7 @@ class BoundedInterpreter extends Interpreter {
     this.maxSteps = STEPS + 64 * input.items + Math.floor(input.characters / 4);
   }
 
-  override evaluate(statement: Statement | undefined, environment: Environment): RuntimeValue {
+  override evaluate(statement: Statement | undefined, environment: TemplateEnvironment): RuntimeValue {
     if (!statement) return super.evaluate(statement, environment);
     this.charge(1 + Math.floor((this.uses.sizes.get(statement) ?? 0) / 256));
     // Both are exceptions inside the package, each with a stack trace.
@@ -211,18 +207,23 @@ class BoundedInterpreter extends Interpreter {
     }
   }
 
-  override applyFilter(operand: RuntimeValue, filter: Statement, environment: Environment): RuntimeValue {
+  override applyFilter(
+    operand: RuntimeValue,
+    filter: Statement,
+    environment: TemplateEnvironment,
+  ): RuntimeValue {
     const name = String((filter.callee ?? filter).value);
     const items = lengthOf(operand);
     if (name === "sort" || name === "dictsort") this.charge(Math.ceil((items * Math.log2(items + 1)) / 8));
     this.filtering = { name, operand };
-    return super.applyFilter(operand, filter, environment);
+    if (name !== "tojson") return super.applyFilter(operand, filter, environment);
+    return numbers.written(operand, (marked) => super.applyFilter(marked, filter, environment));
   }
 
   /** What a filter will do with its arguments may be the product of their sizes. */
   override evaluateArguments(
     args: readonly Statement[],
-    environment: Environment,
+    environment: TemplateEnvironment,
   ): [RuntimeValue[], Map<string, RuntimeValue>] {
     const { filtering } = this;
     this.filtering = undefined;

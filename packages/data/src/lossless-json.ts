@@ -61,7 +61,8 @@ function convert(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item)]));
 }
 
-function holdsLossless(value: unknown): boolean {
+/** Whether there is anything in a value that JSON.stringify would not write as it is. */
+export function holdsLossless(value: unknown): boolean {
   if (typeof value === "bigint") return true;
   if (typeof value !== "object" || value === null) return false;
   if (value instanceof LosslessNumber) return true;
@@ -218,7 +219,11 @@ export function pythonNumber(value: JsonNumber): string {
   const written = String(value);
   if (value instanceof LosslessNumber ? value.isInteger : Number.isSafeInteger(value))
     return written === "-0" ? "0" : written;
-  const float = Number(written);
+  return pythonFloat(Number(written));
+}
+
+/** As Python's json writes a float. */
+export function pythonFloat(float: number): string {
   if (!Number.isFinite(float)) return float > 0 ? "Infinity" : float < 0 ? "-Infinity" : "NaN";
   if (float === 0) return Object.is(float, -0) ? "-0.0" : "0.0";
   const [mantissa, exponent] = float.toExponential().split("e");

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { alpacaRow } from "./alpaca.js";
-import { isJsonObject, type JsonNumber, LosslessNumber, withDoubles } from "./lossless-json.js";
+import { isJsonObject, LosslessNumber, withDoubles } from "./lossless-json.js";
 import { checkTurns, type Turns, toolsSchema, turnSchema, variablesSchema } from "./messages.js";
 import { check, describe, type RowPlace, rowError } from "./row-check.js";
 import { sharegptRow } from "./sharegpt.js";
@@ -71,9 +71,7 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
   if (found === undefined) throw unknownRow(row, place);
   const parsed = PARSERS[found](row, place);
   if (!("messages" in parsed)) return parsed;
-  const { messages, tools, variables } = parsed;
-  const rendered = withDoubles({ messages, tools, variables });
-  const inexact = inexactNumber(rendered);
+  const inexact = inexactNumber([parsed.messages, parsed.tools, parsed.variables]);
   if (inexact !== undefined) {
     throw rowError(
       "bad_row",
@@ -81,12 +79,11 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
       `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
     );
   }
-  return { ...parsed, ...rendered };
+  return parsed;
 }
 
-/** A number in a value that templates cannot write as the file does. */
-function inexactNumber(value: unknown): JsonNumber | undefined {
-  if (value instanceof LosslessNumber) return value;
+/** A whole number of a caller's that may not be the one which was meant: in a file's row it would be a LosslessNumber. */
+function inexactNumber(value: unknown): number | undefined {
   if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
   if (typeof value !== "object" || value === null) return undefined;
   for (const item of Object.values(value)) {

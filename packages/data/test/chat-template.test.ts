@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type ChatMessage, compileChatTemplate, loadChatTemplate } from "../src/index.js";
+import {
+  type ChatMessage,
+  compileChatTemplate,
+  loadChatTemplate,
+  parseJson,
+  parseSftRow,
+} from "../src/index.js";
 import { fixture, folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
 
 const HI: readonly ChatMessage[] = [{ role: "user", content: "hi" }];
@@ -154,4 +160,50 @@ test("strftime_now reads the date that is passed, never the clock", async () => 
   expect(await userError("bad_template", () => show("%Q", "2025-07-10"))).toContain("%Q");
   for (const date of ["2025-02-30", "10.7.2025", "2025-7-1", "2025-07-10T25:00"])
     await userError("bad_date", () => show("%Y", date));
+});
+
+test("numbers of rows are written as Python writes them", () => {
+  const render = (text: string, source: string): string =>
+    compileChatTemplate("t.jinja", source, {}).render([], {
+      addGenerationPrompt: false,
+      variables: { x: parseJson(text) },
+    });
+  // python3 -c 'import json; print(json.dumps(json.loads(...), ensure_ascii=False))'
+  for (const [text, expected] of [
+    ["1.0", "1.0"],
+    [
+      "[1, -1.0, 2.50, 1e5, 1E16, 1e-06, 1e-7, 0.00001, 123456789012345678.0]",
+      "[1, -1.0, 2.5, 100000.0, 1e+16, 1e-06, 1e-07, 1e-05, 1.2345678901234568e+17]",
+    ],
+    [
+      '{"a": {"b": [12345678901234567890, -9007199254740993, 10000000000000000]}}',
+      '{"a": {"b": [12345678901234567890, -9007199254740993, 10000000000000000]}}',
+    ],
+    ["[-0, -0.0, 0.10000000000000000555, 1e400, -1e400]", "[0, -0.0, 0.1, Infinity, -Infinity]"],
+    ['{"s": "1.0", "n": null, "t": true, "é": 0.5}', '{"s": "1.0", "n": null, "t": true, "é": 0.5}'],
+  ] as const) {
+    expect(render(text, "{{ x | tojson }}")).toBe(expected);
+    expect(render(`[${text}]`, "{% for item in x %}{{ item | tojson }}{% endfor %}")).toBe(expected);
+  }
+  expect(
+    render('{"a": 1.0, "b": 12345678901234567890}', "{{ x.a }} {{ x.b }} {{ x.a + 1 }} {{ x.a > 0 }}"),
+  ).toBe("1.0 12345678901234567890 2.0 true");
+  expect(render('[{"a": 1.0}]', "{{ x | tojson(indent=2) }}")).toBe('[\n  {\n    "a": 1.0\n  }\n]');
+  expect(() => render("[9007199254740993]", "{{ x[0] + 1 }}")).toThrow("t.jinja failed on a conversation");
+});
+
+test("a tool's numbers reach the text of a row", async () => {
+  const row = parseJson(
+    '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{\\"x\\": 5.0, \\"id\\": 12345678901234567890}"}}]}], "tools": [{"default": 1e-06}]}',
+  );
+  const parsed = parseSftRow(row, { path: "rows.jsonl", line: 1 });
+  if (parsed.kind !== "messages") throw new Error("not messages");
+  const template = compileChatTemplate(
+    "t.jinja",
+    "{{ tools | tojson }}{{ messages[1].tool_calls[0].function.arguments | tojson }}",
+    {},
+  );
+  expect(template.render(parsed.messages, { addGenerationPrompt: false, tools: parsed.tools })).toBe(
+    '[{"default": 1e-06}]{"x": 5.0, "id": 12345678901234567890}',
+  );
 });
