@@ -39,14 +39,14 @@ export function isJsonObject(value: unknown): value is Readonly<Record<string, u
 }
 
 /**
- * A LosslessNumber as the double that it is, or, of a fraction, nearest to; anything else as it is, and so what no double holds: 2^53 + 1,
+ * A LosslessNumber as the double that it is, or, of a float, nearest to; anything else as it is, and so what no double holds: 2^53 + 1,
  * 1e400, 1 and a tail of digits that would be lost.
  */
 export function asDouble(value: unknown): unknown {
   if (!(value instanceof LosslessNumber)) return value;
   const double = Number(value.written);
-  if (!Number.isInteger(double)) return Number.isFinite(double) ? double : value;
-  return Number.isSafeInteger(double) && sameDecimal(value.written, String(double)) ? double : value;
+  if (Number.isSafeInteger(double)) return sameDecimal(value.written, String(double)) ? double : value;
+  return Number.isFinite(double) && !value.isInteger ? double : value;
 }
 
 /** `asDouble` of all that a value holds, for readers that compute with doubles. The value itself where that changes nothing. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { parseJson, stringifyJson } from "@posttrain/data";
 import { openJournal } from "@posttrain/run";
 import { expect, test } from "vitest";
 import { newFolder } from "./support/folder.js";
@@ -27,6 +28,17 @@ test("a recorded value is what JSON makes of it, before and after a restart", as
   const journal = await openJournal(path);
   expect(await journal.record("x", { a: undefined, b: Number.NaN })).toEqual({ b: null });
   await journal.close();
+});
+
+test("numbers that no double is are read back as they were, also after a restart", async () => {
+  const path = join(await newFolder(), "journal.jsonl");
+  const text = '{"id":12345678901234567890,"score":1.0,"many":[0.10000000000000001,1e400,-0]}';
+  const journal = await openJournal(path);
+  expect(stringifyJson(await journal.record("x", parseJson(text)))).toBe(text);
+  await journal.close();
+  const again = await openJournal(path);
+  expect(stringifyJson(again.get("x"))).toBe(text);
+  await again.close();
 });
 
 test("a thousand at once are written in the order they came", async () => {

@@ -1,5 +1,6 @@
 // Runs a function of the user's own module: argv has the module and, if it was named, the function. A line of JSON comes in on
 // standard input for each call, {id, args}; file descriptor 3 takes what it returned. Standard output is the module's own.
+import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -14,12 +15,16 @@ const watch = `setInterval(() => {
 }, 500)`;
 new Worker(watch, { eval: true }).unref();
 
-/** @param {object} message */
+const mark = randomUUID();
+
+/** A BigInt is written as its digits. @param {object} message */
 function send(message) {
   // Inside of an object, where JSON would write null: as words.
-  const words = (/** @type {string} */ _, /** @type {unknown} */ item) =>
-    typeof item === "number" && !Number.isFinite(item) ? String(item) : item;
-  const bytes = Buffer.from(`${JSON.stringify(message, words)}\n`);
+  const text = JSON.stringify(message, (_, item) => {
+    if (typeof item === "bigint") return `${mark}${item}`;
+    return typeof item === "number" && !Number.isFinite(item) ? String(item) : item;
+  });
+  const bytes = Buffer.from(`${text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, "g"), "$1")}\n`);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(3, bytes, at);
@@ -43,6 +48,14 @@ function unwritable(value) {
   return undefined;
 }
 
+/** Texts that begin with the mark are whole numbers that no Number is. @param {any} value @param {string} bigint @returns {any} */
+function revived(value, bigint) {
+  if (typeof value === "string") return value.startsWith(bigint) ? BigInt(value.slice(bigint.length)) : value;
+  if (typeof value !== "object" || value === null) return value;
+  for (const key of Object.keys(value)) value[key] = revived(value[key], bigint);
+  return value;
+}
+
 /** @type {((...args: unknown[]) => unknown) | undefined} */
 let work;
 try {
@@ -64,9 +77,9 @@ try {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { id, args } = JSON.parse(line);
+  const { id, args, bigint } = JSON.parse(line);
   try {
-    const value = await work?.(...args);
+    const value = await work?.(...revived(args, bigint));
     const bad = unwritable(value);
     send(bad === undefined ? { id, value } : { id, error: `it returned ${bad}` });
   } catch (error) {

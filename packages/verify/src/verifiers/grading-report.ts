@@ -1,4 +1,5 @@
 /** What many verdicts come to: by verifier, with times, the slowest, and the first that did not pass. */
+import { asDouble } from "@posttrain/data";
 import { type Outcome, outcomes } from "../verdict.js";
 import type { GradedResponse } from "./registry.js";
 
@@ -66,9 +67,10 @@ export function createReport(): ReportBuilder {
       tallies.set(verifier, tally);
       tally.outcomes[outcome]++;
       tally.seconds.push(seconds);
-      if (typeof details?.["score"] === "number") {
+      const score = asDouble(details?.["score"]);
+      if (typeof score === "number") {
         tally.scores++;
-        tally.score += details["score"];
+        tally.score += score;
       }
       if (details?.["sealed"] === false) unsealed++;
       if (slowest.length < SHOWN || seconds > slowest.at(-1)!.seconds)

@@ -4,11 +4,12 @@
  * teaches nobody. It is the user's code and runs with the user's rights; only its time is limited.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { basename, extname, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { parseJson, stringifyJson, UserError } from "@posttrain/data";
+import { isJsonObject, LosslessNumber, parseJson, stringifyJson, UserError } from "@posttrain/data";
 import { fileDigest } from "@posttrain/run";
 import { ownFile } from "../code/packages.js";
 import type { Verdict } from "../verdict.js";
@@ -143,6 +144,21 @@ function callOf(convention: Convention, path: string, response: string, row: Row
   return isPython ? { kwargs: { data_source, solution_str, ground_truth, extra_info } } : { args };
 }
 
+/** Before the digits of what a JavaScript module is to get as a BigInt. No row can know it. */
+const MARK = randomUUID();
+
+/** A whole number is a Number where one holds it, else a BigInt: a Number would be another one. */
+function withBigInts(value: unknown): unknown {
+  if (value instanceof LosslessNumber) {
+    const near = Number(value.written);
+    const isExact = Number.isFinite(near) && value.isInteger && BigInt(near) === BigInt(value.written);
+    return isExact || !value.isInteger ? value : `${MARK}${value.written}`;
+  }
+  if (Array.isArray(value)) return value.map(withBigInts);
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withBigInts(item)]));
+}
+
 type Answer = { readonly value: unknown } | { readonly error: string };
 
 interface Message {
@@ -161,6 +177,7 @@ class Child {
   isAlive = true;
   readonly gone: Promise<void>;
   readonly #child: ChildProcess;
+  readonly #isPython: boolean;
   #tail = "";
   #waiting: ((message: Message | undefined) => void) | undefined;
   readonly #early: Message[] = [];
@@ -168,6 +185,7 @@ class Child {
 
   constructor(path: string, name: string) {
     const isPython = extname(path) === ".py";
+    this.#isPython = isPython;
     const program = isPython ? ownFile("python", "own_verifier.py") : ownFile("child", "own-verifier.mjs");
     const child = spawn(isPython ? "python3" : process.execPath, [program, path, name], {
       stdio: ["pipe", "pipe", "pipe", "pipe"],
@@ -247,7 +265,8 @@ class Child {
     if (!this.isAlive) return { error: `the verifier's process ended. ${this.#said()}` };
     const id = ++this.#calls;
     const answer = this.#next(timeoutSeconds);
-    (this.#child.stdin as Writable).write(`${stringifyJson({ id, ...call })}\n`);
+    const sent = this.#isPython ? call : { bigint: MARK, ...(withBigInts(call) as Call) };
+    (this.#child.stdin as Writable).write(`${stringifyJson({ id, ...sent })}\n`);
     const message = await answer;
     if (message === "late") {
       this.kill();

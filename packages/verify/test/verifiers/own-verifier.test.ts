@@ -3,8 +3,15 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseJson, stringifyJson } from "@posttrain/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fromTrlReward, fromVerlScore, type OwnVerifier, openOwnVerifier } from "../../src/index.js";
+import {
+  fromTrlReward,
+  fromVerlScore,
+  type OwnVerifier,
+  openOwnVerifier,
+  type Row,
+} from "../../src/index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-own-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -214,5 +221,51 @@ describe("a module that cannot be used is refused before anything is graded", ()
     ["that ends", write("exit.mjs", "process.exit(0);"), /does not load: its process ended/],
   ])("%s", async (_what, spec, says) => {
     await expect(openOwnVerifier(spec)).rejects.toThrow(says);
+  });
+});
+
+describe("numbers of a row reach a module as they are, and come back", () => {
+  const row = parseJson(
+    '{"id": 12345678901234567890, "n": [10000000000000000, 9007199254740993, -9007199254740993], "f": [1.0, 1e-06, 0.5, 1e400], "k": 7}',
+  ) as Row;
+
+  test("in Python: ints of any size, floats where the row writes one", async () => {
+    const path = write(
+      "numbers.py",
+      `def grade(response, row):
+    seen = repr((row["id"], row["n"], row["f"], row["k"]))
+    return {"outcome": "pass", "evidence": seen, "details": {"id": row["id"], "score": 1.0}}
+
+def accuracy_reward(completions, **kwargs):
+    return [1.0]
+`,
+    );
+    await using own = await openOwnVerifier(path);
+    const verdict = await own.grade("x", row);
+    expect(verdict.evidence).toBe(
+      "(12345678901234567890, [10000000000000000, 9007199254740993, -9007199254740993], [1.0, 1e-06, 0.5, inf], 7)",
+    );
+    expect(stringifyJson(verdict.details)).toBe('{"id":12345678901234567890,"score":1.0}');
+    await using reward = await openOwnVerifier(`${path}#accuracy_reward`);
+    expect(await reward.grade("x", row)).toMatchObject({ outcome: "pass", details: { score: 1 } });
+  });
+
+  test("in JavaScript: a BigInt where no Number is the number", async () => {
+    const path = write(
+      "numbers.mjs",
+      `export function grade(response, row) {
+  const show = (value) => (Array.isArray(value) ? value.map(show).join(" ") : typeof value + value);
+  return { outcome: "pass", evidence: Object.values(row).map(show).join(", "), details: { id: row.id, n: row.n } };
+}
+`,
+    );
+    await using own = await openOwnVerifier(path);
+    const verdict = await own.grade("x", row);
+    expect(verdict.evidence).toBe(
+      "bigint12345678901234567890, number10000000000000000 bigint9007199254740993 bigint-9007199254740993, number1 number0.000001 number0.5 numberInfinity, number7",
+    );
+    expect(stringifyJson(verdict.details)).toBe(
+      '{"id":12345678901234567890,"n":[10000000000000000,9007199254740993,-9007199254740993]}',
+    );
   });
 });
