@@ -109,7 +109,7 @@ export function codeBlocks(answer: string): Blocks {
 }
 
 /** A text that is read again and again, fence by fence, is no answer. */
-const readAtMost = 2_000_000;
+const readAtMost = 500_000;
 
 /**
  * The tree, and the text that it is of: of the same length, with what is not CommonMark but meant put in its words. A fence after

@@ -60,7 +60,8 @@ function inTurn(request: object): Promise<Answer> {
   return turn;
 }
 
-const patienceMs = 10_000;
+/** Wall time, in which a busy machine must have loaded the compiler too. */
+const patienceMs = 60_000;
 
 function ask(request: object): Promise<Answer> {
   worker ??= new Worker(ownFile("child", "transpile.mjs"));
