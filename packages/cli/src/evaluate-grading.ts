@@ -25,6 +25,7 @@ import {
   openVerifiers,
   programSettings,
   selfTest,
+  shortened,
   type Verifiers,
 } from "@posttrain/verify";
 
@@ -119,7 +120,7 @@ async function proveGraders(verifiers: readonly string[]): Promise<void> {
       .filter(({ holds }) => !holds)
       .map(
         ({ kind, outcome, evidence }) =>
-          `${verifier} ${variant}, ${kind}: ${outcome} (${evidence.slice(0, 200)})`,
+          `${verifier} ${variant}, ${kind}: ${outcome} (${shortened(evidence, 200)})`,
       ),
   );
   throw new UserError(

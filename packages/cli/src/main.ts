@@ -7,6 +7,7 @@ import { describeFailure, exitCodes } from "./failure.js";
 import { widthOf, wrap } from "./format.js";
 import { guardStandardStreams } from "./standard-streams.js";
 import { listenForSignals } from "./stopping.js";
+import { visible } from "./visible.js";
 
 interface Entry {
   readonly about: string;
@@ -110,9 +111,10 @@ async function main(args: readonly string[]): Promise<void> {
 
 /** Options -> the commands that have them. */
 async function ownersOfOptions(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const { namesOf } = await import("./options.js");
   const owners = new Map<string, string[]>();
   for (const [name, { load }] of Object.entries(commands)) {
-    for (const option of Object.keys((await load()).options.shape)) {
+    for (const option of namesOf((await load()).options)) {
       owners.set(option, [...(owners.get(option) ?? []), name]);
     }
   }
@@ -198,7 +200,9 @@ listenForSignals();
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  const { text, exitCode } = describeFailure(error);
+  const failure = describeFailure(error);
+  const { exitCode } = failure;
+  const text = visible(failure.text);
   const wrapped = process.stderr.isTTY ? wrap(text, widthOf(process.stderr)) : text;
   if (text !== "") process.stderr.write(`${exitCode === exitCodes.bug ? text : wrapped}\n`);
   process.exitCode = exitCode;

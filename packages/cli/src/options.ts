@@ -52,6 +52,8 @@ interface Property {
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
   readonly minLength?: number;
+  /** Another name that it is known by. */
+  readonly alias?: string;
   /** Of a list: each flag is one entry, commas and white space included. */
   readonly verbatim?: boolean;
 }
@@ -84,9 +86,10 @@ export function optionHelp(schema: z.ZodObject): readonly OptionHelp[] {
       property.default === undefined || valueText(property.default) === ""
         ? ""
         : ` (default ${valueText(property.default)})`;
+    const alias = property.alias === undefined ? "" : `; also --${property.alias}`;
     return {
       name,
-      description: `${property.description ?? ""}${choices}${value}`,
+      description: `${property.description ?? ""}${choices}${alias}${value}`,
       required: required.includes(name),
     };
   });
@@ -115,8 +118,18 @@ export interface Circumstances {
 
 /** Whether this command has all of these options: else `elsewhere` is worth finding out. */
 export function knowsAll(schema: z.ZodObject, settings: readonly Setting[]): boolean {
-  return settings.every(
-    ({ name }) => Object.hasOwn(schema.shape, name) || Object.hasOwn(commonOptions.shape, name),
+  const names = new Set([...namesOf(schema), ...namesOf(commonOptions)]);
+  return settings.every(({ name }) => names.has(name));
+}
+
+/** Of all options, by both names where there are two. */
+export function namesOf(schema: z.ZodObject): readonly string[] {
+  return [...Object.keys(schema.shape), ...aliasesOf(propertiesOf(schema).properties).keys()];
+}
+
+function aliasesOf(properties: ReadonlyMap<string, Property>): ReadonlyMap<string, string> {
+  return new Map(
+    [...properties].flatMap(([name, { alias }]) => (alias === undefined ? [] : [[alias, name] as const])),
   );
 }
 
@@ -140,8 +153,15 @@ export function checkOptions<S extends z.ZodObject>(
   for (const text of positional) note(`${JSON.stringify(text)} belongs to no option: options begin with --.`);
   const values = new Map<string, unknown>();
   const winners = new Map<string, Setting>();
+  const aliases = aliasesOf(properties);
   for (const setting of settings) {
-    const { name, source } = setting;
+    const { source } = setting;
+    const name = aliases.get(setting.name) ?? setting.name;
+    const other = winners.get(name);
+    if (other !== undefined && other.name !== setting.name && other.source.kind === source.kind) {
+      note(`${settingLabel(other)} and ${settingLabel(setting)} are one option: give one of them.`, source);
+      continue;
+    }
     const property = properties.get(name);
     if (property === undefined || (name === "config" && source.kind === "file")) {
       if (source.kind === "environment" && elsewhere.has(name)) continue;

@@ -3,6 +3,7 @@
 import { stringifyJson } from "@posttrain/data";
 import { glue, widthOf, wrap, wrapCommand } from "./format.js";
 import { createProgress, type Progress } from "./progress.js";
+import { visible, visibleJson } from "./visible.js";
 
 /** Text beside a label; a label of "" goes on with the line before. */
 export type Line = readonly [label: string, text: string];
@@ -17,6 +18,8 @@ export interface Output {
   say(text: string): void;
   /** Talk that keeps its lines. */
   print(text: string): void;
+  /** Talk in colour, from text that is ours, or made visible; all other talk is made visible here. */
+  draw(text: string): void;
   /** Talk as a table: labels on the left, text beside them; commands can be pasted. */
   table(lines: readonly Line[]): void;
   progress(): Progress;
@@ -34,29 +37,35 @@ export function createOutput(
   talk: NodeJS.WriteStream,
 ): Output {
   const stream = json ? process.stderr : talk;
-  const print = (text: string): void => {
+  const draw = (text: string): void => {
     if (!quiet) stream.write(`${text}\n`);
   };
+  const print = (text: string): void => draw(visible(text));
+  const onScreen = (text: string, shown: (text: string) => string): string =>
+    process.stdout.isTTY ? shown(text) : text;
   return {
     json,
     quiet,
     columns: stream.isTTY ? Math.min(stream.columns || 80, 160) : 80,
     coloured: stream.isTTY === true && stream.hasColors(),
-    say: (text) => print(stream.isTTY ? wrap(text, widthOf(stream)) : text),
+    say: (text) => draw(stream.isTTY ? wrap(visible(text), widthOf(stream)) : visible(text)),
     print,
+    draw,
     table(lines) {
-      for (const [label, text] of lines) {
+      for (const [label, given] of lines) {
+        const text = visible(given);
         const width = widthOf(stream) - labelColumns;
         const isCommand = text.startsWith("npx ");
         const broken = !isCommand ? wrap(text, width) : stream.isTTY ? wrapCommand(text, width) : text;
         const wrapped = broken.replaceAll("\n", `\n${" ".repeat(labelColumns)}`).replaceAll(glue, " ");
-        print((label.padEnd(labelColumns) + wrapped).trimEnd());
+        draw((label.padEnd(labelColumns) + wrapped).trimEnd());
       }
     },
     progress: () => (quiet ? noProgress : createProgress(stream)),
     result(forms) {
-      if (json) process.stdout.write(`${stringifyJson(forms.json)}\n`);
-      else if (quiet && forms.quiet !== undefined) process.stdout.write(`${forms.quiet}\n`);
+      if (json) process.stdout.write(`${onScreen(stringifyJson(forms.json), visibleJson)}\n`);
+      else if (quiet && forms.quiet !== undefined)
+        process.stdout.write(`${onScreen(forms.quiet, visible)}\n`);
     },
   };
 }

@@ -1,5 +1,7 @@
 // Progress of long work: one line that updates itself on a terminal, else a plain line now and then.
 
+import { visible } from "./visible.js";
+
 const terminalInterval = 100;
 const plainInterval = 5000;
 
@@ -14,9 +16,10 @@ export function createProgress(stream: NodeJS.WriteStream): Progress {
   const terminal = stream.isTTY === true;
   let shown = terminal ? Number.NEGATIVE_INFINITY : performance.now();
   let latest: string | undefined;
-  const write = (line: string): void => {
+  const write = (text: string): void => {
+    const line = visible(text);
     stream.write(terminal ? `\r${line.slice(0, (stream.columns || 80) - 1)}\x1b[K` : `${line}\n`);
-    latest = line;
+    latest = text;
   };
   return {
     show(line) {

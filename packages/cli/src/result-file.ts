@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { stringifyJson, UserError } from "@posttrain/data";
 import { writeResult } from "./standard-streams.js";
+import { visibleJson } from "./visible.js";
 
 export interface ResultFile {
   write(row: object): Promise<void>;
@@ -19,7 +20,10 @@ export async function openResultFile(path: string | undefined): Promise<ResultFi
 }
 
 const standardOutput: ResultFile = {
-  write: (row) => standardOutput.writeText(`${stringifyJson(row)}\n`),
+  write: (row) => {
+    const json = stringifyJson(row);
+    return standardOutput.writeText(`${process.stdout.isTTY ? visibleJson(json) : json}\n`);
+  },
   writeText: writeResult,
   commit: async () => undefined,
   discard: async () => undefined,

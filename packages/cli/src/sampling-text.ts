@@ -1,7 +1,16 @@
-// One line that says how tokens are drawn, and what of it comes from the model's generation_config.json.
+// What commands that print answers say and ask about them: one line of how tokens are drawn, and what of it comes from the model's
+// generation_config.json; which tokens are text.
 import type { Tokenizer } from "@posttrain/data";
 import type { Sampling } from "@posttrain/rollout";
+import { z } from "zod";
 import { plainNumber } from "./format.js";
+
+export const textOptions = {
+  show_special_tokens: z
+    .boolean()
+    .default(false)
+    .describe("answers with their special tokens, the one that ends them too"),
+};
 
 export function samplingText({ settings, stop, choices }: Sampling, tokenizer: Tokenizer): string {
   const say = (from: (typeof choices)[number]["from"]): string =>

@@ -1,11 +1,19 @@
 // What verdicts look like on a terminal: a table by verifier, the slowest, the first that failed, and what could not be graded.
-import type { FileGrading, PlacedVerdict, SelfTestReport, VerifierSummary } from "@posttrain/verify";
+import {
+  type FileGrading,
+  type PlacedVerdict,
+  type SelfTestReport,
+  shortened,
+  type VerifierSummary,
+} from "@posttrain/verify";
 import { count, duration, plural } from "./format.js";
+import { visibleLine } from "./visible.js";
 
 type Row = readonly string[];
 
 /** Columns as wide as their widest cell; the first to the left, the others to the right. */
-function columns(rows: readonly Row[], left = 1): string {
+function columns(given: readonly Row[], left = 1): string {
+  const rows = given.map((row) => row.map(visibleLine));
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => [...(row[i] ?? "")].length)));
   const cell = (text: string, i: number): string =>
     i < left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);
@@ -73,10 +81,7 @@ export function verdictList(title: string, verdicts: readonly PlacedVerdict[]): 
   return `\n${title}\n${lines.join("\n")}`;
 }
 
-const oneLine = (text: string): string => {
-  const flat = text.replaceAll(/\s*\n\s*/g, " | ");
-  return flat.length > 300 ? `${flat.slice(0, 300)}...` : flat;
-};
+const oneLine = (text: string): string => shortened(text, 300).replaceAll(/\s*\n\s*/g, " | ");
 
 /** What is left out of the numbers, in words. */
 export function gradingNotes({ unsealed, outcomes, responses, fromJournal }: FileGrading): readonly string[] {

@@ -1,4 +1,10 @@
-export { type AnswerTextOptions, answerText, createAnswerText, stopWatch } from "./answer-text.js";
+export {
+  type AnswerText,
+  type AnswerTextOptions,
+  answerText,
+  createAnswerText,
+  stopWatch,
+} from "./answer-text.js";
 export { byteText } from "./byte-text.js";
 export {
   type ChatTemplate,

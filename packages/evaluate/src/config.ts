@@ -31,7 +31,13 @@ export const evaluateConfig = z
     num_fewshot: z.int().nonnegative().default(0).describe("solved examples before each question"),
     fewshot_data: z.string().optional().describe("where they come from: the first rows of this file"),
     limit: z.int().positive().optional().describe("only the first so many questions"),
-    num_samples: z.int().min(1).max(10_000).default(1).describe("responses to each question"),
+    num_samples: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(1)
+      .describe("responses to each question")
+      .meta({ alias: "num_generations" }),
     pass_at: z
       .array(z.int().positive())
       .optional()

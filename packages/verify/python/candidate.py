@@ -56,12 +56,13 @@ def raised(error):
         arguments = None
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source_name]
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    text = "".join(traceback.format_exception_only(type(error), error)).strip()
     return {
         "raised": type(error).__name__,
         "kinds": kinds,
         "number": numbers.get(id(type(error))),
         "args": arguments,
-        "text": "".join(traceback.format_exception_only(type(error), error)).strip()[-2000:],
+        "text": text if len(text) <= 2000 else text[:1300] + " ... " + text[-700:],
         "line": line if type(line) is int else None,
         "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
     }

@@ -61,7 +61,7 @@ try:
         work = own[chosen]
         send({"ready": chosen})
 except BaseException:
-    send({"failed": traceback.format_exc()[-2000:]})
+    send({"failed": traceback.format_exc()[-20000:]})
 
 for line in sys.stdin:
     request = json.loads(line)
@@ -74,4 +74,4 @@ for line in sys.stdin:
         except (TypeError, ValueError) as error:
             send({"id": request["id"], "error": "it returned %.200r: %s" % (value, error)})
     except BaseException:
-        send({"id": request["id"], "error": traceback.format_exc()[-2000:]})
+        send({"id": request["id"], "error": traceback.format_exc()[-20000:]})

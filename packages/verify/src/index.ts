@@ -66,6 +66,7 @@ export type {
 } from "./instructions/instruction.js";
 export { findKind, goTogether, instructionKinds } from "./instructions/kinds.js";
 export { detectLanguage } from "./language.js";
+export { shortened } from "./shortened.js";
 export { saidAfter, withoutThinking } from "./thinking.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";
 export {

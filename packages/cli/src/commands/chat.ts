@@ -1,7 +1,7 @@
 // posttrain chat: a conversation with a model. Answers go to standard output, everything else to standard error, so that piped
 // questions give plain answers.
 import { createInterface, type Interface } from "node:readline";
-import { type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
+import { type AnswerText, type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
 import { type Model, openModelFolder } from "@posttrain/model";
 import {
   renderPrompt,
@@ -18,15 +18,17 @@ import { exitCodes } from "../failure.js";
 import { count } from "../format.js";
 import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
-import { samplingText } from "../sampling-text.js";
+import { samplingText, textOptions } from "../sampling-text.js";
 import { throwIfOutputGone } from "../standard-streams.js";
 import { unstoppedTemplate } from "../turn-ends.js";
+import { visibleStream } from "../visible.js";
 import { describeModel, modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
   options: z.strictObject({
     ...modelOptions,
     ...samplingOptions,
+    ...textOptions,
   }),
   examples: [
     [
@@ -60,7 +62,16 @@ export const command = defineCommand({
       const singleTurn = card?.single_turn ?? false;
       if (singleTurn) say("It was trained on single questions: each one starts a new conversation.");
       if (process.stdin.isTTY) say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer.");
-      await converse({ model, output, tokenizer, text, sampling, seed: options.seed, singleTurn });
+      await converse({
+        model,
+        output,
+        tokenizer,
+        text,
+        sampling,
+        seed: options.seed,
+        singleTurn,
+        showSpecialTokens: options.show_special_tokens,
+      });
     });
   },
 });
@@ -74,6 +85,7 @@ interface Session {
   readonly seed: number;
   /** Forget each question once it is answered. */
   readonly singleTurn: boolean;
+  readonly showSpecialTokens: boolean;
 }
 
 async function converse(session: Session): Promise<void> {
@@ -114,7 +126,7 @@ async function converse(session: Session): Promise<void> {
 
 /** Streams one answer to standard output. undefined: the conversation has no room for one. */
 async function answer(
-  { model, output, tokenizer, text, sampling, seed }: Session,
+  { model, output, tokenizer, text, sampling, seed, showSpecialTokens }: Session,
   messages: readonly ChatMessage[],
   turn: number,
   stopped: () => boolean,
@@ -132,17 +144,27 @@ async function answer(
     return undefined;
   }
   const maxNewTokens = Math.min(settings.maxNewTokens, room);
-  const spoken = createAnswerText(tokenizer, { stop, stopIds: settings.stopIds });
+  const ends = { stop, stopIds: settings.stopIds };
+  const spoken = createAnswerText(tokenizer, ends);
+  // What is shown is not what the model is told of its answer.
+  const full = showSpecialTokens
+    ? createAnswerText(tokenizer, { ...ends, skipSpecialTokens: false })
+    : undefined;
+  const shown = process.stdout.isTTY ? visibleStream() : (piece: string) => piece;
   let said = "";
-  const print = (piece: string): void => {
+  let printed = "";
+  const hear = (next: (text: AnswerText) => string): void => {
+    const piece = next(spoken);
     said += piece;
-    if (!json) process.stdout.write(piece);
+    const printing = full === undefined ? piece : next(full);
+    printed += printing;
+    if (!json) process.stdout.write(shown(printing));
   };
   let ended: "stop" | "length" | "stopped" = "stopped";
   const onToken = (_prompt: number, _sample: number, id: number): void => {
     if (stopped()) throw new Stopped();
     throwIfOutputGone();
-    print(spoken.push(id));
+    hear((answer) => answer.push(id));
   };
   try {
     const prompt = { ids: promptIds, line: turn + 1, row: 0 };
@@ -151,9 +173,9 @@ async function answer(
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
   }
-  print(spoken.flush());
+  hear((answer) => answer.flush());
   if (!json) process.stdout.write("\n");
-  output.result({ json: { prompt: messages.at(-1)!.content, text: said, finish_reason: ended } });
+  output.result({ json: { prompt: messages.at(-1)!.content, text: printed, finish_reason: ended } });
   if (ended === "length") {
     say(
       maxNewTokens < settings.maxNewTokens

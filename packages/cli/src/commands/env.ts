@@ -12,6 +12,7 @@ import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
 import { plural } from "../format.js";
 import { createOutput } from "../output.js";
+import { visible } from "../visible.js";
 
 export const command = defineCommand({
   options: z.strictObject({}),
@@ -24,7 +25,7 @@ export const command = defineCommand({
     const block = Object.entries(facts).map(([name, value]) => `${name.padEnd(width)}  ${value}`);
     const output = createOutput(context, process.stdout);
     // The block is the result: as it stands in a report, so not broken at the width of a terminal.
-    if (!context.json) process.stdout.write(`${block.join("\n")}\n`);
+    if (!context.json) process.stdout.write(`${visible(block.join("\n"))}\n`);
     output.result({ json: facts });
   },
 });

@@ -29,6 +29,7 @@ import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { unstoppedTemplate } from "../turn-ends.js";
+import { visible, visibleLine } from "../visible.js";
 import { describeModel, withModel } from "../with-model.js";
 
 /** Of the rules of extraction and equality: raised when a change of them changes a grade. */
@@ -114,9 +115,10 @@ export const command = defineCommand({
           ...(stop.length > 0 && { until: stop }),
           ...(stop_ids.length > 0 && { stop_ids }),
         };
-        process.stdout.write(
-          `${settingsLine({ model: dir, dtype: config.dtype, generation, limit, shots })}\n${resultTable(summary, { version, filter: grading.filter, shots })}\n`,
-        );
+        const groups = summary.groups.map((group) => ({ ...group, name: visibleLine(group.name) }));
+        const named = { ...summary, groups };
+        const table = `${settingsLine({ model: dir, dtype: config.dtype, generation, limit, shots })}\n${resultTable(named, { version, filter: grading.filter, shots })}\n`;
+        process.stdout.write(visible(table));
       }
       if (files) output.print(`\n${files.results}\n${files.samples}`);
       output.result({ json: { ...resultsOf(evaluation), files: files ?? null } });

@@ -1,5 +1,5 @@
 // posttrain generate: samples of a model for one prompt or a file of prompts.
-import { type Tokenizer, UserError } from "@posttrain/data";
+import { answerText, type Tokenizer, UserError } from "@posttrain/data";
 import { type Model, openModelFolder } from "@posttrain/model";
 import {
   checkRoom,
@@ -18,8 +18,9 @@ import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
-import { samplingText } from "../sampling-text.js";
+import { samplingText, textOptions } from "../sampling-text.js";
 import { unstoppedTemplate } from "../turn-ends.js";
+import { visible } from "../visible.js";
 import { modelOptions, withModel } from "../with-model.js";
 
 export const command = defineCommand({
@@ -29,8 +30,14 @@ export const command = defineCommand({
     data: z.string().optional().describe("prompts, JSONL: prompt, messages or input_ids"),
     output: z.string().optional().describe("new file for the samples; default: standard output"),
     raw: z.boolean().default(false).describe("continue prompt as it is, without the chat template"),
-    num_generations: z.int().positive().default(1).describe("samples of each prompt"),
+    num_samples: z
+      .int()
+      .positive()
+      .default(1)
+      .describe("samples of each prompt")
+      .meta({ alias: "num_generations" }),
     ...samplingOptions,
+    ...textOptions,
   }),
   examples: [
     [
@@ -38,14 +45,14 @@ export const command = defineCommand({
       "one answer of the model that npm start has made",
     ],
     [
-      "npx posttrain generate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data prompts.jsonl --num_generations 8 --temperature 1 --output samples.jsonl",
+      "npx posttrain generate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data prompts.jsonl --num_samples 8 --temperature 1 --output samples.jsonl",
       "eight samples of each row",
     ],
   ],
   notes:
     'A row is {"prompt": "..."} (one user message; with --raw, text), {"messages": [...]} or {"input_ids": [...]}. A sample is ' +
     '{"id", "line", "sample", "text", "ids", "logprobs", "finish_reason"}: the row\'s id and line, the number of the sample, its ' +
-    "text without special tokens and before the first --stop, all its tokens (those of the stop too) with their log-probabilities (of the " +
+    "text without special tokens (with them: --show_special_tokens) and before the first --stop, all its tokens (those of the stop too) with their log-probabilities (of the " +
     "tempered distribution, before penalty and filters), and stop or length. A terminal gets the text alone, unless --json is given.",
   run: async (options, context) => {
     const { model_name_or_path: dir, prompt, data, raw } = options;
@@ -61,10 +68,10 @@ export const command = defineCommand({
     const rows =
       data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);
     const sampling = resolveSampling(options, generationConfig, config);
-    if (options.num_generations > 1 && sampling.settings.temperature === 0) {
+    if (options.num_samples > 1 && sampling.settings.temperature === 0) {
       throw new UserError(
         "same_samples",
-        `posttrain generate: greedy sampling gives ${options.num_generations} times the same text. Give --temperature (1 samples from the model as it is), or --num_generations 1.`,
+        `posttrain generate: greedy sampling gives ${options.num_samples} times the same text. Give --temperature (1 samples from the model as it is), or --num_samples 1.`,
       );
     }
     checkRoom(rows, config.maxPositionEmbeddings);
@@ -83,15 +90,18 @@ export const command = defineCommand({
       );
       for (const one of samples) {
         const row = rows[one.prompt]!;
+        const said = options.show_special_tokens
+          ? answerText(tokenizer, one.ids, { stop, stopIds: settings.stopIds, skipSpecialTokens: false })
+          : one.text;
         if (options.output === undefined && process.stdout.isTTY && !context.json) {
           if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
-          console.log(one.text);
+          console.log(visible(said));
         } else {
           await results.write({
             id: row.id,
             line: row.line,
             sample: one.sample,
-            text: one.text,
+            text: said,
             ids: [...one.ids],
             logprobs: Array.from(one.logProbs, float32),
             finish_reason: one.finish,
@@ -108,7 +118,7 @@ export const command = defineCommand({
 interface Asked {
   readonly sampling: Sampling;
   readonly tokenizer: Tokenizer;
-  readonly num_generations: number;
+  readonly num_samples: number;
   readonly seed: number;
 }
 
@@ -116,7 +126,7 @@ interface Asked {
 async function respond(
   model: Model,
   rows: readonly PromptRow[],
-  { sampling, num_generations: samples, tokenizer, seed }: Asked,
+  { sampling, num_samples: samples, tokenizer, seed }: Asked,
   output: Output,
 ): Promise<readonly Rollout[]> {
   const progress = output.progress();

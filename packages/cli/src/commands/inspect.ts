@@ -25,6 +25,7 @@ import { count, glue, millions, plainNumber, plural } from "../format.js";
 import { compareTensors, type TensorComparison } from "../inspect/compare-tensors.js";
 import { createOutput, type Line, type Output } from "../output.js";
 import { unstoppedTemplate } from "../turn-ends.js";
+import { visible } from "../visible.js";
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -72,7 +73,7 @@ export const command = defineCommand({
       json: { model: facts, files, checkpoint: checkpoint ?? null, comparison: comparison ?? null },
     });
     if (checkpoint !== undefined && "damage" in checkpoint) {
-      if (context.quiet) console.error(checkpoint.damage);
+      if (context.quiet) console.error(visible(checkpoint.damage));
       process.exitCode = exitCodes.mistake;
     }
   },

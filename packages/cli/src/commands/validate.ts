@@ -234,7 +234,7 @@ function report(
   for (const { line, tokens, segments } of samples) {
     output.print(`\nLine ${count(line)}, ${plural(tokens, "token")}:`);
     for (const text of sampleLines(segments, { columns: output.columns - 2, coloured: output.coloured })) {
-      output.print(`  ${text}`);
+      output.draw(`  ${text}`);
     }
   }
 }

@@ -22,6 +22,7 @@ import { cardFile, type ModelCard } from "../model-card.js";
 import type { CommonOptions } from "../options.js";
 import { createOutput, type Output } from "../output.js";
 import { endingSignals } from "../stopping.js";
+import { visible } from "../visible.js";
 import { withDevice } from "../with-model.js";
 import { type GradedAnswer, gradeModel } from "./evaluate.js";
 import { trainingConfig, trainingRows, writeTrainingRows } from "./recipe.js";
@@ -44,8 +45,9 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
   const { seed } = options;
   const output = createOutput(options, process.stdout);
   const style = styleFor(options.json ? process.stderr : process.stdout);
-  const heading = (text: string): void => output.print(`\n${style.bold(text)}`);
-  const body = (...lines: readonly string[]): void => printBody(output, lines);
+  const heading = (text: string): void => output.draw(`\n${style.bold(text)}`);
+  const body = (...lines: readonly string[]): void => printBody(output.print, lines);
+  const styled = (...lines: readonly string[]): void => printBody(output.draw, lines);
   const run =
     options.output_dir === undefined ? await nextRunFolder("runs") : await newFolder(options.output_dir);
   const [model, data, sft] = [join(run, "model"), join(run, "training.jsonl"), join(run, "sft")];
@@ -54,11 +56,11 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
     ...distinctArithmeticProblems(heldOutProblems, { ...asked, lengths: shortOperands }),
     ...distinctArithmeticProblems(longProblems, { ...asked, lengths: longOperands }),
   ];
-  const stopped = (): void => console.error(`\nStopped: ${run} is incomplete and can be deleted.`);
+  const stopped = (): void => console.error(visible(`\nStopped: ${run} is incomplete and can be deleted.`));
   for (const signal of endingSignals) process.prependListener(signal, stopped);
   try {
     await withDevice(options, async (device) => {
-      output.print(style.bold("A tiny language model learns arithmetic from worked examples"));
+      output.draw(style.bold("A tiny language model learns arithmetic from worked examples"));
       body(`run folder ${run}, seed ${seed}`);
 
       heading("1  A Qwen2.5 with random weights");
@@ -88,10 +90,10 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
       await writeFile(join(run, "evaluation.jsonl"), evaluationLines(before, after));
       const short = [before.slice(0, heldOutProblems), after.slice(0, heldOutProblems)] as const;
       const long = [before.slice(heldOutProblems), after.slice(heldOutProblems)] as const;
-      body("", "the first held-out problem of each kind", ...sampleAnswers(...short, style));
+      styled("", "the first held-out problem of each kind", ...sampleAnswers(...short, style));
       body("", "right answers in percent, with 95 % Wilson intervals; no two numbers of these");
-      body("problems met in training, in any order or kind", ...accuracyTable(...short, shortNames, style));
-      body("", "longer numbers than any in training", ...accuracyTable(...long, longNames, style));
+      styled("problems met in training, in any order or kind", ...accuracyTable(...short, shortNames, style));
+      styled("", "longer numbers than any in training", ...accuracyTable(...long, longNames, style));
 
       heading("4  Yours");
       const weights = join(checkpoint, "model.safetensors");
@@ -122,8 +124,8 @@ const longNames = {
   multiplication: "multiplication, 3 by 1",
 };
 
-function printBody(output: Output, lines: readonly string[]): void {
-  for (const line of lines) output.print(line === "" ? "" : `  ${line}`);
+function printBody(print: (line: string) => void, lines: readonly string[]): void {
+  for (const line of lines) print(line === "" ? "" : `  ${line}`);
 }
 
 function rightHeldOut(answers: readonly GradedAnswer[]): number {
@@ -143,7 +145,7 @@ async function ask(
   });
   progress?.end();
   const right = rightHeldOut(answers);
-  printBody(output, [`${count(right)} of ${count(heldOutProblems)} held-out problems answered right`]);
+  printBody(output.print, [`${count(right)} of ${count(heldOutProblems)} held-out problems answered right`]);
   return answers;
 }
 

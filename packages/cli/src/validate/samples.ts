@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import { IGNORED_LABEL, type TokenizedRow, type Tokenizer } from "@posttrain/data";
 import stringWidth from "string-width";
 import { count } from "../format.js";
+import { visible } from "../visible.js";
 
 export interface Segment {
   readonly text: string;
@@ -60,7 +61,9 @@ export function sampleLines(
   for (const segment of segments) {
     endPart();
     trained = segment.trained;
-    const shown = visible(shortened(segment.text));
+    // Line feeds are shown and kept.
+    const text = shortened(segment.text).replaceAll("\n", "↵\n").replaceAll("\t", "\\t");
+    const shown = visible(text);
     const marked = trained && !coloured ? `⟦${shown}⟧` : shown;
     for (const { segment: grapheme } of graphemes.segment(marked)) {
       if (grapheme === "\n") {
@@ -85,18 +88,4 @@ function shortened(text: string): string {
   if (characters.length <= longest) return text;
   const [head, tail] = [characters.slice(0, 400), characters.slice(-150)];
   return `${head.join("")} [... ${count(characters.length - head.length - tail.length)} characters ...] ${tail.join("")}`;
-}
-
-/** Line feeds are shown and kept; what would steer the terminal or hide text is spelled out. */
-function visible(text: string): string {
-  return text
-    .replaceAll("\n", "↵\n")
-    .replaceAll("\t", "\\t")
-    .replaceAll(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
-      if (character === "\n") return character;
-      const code = character.codePointAt(0)!;
-      return code < 256
-        ? `\\x${code.toString(16).padStart(2, "0")}`
-        : `\\u${code.toString(16).padStart(4, "0")}`;
-    });
 }

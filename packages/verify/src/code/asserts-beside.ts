@@ -3,6 +3,7 @@
  * verdicts say `sealed: false`.
  */
 import { randomBytes } from "node:crypto";
+import { shortened } from "../shortened.js";
 import type { Verdict } from "../verdict.js";
 import type { Layout } from "./bubblewrap.js";
 import { crash, ended, fail, pass } from "./code-verdict.js";
@@ -55,8 +56,7 @@ export async function gradeBeside(
   const nonce = randomBytes(16).toString("hex");
   const exit = await prepared.run(`${nonce}\n`);
   if (exit.stopped !== undefined || !exit.started) return ended(exit, limits, "in its tests");
-  const said =
-    exit.stderr.toString("utf8").trim().slice(-1000) || exit.stdout.toString("utf8").trim().slice(-1000);
+  const said = shortened(exit.stderr.toString("utf8").trim() || exit.stdout.toString("utf8").trim(), 1000);
   const sealed = exit.stdout.toString("latin1").split("\n").includes(nonce);
   if (exit.code === 0 && sealed) return pass("All tests passed, beside the candidate.", details);
   if (exit.code === 0)

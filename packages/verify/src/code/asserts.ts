@@ -3,6 +3,7 @@
  * answers; the verdict comes from the tests' side, over a channel that the candidate does not have.
  */
 import { randomBytes } from "node:crypto";
+import { shortened } from "../shortened.js";
 import type { Verdict } from "../verdict.js";
 import { crash, ended, fail, infrastructure, pass } from "./code-verdict.js";
 import type { Exit } from "./contained-process.js";
@@ -104,7 +105,7 @@ export function raisedVerdict(raised: Raised, unsupported: Unsupported, when: st
   const missing = unsupported(raised);
   if (missing !== undefined) return infrastructure(missing);
   const line = typeof raised.line === "number" ? `, line ${raised.line}` : "";
-  return crash(`The candidate raised ${String(raised.text).slice(0, 1000)}${line}, ${when}.`);
+  return crash(`The candidate raised ${shortened(String(raised.text), 1000)}${line}, ${when}.`);
 }
 
 async function verdictOf(
@@ -177,7 +178,7 @@ export async function stopped(interpreter: Interpreter): Promise<Exit> {
 
 async function why(interpreter: Interpreter, what: string): Promise<string> {
   const exit = await stopped(interpreter);
-  const said = exit.stderr.toString("utf8").trim().slice(-500);
+  const said = shortened(exit.stderr.toString("utf8").trim(), 500);
   const how =
     exit.stopped && exit.stopped !== "done" ? `stopped: ${exit.stopped}` : `exit ${exit.code ?? exit.signal}`;
   return `${what} (${how}${said ? `; ${said}` : ""})`;

@@ -1,4 +1,5 @@
 /** Verdicts on programs: which outcome an end stands for, and the words. */
+import { shortened } from "../shortened.js";
 import type { Outcome, Verdict } from "../verdict.js";
 import type { Exit } from "./contained-process.js";
 import type { Limits } from "./limits.js";
@@ -33,7 +34,7 @@ const sigkill = 137;
 /** The verdict on a program that ended before it had answered. */
 export function ended(exit: Exit, limits: Limits, when: string): Verdict {
   const details = { cpuSeconds: exit.cpuSeconds, wallSeconds: exit.wallSeconds };
-  const said = exit.stderr.toString("utf8").trim().slice(-1000);
+  const said = shortened(exit.stderr.toString("utf8").trim(), 1000);
   const tail = said === "" ? "" : ` It had said: ${said}`;
   if (exit.stopped === "cancelled") return infrastructure("cancelled", details);
   if (!exit.started)

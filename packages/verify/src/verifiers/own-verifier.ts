@@ -12,6 +12,7 @@ import type { Readable, Writable } from "node:stream";
 import { isJsonObject, LosslessNumber, parseJson, stringifyJson, UserError } from "@posttrain/data";
 import { fileDigest } from "@posttrain/run";
 import { ownFile } from "../code/packages.js";
+import { shortened } from "../shortened.js";
 import type { Verdict } from "../verdict.js";
 import { type Convention, conventionOf, trlArguments, verdictOf, verlArguments } from "./adapters.js";
 import type { Verifier } from "./registry.js";
@@ -108,7 +109,9 @@ export async function openOwnVerifier(spec: string, options: OwnVerifierOptions 
       }
       try {
         const answer = await child.call(callOf(convention, path, response, row), timeoutSeconds);
-        return "error" in answer ? failed(answer.error) : verdictOf(answer.value, convention, passScore);
+        return "error" in answer
+          ? failed(shortened(answer.error, 2000))
+          : verdictOf(answer.value, convention, passScore);
       } finally {
         giveBack(child);
       }
@@ -258,7 +261,9 @@ class Child {
           : `has no function ${wanted}; it has ${has}.`,
       );
     }
-    throw refuse(`does not load: ${(message?.failed ?? this.#tail).trim() || "its process ended"}`);
+    throw refuse(
+      `does not load: ${shortened((message?.failed ?? this.#tail).trim(), 2000) || "its process ended"}`,
+    );
   }
 
   async call(call: Call, timeoutSeconds: number): Promise<Answer> {
