@@ -1,7 +1,10 @@
 // Where result rows go: --output FILE, which appears complete or not at all, or standard output.
-import { rmSync } from "node:fs";
-import { type FileHandle, open, rename, stat } from "node:fs/promises";
+import { appendFile, fsync, ftruncateSync, rmSync } from "node:fs";
+import { rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { stringifyJson, UserError } from "@posttrain/data";
+import { lockFile, syncPath } from "@posttrain/run";
 import { writeResult } from "./standard-streams.js";
 import { visibleJson } from "./visible.js";
 
@@ -14,7 +17,7 @@ export interface ResultFile {
   discard(): Promise<void>;
 }
 
-/** Opened before the long work, so that a bad path costs nothing. UserError `output_used`, `cannot_write`. */
+/** Opened before the long work, so that a bad path costs nothing. UserError `output_used`, `output_locked`, `cannot_write`. */
 export async function openResultFile(path: string | undefined): Promise<ResultFile> {
   return path === undefined ? standardOutput : openFile(path);
 }
@@ -29,14 +32,12 @@ const standardOutput: ResultFile = {
   discard: async () => undefined,
 };
 
+const write = promisify(appendFile);
+const sync = promisify(fsync);
+
+/** Written as PATH.partial, which is locked: what a killed command left is written over, a second writer is refused. */
 async function openFile(path: string): Promise<ResultFile> {
-  if (await stat(path).catch(() => undefined)) {
-    throw new UserError(
-      "output_used",
-      `output ${path} already exists. Remove it or give another name, so that no result is overwritten.`,
-    );
-  }
-  const partial = `${path}.partial-${process.pid}`;
+  const partial = `${path}.partial`;
   const refuse = (cause: unknown): never => {
     throw new UserError(
       "cannot_write",
@@ -44,33 +45,60 @@ async function openFile(path: string): Promise<ResultFile> {
       { cause },
     );
   };
-  const handle: FileHandle = await open(partial, "wx").catch(refuse);
+  await refuseUsed(path);
+  const lock = await lockFile(partial).catch((error: unknown) =>
+    error instanceof UserError && error.cause !== undefined ? refuse(error.cause) : Promise.reject(error),
+  );
+  if ("holder" in lock) {
+    throw new UserError(
+      "output_locked",
+      `output ${path} is being written by another process. Wait for it, stop it, or give another name.`,
+    );
+  }
+  const { descriptor } = lock;
   const removePartial = (): void => rmSync(partial, { force: true });
   process.once("exit", removePartial);
-  let open_ = true;
-  const close = async (): Promise<void> => {
-    if (open_) await handle.close();
-    open_ = false;
+  let isOpen = true;
+  const end = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    process.off("exit", removePartial);
+    lock.close();
   };
-  const writeText = async (text: string): Promise<void> => {
-    await handle.appendFile(text).catch(refuse);
+  const discard = async (): Promise<void> => {
+    if (isOpen) removePartial();
+    end();
   };
+  try {
+    await refuseUsed(path); // whoever had the lock before may have been done
+    ftruncateSync(descriptor);
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  const writeText = (text: string): Promise<void> => write(descriptor, text).catch(refuse);
   return {
     write: (row) => writeText(`${stringifyJson(row)}\n`),
     writeText,
     async commit() {
+      await refuseUsed(path);
       try {
-        await handle.sync();
-        await close();
+        await sync(descriptor);
         await rename(partial, path);
+        end();
+        await syncPath(dirname(path));
       } catch (cause) {
         refuse(cause);
       }
     },
-    async discard() {
-      await close();
-      removePartial();
-      process.off("exit", removePartial);
-    },
+    discard,
   };
+}
+
+async function refuseUsed(path: string): Promise<void> {
+  if (!(await stat(path).catch(() => undefined))) return;
+  throw new UserError(
+    "output_used",
+    `output ${path} already exists. Remove it or give another name, so that no result is overwritten.`,
+  );
 }

@@ -1,7 +1,7 @@
 // How a command ends when the world around it does: a reader of its output that leaves, an output that cannot be written, a signal. As a shell runs it.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -122,6 +122,33 @@ async function started(
   return child;
 }
 const codeOf = async (child: ChildProcess): Promise<number | null> => (await once(child, "exit"))[0];
+
+describe("an output file", () => {
+  it("of a command that was killed is written over, and two writers are told apart", async () => {
+    const output = at("samples.jsonl");
+    // What earlier versions, or a kill, leave.
+    writeFileSync(`${output}.partial`, "half a line");
+    const big = writeRows(folder, "big.jsonl", Array(30_000).fill(rows[0]));
+    const args = ["score", "--model_name_or_path", model, "--data", big, "--output", output];
+    const first = await started(args, {});
+    while (readFileSync(`${output}.partial`, "utf8").startsWith("half") && first.exitCode === null)
+      await sleep(5);
+    const second = shell('"$@"', [...score(), "--output", output]);
+    expect([second.codes, second.err]).toEqual([
+      [1],
+      expect.stringMatching(/samples\.jsonl is being written by another/),
+    ]);
+    first.kill("SIGKILL");
+    expect(await codeOf(first)).toBeNull();
+    expect(readdirSync(folder).filter((name) => name.startsWith("samples"))).toEqual([
+      "samples.jsonl.partial",
+    ]);
+    const third = shell('"$@"', [...score(), "--output", output]);
+    expect(third.codes, third.err).toEqual([0]);
+    expect(readFileSync(output, "utf8").trim().split("\n")).toHaveLength(rows.length);
+    expect(readdirSync(folder).filter((name) => name.startsWith("samples"))).toEqual(["samples.jsonl"]);
+  });
+});
 
 describe("a signal", () => {
   it.each([

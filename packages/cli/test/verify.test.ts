@@ -1,6 +1,14 @@
 // posttrain verify as a shell runs it: verdicts beside rows, exit codes, kill and resume, modules of one's own, every bad input.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { main, type Outcome, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
@@ -266,4 +274,24 @@ describe("what is wrong with a command or a file is said in one paragraph, with 
     expect(err).not.toMatch(/^\s+at /m);
     expect([code, out]).toEqual([1, ""]);
   });
+});
+
+it("killed while the sandbox is proven, it leaves nothing that the next one does not sweep", async () => {
+  const task = {
+    verifier: "code",
+    entry_point: "f",
+    prompt: "def f():\n",
+    test: "def check(f):\n    assert f() == 1",
+  };
+  const data = writeRows(folder, "program.jsonl", [{ ...task, completion: "    return 1" }]);
+  const scratch = at("scratch");
+  mkdirSync(scratch);
+  const env = { ...process.env, TMPDIR: scratch };
+  const child = spawn(process.execPath, [main, "verify", "--data", data], { env, stdio: "ignore" });
+  while (readdirSync(scratch).length === 0 && child.exitCode === null) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill("SIGKILL");
+  await posttrain(["verify", "--data", data], { env: { TMPDIR: scratch } });
+  expect(readdirSync(scratch)).toEqual([]);
 });

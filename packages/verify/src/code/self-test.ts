@@ -3,11 +3,13 @@
  * and must be stopped. What cannot be proven is not used: the error says which proof failed and what would help.
  */
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
+import { lockFile } from "@posttrain/run";
 import { bubblewrapLaunch, bubblewrapStarted, type Layout, type Program } from "./bubblewrap.js";
 import { type Exit, startContained } from "./contained-process.js";
 import { type Limits, withDefaults } from "./limits.js";
@@ -103,17 +105,42 @@ const shellProbes = (canary: string, port: number): readonly (readonly [string, 
   ["no network", `(exec 3<>/dev/tcp/127.0.0.1/${port}) 2>/dev/null && echo GOT; echo HELD`],
 ];
 
+/**
+ * Makes a file of this machine for programs to look for. It is locked while it is needed: what killed processes left of theirs, whose
+ * locks went with them, is swept.
+ */
+async function layCanary(): Promise<{ readonly path: string; remove(): Promise<void> }> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith("posttrain-canary-")) continue;
+    const left = join(tmpdir(), name);
+    const lock = await lockFile(left).catch(() => undefined); // another user's
+    if (lock === undefined || "holder" in lock) continue;
+    await rm(left, { force: true });
+    lock.close();
+  }
+  for (;;) {
+    const path = join(tmpdir(), `posttrain-canary-${randomBytes(6).toString("hex")}`);
+    const lock = await lockFile(path);
+    if ("holder" in lock) continue; // somebody sweeps
+    const remove = async (): Promise<void> => {
+      await rm(path, { force: true });
+      lock.close();
+    };
+    await chmod(path, 0o644);
+    await writeFile(path, "canary");
+    return { path, remove };
+  }
+}
+
 async function prove(layout: Layout): Promise<Proof[]> {
-  const folder = await mkdtemp(join(tmpdir(), "posttrain-canary-"));
-  const canary = join(folder, "canary");
-  await writeFile(canary, "canary", { mode: 0o644 });
+  const canary = await layCanary();
   let visits = 0;
   const server = createServer(() => visits++);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   try {
     const tried = await Promise.all([
-      ...shellProbes(canary, port).map(async ([limit, script]) => {
+      ...shellProbes(canary.path, port).map(async ([limit, script]) => {
         const exit = await run(layout, {
           argv: ["/bin/bash", "--norc", "-c", script],
           memory: "address-space",
@@ -134,7 +161,7 @@ async function prove(layout: Layout): Promise<Proof[]> {
     return [...tried, reached];
   } finally {
     server.close();
-    await rm(folder, { recursive: true });
+    await canary.remove();
   }
 }
 
