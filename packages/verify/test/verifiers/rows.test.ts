@@ -14,12 +14,16 @@ const outcomes = async (row: Row): Promise<readonly string[]> =>
 const fenced = (code: string, tag = "python"): string => `Here it is:\n\n\`\`\`${tag}\n${code}\n\`\`\`\n`;
 
 describe("answers", () => {
+  test("gsm8k reads no line behind #### twice: two answers stand there", async () => {
+    const responses = ["#### 72\n\nI used 6 boxes.", "#### 72\nor 73"];
+    expect(await outcomes({ answer: "#### 72", responses })).toEqual(["pass", "unparseable"]);
+  });
+
   test.each<[string, Row, string, string]>([
     ["a boxed value", { answer: "1/2" }, "\\boxed{0.5}", "\\boxed{0.6}"],
     ["MATH's solution", { solution: "So \\boxed{\\frac34}." }, "\\boxed{0.75}", "\\boxed{0.7}"],
     ["GSM8K's worked answer", { answer: "2*36=72\n#### 72" }, "#### 72", "72\n#### 73"],
     ["GSM8K's published solutions", { answer: "#### 1,072" }, "so\nA: 1072", "so\nA: 1073"],
-    ["two answers behind ####", { answer: "#### 72" }, "#### 72\n\nI used 6 boxes.", "#### 72\nor 73"],
     ["a number", { answer: 72 }, "The answer is 72.", "The answer is 27."],
     ["true", { answer: true }, "\\boxed{yes}", "\\boxed{no}"],
     ["one of several", { ground_truth: ["two", "2"] }, "\\boxed{2}", "\\boxed{3}"],
