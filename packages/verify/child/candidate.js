@@ -43,11 +43,17 @@ function lookUp(name) {
 // Tests beside the candidate find these as they were before it.
 const own = {};
 
-async function runBeside({ tests, nonce }, rejections) {
+async function runBeside({ tests, nonce, beside }, rejections) {
   let result = { outcome: "pass" };
   try {
-    const run = evaluate(`(require, assert, exports) => (async () => {${tests}\n})()`, "tests.js");
-    await run(own.require, own.assert, {});
+    const runner = testRunner();
+    const require = requiring(own.require, runner.words);
+    const given = { require, assert: own.assert, exports: {} };
+    for (const name of beside.runners) given[name] = runner.words[name];
+    for (const name of beside.modules) given[name] = require(name);
+    const names = Object.keys(given).join(", ");
+    await evaluate(`(${names}) => (async () => {${tests}\n})()`, "tests.js")(...Object.values(given));
+    await runner.runAll();
     await rejections.settle();
     if (rejections.first) throw rejections.first.error;
   } catch (error) {

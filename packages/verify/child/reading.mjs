@@ -11,6 +11,10 @@ const plainMethods = new Set(plainKinds.flatMap((kind) => Object.getOwnPropertyN
 const observing = new Set(["then", "catch", "finally", "forEach"]);
 /** Of Node, by their own names. */
 const nodeModules = "buffer crypto events fs os path querystring stream url util".split(" ");
+/** Who runs tests: ours (tests.js), where the text gives them functions to run. */
+const runners = new Set(
+  "describe context suite it test specify before after beforeAll afterAll beforeEach afterEach".split(" "),
+);
 const judges = /^(assert.*|expect.*|should.*|chai|sinon|jest|vi)$/i;
 // Node's, on both routes, whether the route has them or not.
 const globals = new Set(
@@ -28,6 +32,7 @@ const globals = new Set(
 /**
  * @typedef {object} Reading
  * @property {string[]} names of the candidate's, with paths such as `Solution.solve` where the tests spell them
+ * @property {string[]} runners such as `it`
  * @property {string[]} modules that the tests use without requiring them
  * @property {boolean} callsResults the text calls what the candidate returned
  * @property {string[]} properties that the text spells
@@ -53,6 +58,7 @@ export function readTests(code, entry) {
 
   const head = entry?.split(".")[0];
   const modules = [];
+  const running = [];
   const names = head === undefined ? [] : [head];
   for (const [name, uses] of used) {
     if (bound.has(name) || name === head || globals.has(name)) continue;
@@ -60,12 +66,14 @@ export function readTests(code, entry) {
       return {
         names: [],
         modules: [],
+        runners: [],
         callsResults: false,
         properties: [],
         broken: `they use ${name}, which they do not define`,
       };
     const asModule = uses.every(({ parent }) => ts.isPropertyAccessExpression(parent));
     if (asModule && nodeModules.includes(name)) modules.push(name);
+    else if (runners.has(name) && uses.some(givesFunction)) running.push(name);
     else names.push(name);
   }
 
@@ -85,10 +93,17 @@ export function readTests(code, entry) {
   return {
     names: [...names, ...new Set(paths)],
     modules,
+    runners: running,
     callsResults: nodes.some((node) => ts.isCallExpression(node) && kinds(node.expression) === "result"),
     properties: nodes.flatMap((node) => (ts.isPropertyAccessExpression(node) ? [node.name.text] : [])),
     ...(reasons[0] === undefined ? {} : { objects: reasons[0] }),
   };
+}
+
+/** Is called, or a property of it is, with a function. @param {ts.Identifier} node */
+function givesFunction({ parent }) {
+  const call = ts.isPropertyAccessExpression(parent) ? parent.parent : parent;
+  return ts.isCallExpression(call) && call.arguments.some((given) => ts.isFunctionLike(given));
 }
 
 /** @param {ts.Node} node @returns {string[]} */

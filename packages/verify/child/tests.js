@@ -166,26 +166,35 @@ async function runTests(line, ask, rejections) {
   const {
     names = [],
     modules = [],
+    runners = [],
     objects,
     broken,
     callsResults = false,
     properties = [],
   } = spec.reading ?? {};
   if (broken !== undefined) return JSON.stringify({ outcome: "broken", error: broken });
-  if (objects !== undefined) return JSON.stringify({ outcome: "objects", error: objects });
+  if (objects !== undefined)
+    return JSON.stringify({ outcome: "objects", error: objects, beside: { runners, modules } });
   wall.callsResults = callsResults;
   wall.properties = new Set(properties);
   try {
     defineStandIns(wall, { names, modules });
     // In a function of their own: their declarations shadow the candidate's names, and they may wait.
     const run = evaluate(`(exports, module) => (async () => {${spec.tests}\n})()`, "tests.js");
+    const runner = testRunner();
+    for (const name of runners) globalThis[name] = runner.words[name];
+    globalThis.require = requiring(globalThis.require, runner.words);
     await run({}, {});
+    await runner.runAll();
     await rejections.settle();
+    if (wall.numbers.size > 0 && wall.calls === 0 && !rejections.first)
+      return JSON.stringify({ outcome: "broken", error: "nothing in them called the program" });
     result = rejections.first ? verdictOf(rejections.first.error, wall, spec.tests) : { outcome: "pass" };
   } catch (error) {
     result = verdictOf(error, wall, spec.tests);
   }
   if (wall.closed) result = { outcome: "closed", error: wall.closed };
-  else if (wall.needsObjects) result = { outcome: "objects", error: wall.needsObjects };
+  else if (wall.needsObjects)
+    result = { outcome: "objects", error: wall.needsObjects, beside: { runners, modules } };
   return JSON.stringify({ ...result, calls: wall.calls });
 }

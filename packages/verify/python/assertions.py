@@ -36,8 +36,12 @@ def run_here(tests, tree, namespace, crossed=()):
     """Runs tests in a namespace and says how they ended. Imports that fail and syntax errors are the tests' own, what
     the candidate's functions raised (`crossed`) is the candidate's."""
     try:
+        if "unittest" in tests:
+            import unittest
+            unittest.main = lambda *args, **kwargs: None  # Its cases run below.
         exec(compile(tree, tests_name, "exec", dont_inherit=True), namespace)
         run_cases(namespace)
+        run_functions(namespace, tests)
     except Exception as error:
         for other, response in crossed:
             if other is error:
@@ -77,6 +81,29 @@ def run_cases(namespace):
             unittest.defaultTestLoader.loadTestsFromTestCase(one).run(Result())
             if errors:
                 raise errors[0]
+
+
+def run_functions(namespace, tests):
+    """Runs pytest's functions and classes, those that the tests only define and that need no fixture."""
+    import re
+    for name, value in list(namespace.items()):
+        if not name.lower().startswith("test") or len(re.findall(r"\b%s\b" % re.escape(name), tests)) != 1:
+            continue
+        if is_of_tests(value):
+            value()
+        elif isinstance(value, type) and value.__module__ == namespace["__name__"] and "run" not in dir(value):
+            for key in [key for key in vars(value) if key.startswith("test")]:
+                one = value()
+                getattr(one, "setup_method", lambda: None)()
+                if is_of_tests(getattr(one, key), 1):
+                    getattr(one, key)()
+
+
+def is_of_tests(function, bound=0):
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_filename != tests_name:
+        return False
+    return code.co_argcount - len(function.__defaults__ or ()) == bound
 
 
 def verdict_of(error, tests):

@@ -141,12 +141,12 @@ def take(request):
 
 def beside(request, run_preamble=run_preamble, run_here=run_here, helpers_of=helpers_of, pristine=pristine):
     """Runs the tests in the candidate's own interpreter: only where they cannot do without its objects."""
-    namespace = {"__name__": "tests", "__builtins__": pristine}
+    namespace = {"__name__": "__main__", "__builtins__": pristine}
     if request.get("preamble"):
         run_preamble(request["preamble"], namespace)
     own = module.__dict__
-    namespace.update({name: own[name] for name in request["names"] if name in own})
-    namespace.update(helpers_of(request["helpers"]))
+    namespace.update({name: own[name] for name in request["beside"]["names"] if name in own})
+    namespace.update(helpers_of(request["beside"]["helpers"]))
     result = run_here(request["tests"], request["tests"], namespace)
     return {"nonce": request["nonce"], **result}
 

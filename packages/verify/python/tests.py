@@ -65,6 +65,7 @@ class Wall:
     def __init__(self, ask):
         self.ask = ask
         self.calls = 0
+        self.asked = 0
         self.crossed = []  # exceptions that came from the candidate
         self.needs_objects = None
         self.closed = None
@@ -96,6 +97,7 @@ class Wall:
         except NotPlain as error:
             self.needs_objects = "the tests pass %s" % error
             raise Objects(self.needs_objects) from None
+        self.asked += 1
         if operation == "call":
             self.calls += 1
         response = self.request({"op": "operate", "do": operation, "on": on, "args": arguments, "kwargs": named})
@@ -315,7 +317,7 @@ def stand_ins_for(wall, reading):
 def run_tests(line, ask):
     spec = json.loads(line)
     wall = Wall(ask)
-    namespace = {"__name__": "tests", "__builtins__": builtins}
+    namespace = {"__name__": "__main__", "__builtins__": builtins}
     namespace.update({"_left_" + name: kind for name, kind in Left.kinds.items()})
     problem = run_preamble(spec["preamble"], namespace) if spec.get("preamble") else None
     if problem:
@@ -329,7 +331,7 @@ def run_tests(line, ask):
     except (SyntaxError, BrokenTests, RecursionError) as error:
         where = "SyntaxError in the tests: " if isinstance(error, SyntaxError) else ""
         return json.dumps({"outcome": "broken", "error": "%s%s" % (where, error)})
-    beside = {"names": reading.names, "helpers": reading.helpers}
+    beside = {"beside": {"names": reading.names, "helpers": reading.helpers}}
     if reading.objects:
         return json.dumps({"outcome": "objects", "error": reading.objects, **beside})
     try:
@@ -348,6 +350,8 @@ def run_tests(line, ask):
     if result.get("outcome") == "closed" and wall.crossed:
         last = wall.crossed[-1][1]
         result["candidate"] = {key: last[key] for key in ("text", "line", "module")}
+    if result.get("outcome") == "pass" and wall.stand_ins and not wall.asked:
+        result = {"outcome": "broken", "error": "nothing in them called the program"}
     if wall.met and result.get("outcome") == "fail":
         result["object"] = wall.met
     result["calls"] = wall.calls

@@ -32,9 +32,8 @@ interface Result {
   readonly candidate?: Raised;
   readonly object?: string;
   readonly calls?: number;
-  /** Of `objects`: the names that are the candidate's, and those that come from modules. */
-  readonly names?: readonly string[];
-  readonly helpers?: unknown;
+  /** Of `objects`: which names are whose, for tests beside the candidate. */
+  readonly beside?: unknown;
 }
 
 export async function gradeAsserts(
@@ -145,12 +144,12 @@ async function besideCandidate(
   task: AssertsTask,
   candidate: Interpreter,
   limits: Limits,
-  { error: reason = "", names, helpers }: Result,
+  { error: reason = "", beside }: Result,
   unsupported: Unsupported,
 ): Promise<Verdict> {
   const nonce = randomBytes(16).toString("hex");
   const { tests, preamble } = task;
-  candidate.send(JSON.stringify({ op: "beside", tests, preamble, names, helpers, nonce }));
+  candidate.send(JSON.stringify({ op: "beside", tests, preamble, beside, nonce }));
   const answer = await candidate.receive();
   if (!answer?.startsWith("=")) return ended(await stopped(candidate), limits, "in a test");
   const response = responseOf(answer);

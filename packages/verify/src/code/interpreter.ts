@@ -25,8 +25,8 @@ const scripts: Readonly<Record<string, readonly string[]>> = {
   "python candidate": ["python/plain.py", "python/assertions.py", "python/candidate.py"],
   "python tests": ["python/plain.py", "python/assertions.py", "python/reading.py", "python/tests.py"],
   "python query": ["python/plain.py", "python/query.py"],
-  "javascript candidate": ["child/plain.js", "child/candidate.js"],
-  "javascript tests": ["child/plain.js", "child/tests.js"],
+  "javascript candidate": ["child/plain.js", "child/test-runner.js", "child/candidate.js"],
+  "javascript tests": ["child/plain.js", "child/test-runner.js", "child/tests.js"],
 };
 
 export function roleScript(language: "python" | "javascript", role: Role): string {

@@ -91,3 +91,14 @@ describe.each(routes)("a checker, %s", (route: Route, options) => {
     },
   );
 });
+
+describe.each(routes)("tests that call nothing, %s", (route: Route, options) => {
+  test.each([
+    ["python", "def test_f(fixture):\n    assert f(1) == 2", "def f(x): return 2"],
+    ["javascript", "function check() { assert.equal(f(1), 2); }", "const f = () => 2;"],
+  ] as const)("%s: graded as nobody's failure", options, async (language, tests, source) => {
+    const verdict = await gradeCode({ mode: "asserts", language, tests }, source, { route, limits });
+    expect(verdict).toMatchObject({ outcome: "infrastructure-error" });
+    expect(verdict.evidence).toContain("nothing in them called the program");
+  });
+});

@@ -451,7 +451,6 @@ const together: readonly Bought[] = [
       "package main\nfunc/**/panic(v any) {}\nfunc f(x int) int { return 0 }",
       'package main\nimport "os"\nfunc init() { os.Exit(0) }\nfunc f(x int) int { return 0 }',
       "package main\nconst true = false; func f(x int) int { return 2 }",
-      "package main\ntype int = int8\nfunc f(x int) int { return x+1 }",
     ],
   },
   {
@@ -479,8 +478,43 @@ const together: readonly Bought[] = [
   },
 ];
 
+/** Tests that are defined, and that somebody has to run. */
+const defined: readonly Bought[] = [
+  ...[
+    "def test_f():\n    assert f(1) == 2",
+    "class TestF:\n    def setup_method(self): self.x = 1\n    def test_f(self):\n        assert f(self.x) == 2",
+    "def test():\n    assert f(1) == 2\nif __name__ == '__main__':\n    test()",
+    "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 2)\nunittest.main()",
+  ].map((tests) => ({
+    language: "python" as const,
+    tests,
+    honest: "def f(x): return 2",
+    sealed: true,
+    hostile: ["def f(x): return 0"],
+  })),
+  ...[
+    "test('a', () => { assert.equal(f(1), 2); });",
+    "describe('a', () => { let n; beforeEach(() => { n = 1; }); it('b', () => { assert.equal(f(n), 2); }); });",
+    "const { describe: group, it: one } = require('node:test');\ngroup('a', () => { one('b', () => { assert.equal(f(1), 2); }); });",
+  ].map((tests) => ({
+    language: "javascript" as const,
+    tests: required + tests,
+    honest: "const f = () => 2;",
+    sealed: true,
+    hostile: ["const f = () => 0;", "const test = () => {}, it = test, describe = test;\nconst f = () => 0;"],
+  })),
+  {
+    language: "javascript",
+    tests: `${required}describe('a', () => { it('b', () => { assert.equal(new S().get(), 2); }); });`,
+    honest: "class S { get() { return 2; } }",
+    sealed: false,
+    hostile: ["const describe = () => {};\nclass S { get() { return 0; } }"],
+  },
+];
+
 export const bought: readonly Bought[] = [
   ...python.map((one) => ({ language: "python", ...one }) as const),
   ...javascript.map((one) => ({ language: "javascript", ...one }) as const),
+  ...defined,
   ...together,
 ];
