@@ -28,7 +28,7 @@ export {
   type JsonNumber,
   LosslessNumber,
   parseJson,
-  pythonNumber,
+  pythonFloat,
   sameDecimal,
   stringifyJson,
   withDoubles,

@@ -87,6 +87,8 @@ export function normalDecimal(text: string): string {
 }
 
 const MAX_DEPTH = 256;
+/** Half a second of arithmetic, which takes the square of it. */
+const MAX_DIGITS = 1_000_000;
 /** Stands for a number while JSON.parse and JSON.stringify see text. No text can know it. */
 const MARK = randomUUID();
 const MARKED = new RegExp(`"${MARK}([^"]*)"`, "g");
@@ -99,7 +101,7 @@ export interface JsonScan {
   readonly lossless: readonly number[];
 }
 
-/** Throws Error for text that nests too deep, before anything is built: hostile text could nest millions of levels. */
+/** Throws Error for text that nests too deep or has too long a number, before anything is built: hostile text could nest millions of levels. */
 export function scanJson(text: string): JsonScan {
   let members = 0;
   let depth = 0;
@@ -117,6 +119,10 @@ export function scanJson(text: string): JsonScan {
       const isShort = end - at <= 15 && (code !== 0x2d || text.charCodeAt(at + 1) !== 0x30);
       if (!isShort || isNumberPart(text.charCodeAt(end))) {
         while (isNumberPart(text.charCodeAt(end))) end++;
+        if (end - at > MAX_DIGITS)
+          throw new Error(
+            `holds a number of ${end - at} characters, more than ${MAX_DIGITS}: write it as a string.`,
+          );
         if (!isPlain(text.slice(at, end))) lossless.push(at, end);
       }
       at = end - 1;
@@ -152,7 +158,7 @@ export function closingQuote(text: string, open: number): number {
   return text.length;
 }
 
-/** JSON.parse, but for numbers. Throws SyntaxError as it does, Error for text that nests deeper than 256 levels. */
+/** JSON.parse, but for numbers. Throws SyntaxError as it does, Error for text that nests deeper than 256 levels or has a number of a million digits. */
 export function parseJson(text: string): unknown {
   const { lossless } = scanJson(text);
   return lossless.length === 0 ? JSON.parse(text) : parseScanned(text, lossless, () => undefined);
@@ -215,7 +221,7 @@ function revive(value: unknown, onText: (text: string, isKey: boolean) => void):
 /**
  * A number as Python's json writes what it read: digits alone are an int of any size, anything else is the float nearest to it.
  */
-export function pythonNumber(value: JsonNumber): string {
+function pythonNumber(value: JsonNumber): string {
   const written = String(value);
   if (value instanceof LosslessNumber ? value.isInteger : Number.isSafeInteger(value))
     return written === "-0" ? "0" : written;

@@ -99,6 +99,7 @@ test("what is no JSON stays none, with the text in the message and nothing of ou
     expect(message, text).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}-/);
   }
   expect(() => parseJson(`${"[".repeat(100_000)}1.0`)).toThrow("nests deeper");
+  expect(() => parseJson(`[${"7".repeat(1_000_001)}]`)).toThrow("holds a number of 1000001 characters");
 });
 
 /** A seeded generator: the same values each time. */

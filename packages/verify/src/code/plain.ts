@@ -2,7 +2,7 @@
  * Plain data between interpreters as TypeScript sees it: the tags of python/plain.py and child/plain.js. This side
  * only reads what came (never trusting its shape) and writes JSON values as arguments.
  */
-import { LosslessNumber } from "@posttrain/data";
+import { LosslessNumber, pythonFloat } from "@posttrain/data";
 
 export type Plain =
   | null
@@ -50,12 +50,11 @@ function encodeInteger(value: bigint): unknown {
   return ["I", value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`];
 }
 
-/** As Python writes it, but for where exponents begin. */
+/** As Python writes it. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  if (Object.is(value, -0)) return "-0.0";
-  return Number.isInteger(value) && Math.abs(value) < 1e21 ? `${value}.0` : String(value);
+  return pythonFloat(value);
 }
 
 /** The value that JSON stands for, in the same form that `decodePlain` gives. */

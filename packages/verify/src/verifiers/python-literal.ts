@@ -22,6 +22,7 @@ export function parseLiteral(text: string): { readonly value: unknown } | undefi
 class NotALiteral extends Error {}
 
 const MAX_DEPTH = 100;
+const MAX_HEXADECIMAL = 100_000;
 const WORDS: Readonly<Record<string, unknown>> = { True: true, False: false, None: null };
 const ESCAPES: Readonly<Record<string, string>> = {
   n: "\n",
@@ -47,7 +48,13 @@ function asJson(number: string): string {
 }
 
 /** What JSON text of the number would be read as. */
-const jsonNumber = (text: string): unknown => parseJson(text);
+function jsonNumber(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch {
+    throw new NotALiteral(); // too long
+  }
+}
 
 class Reader {
   readonly #text: string;
@@ -74,6 +81,7 @@ class Reader {
     if (word !== undefined) return WORDS[word];
     const sign = this.#match(/[-+]/y) === "-" ? "-" : "";
     const hexadecimal = this.#match(/0(?:[xX](?:_?[0-9a-fA-F])+|[oO](?:_?[0-7])+|[bB](?:_?[01])+)/y);
+    if ((hexadecimal?.length ?? 0) > MAX_HEXADECIMAL) throw new NotALiteral();
     if (hexadecimal !== undefined) return jsonNumber(`${sign}${BigInt(hexadecimal.replaceAll("_", ""))}`);
     const number = this.#match(NUMBER);
     if (number !== undefined) return jsonNumber(sign + asJson(number.replaceAll("_", "")));

@@ -133,6 +133,9 @@ describe("calls in Python: digits alone are an int of any size, a point or an ex
     expect(await got("return -0.0", "7")).toContain("expected 7, got -0.0.");
     expect(await got("return 1.0", "9007199254740993")).toContain("expected 9007199254740993, got 1.0.");
     expect(await got("return [float('inf'), float('nan'), 0.1]")).toContain("got [inf, nan, 0.1].");
+    expect(await got("return [1e16, 1e-06, 2.0 ** 60]")).toContain(
+      "got [1e+16, 1e-06, 1.152921504606847e+18].",
+    );
     expect(await got("return 2 ** 64")).toContain("got 18446744073709551616.");
     expect(await got("from decimal import Decimal as D; return D('0.1')", "0.1")).toContain(
       "expected 0.1, got Decimal('0.1').",
@@ -249,6 +252,7 @@ describe("conventions of text columns", () => {
         "{'fn_name': 'f', 'inputs': [[[1., .5, 1e3, 1_0, 0x10, 12345678901234567890, -0.0]]], 'outputs': ['[1.0, 0.5, 1000.0, 10, 16, 12345678901234567890, -0.0]']}",
     });
     expect(await outcomes(row, ...python("return repr(x)"))).toEqual([PASS]);
+    expect(parseLiteral(`(${"7".repeat(1_000_001)},)`)).toBeUndefined();
     expect(parseLiteral("(007,)")).toBeUndefined();
     expect(parseLiteral("(00, 1_000)")).toEqual({ value: [0, 1000] });
     expect(parseLiteral("(1__0,)")).toBeUndefined();
