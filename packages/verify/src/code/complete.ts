@@ -23,9 +23,10 @@ export function completePython(
   const body = bodyOf(seen, choose, code);
   const whole = `${prompt}${prompt.endsWith("\n") ? "" : "\n"}${/^[ \t]/.test(body.replace(/^\n+/, "")) ? body : indentBody(body)}`;
   if (isPython(whole)) return whole;
-  // Prose, or a second function that was cut off, behind the body.
-  const runs = pythonRuns(whole).filter((run) => defines(run.code, entryPoint));
-  return runs.at(-1)?.code ?? whole;
+  // Prose, or a second function that was cut off, behind the body: it begins at the margin.
+  const run = pythonRuns(whole).findLast(({ code: own }) => defines(own, entryPoint))?.code;
+  const end = run === undefined ? whole.length : whole.lastIndexOf(run) + run.length;
+  return /^\s*\n\S/.test(whole.slice(end)) ? whole.slice(0, end) : whole;
 }
 
 function defines(code: string, name: string): boolean {

@@ -93,8 +93,10 @@ function importedNames(node: SyntaxNode, source: string): string[] {
 
 export function isPython(source: string): boolean {
   let valid = true;
+  // The grammar knows no number that ends in its point.
+  const known = source.replaceAll(/(?<![\w.])(\d+)\.(?![\w.])/g, "$1.0");
   // All of the tree: what lacks its end has the error behind its last character.
-  parser.parse(source).iterate({
+  parser.parse(known).iterate({
     enter: ({ type }) => {
       // `print x` is Python 2, and also how people write English.
       if (type.isError || type.name === "PrintStatement") valid = false;

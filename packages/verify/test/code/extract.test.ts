@@ -294,6 +294,7 @@ describe("a prompt and what came after it", () => {
     ["usage before the body", "```python\nprint(f(2))\n```\n```python\n    return x * 2\n```"],
     ["usage behind the body", "```python\n    return x * 2\n```\n```python\nprint(f(2))\n```"],
     ["a fence closed that the prompt had opened", "    return x * 2\n```\n\nIt doubles x."],
+    ["numbers that end in their points", "    y = x * 1. / 1.\n    return y * 2\n"],
     ["the rest and prose", "    return x * 2\n\nThis doubles the number, as asked."],
     ["the rest and a second function, cut off", "    return x * 2\n\n\ndef other(y, z"],
     ["the function and prose, no fence", "def f(x):\n    return x * 2\n\nThis doubles the number."],
@@ -308,5 +309,10 @@ describe("a prompt and what came after it", () => {
     expect(program).toMatch(/return [xy] \* 2/);
     expect(program).toContain("import math");
     expect(program.match(/\bdef f\(/g)).toHaveLength(1);
+  });
+
+  test("what the grammar does not know is nobody's prose", () => {
+    const rest = "    with (open(x) as a, open(x) as b):\n        pass\n    return x * 2\n";
+    expect(completePython(prompt, rest, "f")).toBe(`${prompt}${rest}`);
   });
 });
