@@ -93,6 +93,8 @@ function open() {
     exitCode = 0;
     const response = { exit: 0 };
     const steps = [
+      // As CommonJS has them: what imports is written so.
+      () => context.evalCode("globalThis.module = { exports: {} }; globalThis.exports = module.exports;"),
       () => context.evalCode(source, "candidate.js"),
       () => context.callFunction(runLater, context.undefined),
     ];

@@ -266,6 +266,17 @@ describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
     expect(await gradeCode(task, source, { route })).toMatchObject({ outcome: "pass" });
   });
 
+  test("TypeScript: a program of modules on standard input", options, async () => {
+    const task = {
+      mode: "stdio",
+      language: "typescript",
+      cases: [{ stdin: "2", stdout: "3" }],
+    } as const;
+    const source =
+      'import * as fs from "fs";\nnamespace A { export const one = 1; }\nexport const x: number = Number(fs.readFileSync(0, "utf8"));\nconsole.log(x + A.one);';
+    expect(await gradeCode(task, source, { route })).toMatchObject({ outcome: "pass" });
+  });
+
   test("JavaScript and TypeScript: asserts, calls, objects", options, async () => {
     const tests =
       "const assert = require('node:assert');\nassert.deepStrictEqual(f([1, { a: new Set([2]) }]), [1, { a: new Set([2]) }]);\nconst a = [3, 1];\nassert.strictEqual(f(a), a);\nassert.throws(() => f(null), TypeError);\n";
