@@ -266,9 +266,11 @@ async function describePlan(plan: GradingPlan, { route, unsealed }: Options, out
 async function describeRoute(route: Options["route"]): Promise<string> {
   if (route === "wasm") return "Programs run in WebAssembly, as asked: Python, JavaScript and TypeScript.";
   const { layout, proofs, remedy } = await nativeSelfTest();
-  if (layout !== undefined)
-    return "Programs run natively, under bubblewrap; its limits were proven just now.";
   const missing = proofs.filter(({ holds }) => !holds).map(({ limit }) => limit);
+  if (layout !== undefined) {
+    const but = missing.length > 0 ? `, but for ${missing.join(", ")} (--self_test says why)` : "";
+    return `Programs run natively, under bubblewrap; its limits were proven just now${but}.`;
+  }
   const lack = `bubblewrap could not prove ${missing.join(", ")} here`;
   return route === "native"
     ? `Programs will not run: ${lack}. ${remedy}`

@@ -39,16 +39,17 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
   const filter = syscallFilter();
   const data = [...(program.data ?? []), ...files.map(([, content]) => content)];
   const descriptor = 6 + data.length;
+  const sizes = { "/tmp": limits.fileMb * 2 ** 20, "/dev/shm": 16 << 20 };
   const mounts = [
     ...["--ro-bind", "/usr", "/usr"],
     ...["bin", "sbin", "lib", "lib64", "lib32"].filter((name) => existsSync(`/${name}`)).flatMap(rootFolder),
     ...["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"],
     // Before the folders: one of them may lie below the host's /tmp.
-    ...tmpfs("/tmp", limits.fileMb),
+    ...tmpfs("/tmp", sizes["/tmp"]),
     ...(program.folders ?? []).flatMap((path) => [...openParents(path), "--ro-bind", path, path]),
     // The first process is bubblewrap's and, in a user namespace, of the program's own user: its memory is covered.
     ...["--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1", "--dev", "/dev"],
-    ...tmpfs("/dev/shm", 16),
+    ...tmpfs("/dev/shm", sizes["/dev/shm"]),
     ...["--remount-ro", "/dev"],
     ...files.flatMap(([path], i) => [
       "--perms",
@@ -86,6 +87,7 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
   const { stdin } = program;
   const launch = {
     data: filter ? [...data, filter] : data,
+    inMemory: sizes,
     env: {},
     ...(stdin === undefined ? {} : { stdin }),
   };
@@ -100,9 +102,10 @@ export function bubblewrapLaunch(layout: Layout, program: Program, limits: Limit
     : { ...launch, command: "bwrap", args, env: { PATH: process.env["PATH"] ?? inside } };
 }
 
-/** bubblewrap reports the child's PID once it runs; without that the sandbox itself failed. */
-export function bubblewrapStarted(status: string): boolean {
-  return status.includes('"child-pid"');
+/** bubblewrap reports the PID of its namespace's first process once it runs; without that the sandbox itself failed. */
+export function bubblewrapStarted(status: string): number | undefined {
+  const pid = /"child-pid": (\d+)/.exec(status)?.[1];
+  return pid === undefined ? undefined : Number(pid);
 }
 
 function rootFolder(name: string): string[] {
@@ -118,8 +121,8 @@ function openParents(path: string): string[] {
   return parts.flatMap((_, i) => ["--perms", "0755", "--dir", `/${parts.slice(0, i + 1).join("/")}`]);
 }
 
-function tmpfs(path: string, megabytes: number): string[] {
-  return ["--perms", "1777", "--size", String(megabytes * 2 ** 20), "--tmpfs", path];
+function tmpfs(path: string, bytes: number): string[] {
+  return ["--perms", "1777", "--size", String(bytes), "--tmpfs", path];
 }
 
 /** A user and group number of its own for each program: its process limit then counts nobody else. */

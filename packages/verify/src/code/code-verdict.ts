@@ -51,6 +51,8 @@ export function ended(exit: Exit, limits: Limits, when: string): Verdict {
   }
   if (exit.stopped === "memory")
     return crash(`Needed more than ${limits.memoryMb} MiB of memory, ${when}.`, details);
+  if (exit.stopped === "files")
+    return crash(`Made more files than ${limits.fileMb} MiB have pages, ${when}.`, details);
   if (exit.stopped === "output")
     return crash(`Wrote more than ${limits.outputBytes} bytes, ${when}.`, details);
   const how = exit.signal ?? (exit.code === null ? "killed" : `exit code ${exit.code}`);

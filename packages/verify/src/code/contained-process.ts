@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { openControlGroup } from "./cgroup.js";
 import type { Limits } from "./limits.js";
-import { killTree, usageOf } from "./process-tree.js";
+import { filesInMemory, killTree, usageOf } from "./process-tree.js";
 
 export interface Launch {
   readonly command: string;
@@ -19,9 +19,11 @@ export interface Launch {
   /** Contents of descriptors 6, 7, ... */
   readonly data: readonly (string | Uint8Array)[];
   readonly stdin?: string | Uint8Array;
+  /** Where the program sees file systems in memory, and their sizes in bytes. */
+  readonly inMemory?: Readonly<Record<string, number>>;
 }
 
-export type StopReason = "cpu" | "wall" | "memory" | "output" | "cancelled" | "done";
+export type StopReason = "cpu" | "wall" | "memory" | "files" | "output" | "cancelled" | "done";
 
 export interface Exit {
   readonly code: number | null;
@@ -58,8 +60,8 @@ export interface StartOptions {
   /** `lifetime` (default) counts CPU and wall time from the start; `manual` leaves both to the caller. */
   readonly time?: "lifetime" | "manual";
   readonly signal?: AbortSignal | undefined;
-  /** Says from the launcher's status that the program began (default: it always did). */
-  readonly hasStarted?: (status: string) => boolean;
+  /** The PID of the program's first process, from the launcher's status, once it began (default: the launcher's own). */
+  readonly hasStarted?: (status: string) => number | undefined;
 }
 
 export function startContained(launch: Launch, limits: Limits, options: StartOptions = {}): ContainedProcess {
@@ -77,8 +79,12 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
 
   let stopped: StopReason | undefined;
   let cpuSeconds = 0;
+  let said = "";
   const stop = (reason: StopReason): void => {
-    stopped ??= reason;
+    if (stopped === undefined) {
+      stopped = reason;
+      measure(); // Its last account, where it goes with the processes.
+    }
     // The launcher's child dies with it (PR_SET_PDEATHSIG) once it has asked for that: not in its first moment. Whatever
     // is in the group by then is killed when the group is removed.
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killTree(child.pid);
@@ -92,7 +98,11 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
         ? usageOf(child.pid)
         : undefined;
     cpuSeconds = counted ?? tree?.cpuSeconds ?? cpuSeconds;
-    if (outOfMemory ?? (tree !== undefined && tree.memoryBytes > limits.memoryMb * 2 ** 20)) stop("memory");
+    const first = options.hasStarted?.(said);
+    const files = first === undefined ? undefined : filesInMemory(first, launch.inMemory ?? {});
+    const memoryBytes = (tree?.memoryBytes ?? 0) + (files?.bytes ?? 0);
+    if (outOfMemory ?? memoryBytes > limits.memoryMb * 2 ** 20) stop("memory");
+    else if (files?.tooMany) stop("files");
     return cpuSeconds;
   };
   const check = (): void => {
@@ -112,7 +122,6 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
   const outputs = [stdout!, stderr!].map((stream) =>
     capped(stream, limits.outputBytes, () => stop("output")),
   );
-  let said = "";
   status!.setEncoding("utf8").on("data", (text: string) => {
     if (said.length < 65536) said += text;
   });
@@ -136,7 +145,8 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
       code,
       signal,
       stopped,
-      started: error === undefined && (options.hasStarted?.(said) ?? true),
+      started:
+        error === undefined && (options.hasStarted === undefined || options.hasStarted(said) !== undefined),
       stdout: out!,
       stderr: error === undefined ? err! : Buffer.from(error.message),
       cpuSeconds,

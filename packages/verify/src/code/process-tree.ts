@@ -2,7 +2,7 @@
  * Watches what the kernel's own limits leave open: RLIMIT_CPU and RLIMIT_AS count one process, not its children, and
  * shared memory counts nowhere. Reads /proc from outside the sandbox, where the candidate cannot lie about it.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statfsSync } from "node:fs";
 
 export interface Usage {
   readonly cpuSeconds: number;
@@ -28,10 +28,36 @@ export function usageOf(pid: number): Usage | undefined {
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     for (let i = 11; i <= 14; i++) cpuTicks += Number(fields[i]);
     const status = read(`/proc/${next}/status`) ?? "";
-    memoryBytes += 1024 * (kilobytes(status, "RssAnon") + kilobytes(status, "RssShmem"));
+    memoryBytes +=
+      1024 * (kilobytes(status, "RssAnon") + kilobytes(status, "RssShmem") + kilobytes(status, "VmPTE"));
     queue.push(...childrenOf(next));
   }
   return processes === 0 ? undefined : { cpuSeconds: cpuTicks / ticksPerSecond, memoryBytes, processes };
+}
+
+export interface FilesInMemory {
+  readonly bytes: number;
+  /** More files than one of its file systems has pages: bubblewrap cannot bound their number. */
+  readonly tooMany: boolean;
+}
+
+const tmpfs = 0x01021994;
+
+/** What a sandbox's file systems in memory hold, by their path and size, seen through its first process. */
+export function filesInMemory(pid: number, sizes: Readonly<Record<string, number>>): FilesInMemory {
+  let bytes = 0;
+  let tooMany = false;
+  for (const [path, size] of Object.entries(sizes)) {
+    try {
+      const { type, bsize, blocks, bfree, files, ffree } = statfsSync(`/proc/${pid}/root${path}`);
+      // In its first moments the process still sees the host's.
+      if (type !== tmpfs || blocks !== Math.ceil(size / bsize)) continue;
+      // An inode and its name take about 1 KiB of the kernel's.
+      bytes += bsize * (blocks - bfree) + 1024 * (files - ffree);
+      tooMany ||= files - ffree > blocks;
+    } catch {} // It ended in between.
+  }
+  return { bytes, tooMany };
 }
 
 /** Ends a process and all below it. It is held still first, so that it starts nothing in between. */

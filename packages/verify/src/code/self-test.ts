@@ -11,14 +11,17 @@ import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import { lockFile } from "@posttrain/run";
 import { bubblewrapLaunch, bubblewrapStarted, type Layout, type Program } from "./bubblewrap.js";
+import { controlled } from "./cgroup.js";
 import { type Exit, startContained } from "./contained-process.js";
 import { type Limits, withDefaults } from "./limits.js";
-import { javascriptTool } from "./toolchains.js";
+import { javascriptTool, pythonTool, type Tool } from "./toolchains.js";
 
 export interface Proof {
   readonly limit: string;
   readonly holds: boolean;
   readonly evidence: string;
+  /** It is named, and programs run all the same: what it leaves open is bounded by other limits. */
+  readonly optional?: boolean;
 }
 
 export interface SelfTest {
@@ -34,7 +37,7 @@ let done: Promise<SelfTest> | undefined;
 export async function provenLayout(): Promise<Layout> {
   const { layout, proofs, remedy } = await nativeSelfTest();
   if (layout !== undefined) return layout;
-  const failed = proofs.filter(({ holds }) => !holds).map(({ limit, evidence }) => `${limit} (${evidence})`);
+  const failed = proofs.filter(fails).map(({ limit, evidence }) => `${limit} (${evidence})`);
   throw new UserError(
     "no_sandbox",
     `Programs are not run here: the sandbox could not prove ${failed.join("; ")}. ${remedy} Python and JavaScript also run in WebAssembly, with nothing to install.`,
@@ -61,11 +64,15 @@ async function proveNative(): Promise<SelfTest> {
   let proofs: Proof[] = [];
   for (const layout of layouts) {
     proofs = await prove(layout);
-    if (proofs.every(({ holds }) => holds)) return { layout, proofs, remedy: undefined };
+    if (!proofs.some(fails)) return { layout, proofs, remedy: undefined };
   }
   const remedy =
     "Namespaces must be allowed: sysctl -w kernel.unprivileged_userns_clone=1 (and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu); in a container, docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN.";
   return { layout: undefined, proofs, remedy };
+}
+
+function fails({ holds, optional }: Proof): boolean {
+  return !holds && optional !== true;
 }
 
 function isRoot(): boolean {
@@ -148,7 +155,9 @@ async function prove(layout: Layout): Promise<Proof[]> {
         return shellProof(limit, exit);
       }),
       proveProcesses(layout),
+      proveFiles(layout),
       proveMemory(layout),
+      ...pythonProofs.map((proof) => proveInPython(layout, proof)),
       proveTime(layout),
       proveOutput(layout),
       proveGroup(layout),
@@ -195,6 +204,112 @@ async function proveProcesses(layout: Layout): Promise<Proof> {
     holds: said === "BEGUN" && exit.stopped !== "wall" && complained !== "",
     evidence: complained || said || `exit ${exit.code}`,
   };
+}
+
+async function proveFiles(layout: Layout): Promise<Proof> {
+  const script = "n=0; while [ $n -lt 5000 ]; do : >/tmp/$n; n=$((n+1)); done; sleep 60; echo GOT";
+  const exit = await run(
+    layout,
+    { argv: ["/bin/bash", "--norc", "-c", script], memory: "address-space" },
+    { ...small, cpuSeconds: 10 },
+  );
+  const holds = exit.started && exit.stopped === "files";
+  return {
+    limit: "number of files",
+    holds,
+    evidence: exit.stopped ?? `exit ${exit.code}`,
+  };
+}
+
+interface PythonProof {
+  readonly limit: string;
+  readonly program: string;
+  readonly limits: Partial<Limits>;
+  readonly holds: (exit: Exit) => boolean;
+  /** It is only named where it does not hold. */
+  readonly optional?: boolean;
+  /** Why it cannot hold here. */
+  readonly cannot?: () => string | undefined;
+}
+
+/** What takes system calls that a shell has no words for. */
+const pythonProofs: readonly PythonProof[] = [
+  {
+    limit: "memory that no process has",
+    program: `
+import ctypes, os
+c = ctypes.CDLL(None)
+if hasattr(os, 'memfd_create'):
+    try: os.memfd_create('x'); print('GOT memfd')
+    except OSError: pass
+if c.shmget(0, 4096, 0o1600) >= 0: print('GOT System V memory')
+if c.unshare(0x10020000) == 0: print('GOT a namespace')
+print('HELD')`,
+    limits: {},
+    holds: ({ stdout }) => stdout.toString("utf8").trim() === "HELD",
+  },
+  {
+    limit: "time of all processes",
+    program: `
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(30):
+    if os.fork() == 0:
+        end = time.process_time() + 0.1
+        while time.process_time() < end: pass
+        os._exit(0)
+    try: os.wait()
+    except ChildProcessError: pass
+print('GOT')`,
+    limits: { cpuSeconds: 0.5 },
+    holds: ({ stopped }) => stopped === "cpu",
+  },
+  {
+    limit: "memory that the kernel holds",
+    program: `
+import socket
+pairs = []
+while len(pairs) < 120:
+    pair = socket.socketpair()
+    pairs.append(pair)
+    for end in pair:
+        end.setblocking(False)
+        try:
+            while True: end.send(b'x' * 60000)
+        except BlockingIOError: pass
+print('GOT')`,
+    limits: { memoryMb: 32 },
+    holds: ({ stopped }) => stopped === "memory",
+    optional: true,
+    cannot: () =>
+      controlled().memory
+        ? undefined
+        : "no control group can be made here: sockets, pipes and locks count for nobody; as root, or in systemd-run --user --scope -p Delegate=yes, they do",
+  },
+];
+
+async function proveInPython(layout: Layout, proof: PythonProof): Promise<Proof> {
+  const { limit, program, limits, holds, optional = false, cannot } = proof;
+  const unproven = (evidence: string): Proof => ({ limit, holds: false, evidence, optional: true });
+  const reason = cannot?.();
+  if (reason !== undefined) return unproven(reason);
+  let tool: Tool;
+  try {
+    tool = await pythonTool();
+  } catch {
+    return unproven("python3, which would try it, is not installed");
+  }
+  const { argv, folders } = tool;
+  const exit = await run(
+    layout,
+    { argv: [...argv, "-S", "-c", program], folders, memory: "address-space" },
+    { ...small, ...limits },
+  );
+  const said = `${exit.stdout.toString("utf8")}${exit.stderr.toString("utf8")}`.trim().slice(-200);
+  // That sandboxes start at all is for the other proofs; here it may be python3 that this user cannot read.
+  if (!exit.started) return unproven(said);
+  const evidence = exit.stopped ?? (said || `exit ${exit.code}`);
+  return { limit, holds: holds(exit), evidence, optional };
 }
 
 /** Node as the program: shared memory and the two kinds of limit, by what V8 takes. */

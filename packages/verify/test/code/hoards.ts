@@ -122,7 +122,7 @@ for _ in range(8):
         if os.fork() == 0:${burn(0.4).replace(/^/gm, "    ")}
         os._exit(0)
     os.wait()
-    time.sleep(0.5)`,
+time.sleep(30)`,
   threads: `
 import hashlib, threading
 def work():

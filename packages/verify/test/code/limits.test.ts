@@ -1,7 +1,11 @@
 // Programs that go around a limit (hoards.ts): what the kernel holds or spends for them counts as theirs.
-import { gradeCode, nativeSelfTest, type ProgramRun, runProgram } from "@posttrain/verify";
+import { execFile, spawnSync } from "node:child_process";
+import { promisify } from "node:util";
+import { gradeCode, nativeSelfTest, type ProgramRun, type Proof, runProgram } from "@posttrain/verify";
 import { describe, expect, test } from "vitest";
+import { skipUnless } from "../../../../tests/support/skip.js";
 import { controlled } from "../../src/code/cgroup.js";
+import { ownFile } from "../../src/code/packages.js";
 import { kernelHoards, memoryHoards, timeHoards } from "./hoards.js";
 import { needsSandbox } from "./support.js";
 
@@ -34,3 +38,40 @@ describe("native", { ...needsSandbox, timeout: 240_000 }, () => {
     expect(verdict.details!["cpuSeconds"]).toBeLessThan(2);
   });
 });
+
+const asNobody = [
+  "--reuid=65534",
+  "--regid=65534",
+  "--clear-groups",
+  process.execPath,
+  "--conditions=@posttrain/source",
+  "--import",
+  ownFile("../kernels/test/child/register.mjs"),
+];
+const canBeNobody =
+  process.getuid?.() === 0 && spawnSync("setpriv", [...asNobody, "-e", ""], { env: {} }).status === 0;
+
+describe(
+  "a user who may make no control group",
+  skipUnless(canBeNobody, "not root", "run the tests as root"),
+  () => {
+    test("has the same limits but for what the kernel holds, which is named", {
+      timeout: 400_000,
+    }, async () => {
+      const child = promisify(execFile)("setpriv", [...asNobody, ownFile("test/code/child-user.ts")], {
+        env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/tmp" },
+      });
+      const { layout, proofs, groups: own, runs } = JSON.parse((await child).stdout);
+      if (layout === undefined) return; // No user namespaces: nothing runs natively.
+      expect(own).toEqual({ cpu: false, memory: false });
+      const unproven = proofs.filter(({ holds }: Proof) => !holds);
+      expect(unproven).toMatchObject([{ limit: "memory that the kernel holds", optional: true }]);
+      for (const name of Object.keys(memoryHoards)) {
+        expect(held(runs[name]), name).toBeLessThan(limits.memoryMb);
+      }
+      for (const name of Object.keys(timeHoards)) {
+        expect(runs[name], name).toMatchObject({ outcome: "timeout" });
+      }
+    });
+  },
+);
