@@ -439,6 +439,13 @@ const faults = [
     tests: [ops("adamw")],
   },
   {
+    name: "linears: data gradients added from the first map on",
+    file: "cpu/linears.cpp",
+    from: "const auto& map = maps[i];",
+    to: "const auto& map = maps[count - 1 - i];",
+    tests: [["packages/kernels/test/linears.test.ts"]],
+  },
+  {
     name: "sum_squares: blocks that depend on the threads",
     file: "cpu/sum_squares.cpp",
     from: "const int64_t n = elements(x), blocks = ceil_div(n, SUM_BLOCK), quarter = n / SUM_BLOCK / 4;",

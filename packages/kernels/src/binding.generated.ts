@@ -15,6 +15,8 @@ export const opNames: readonly string[] = [
   "scatter_add_forward",
   "linear_forward",
   "linear_backward",
+  "linears_forward",
+  "linears_backward",
   "rms_norm_forward",
   "rms_norm_backward",
   "rope_table_forward",
@@ -127,6 +129,40 @@ export function linearBackward(
   enqueue(10, handleOf(dx), handleOf(dweight), handleOf(dbias), handleOf(dy), handleOf(x), handleOf(weight));
 }
 
+export function linearsForward(
+  y1: Tensor, // OUT FLOAT [M N]
+  y2: Tensor, // OUT FLOAT [M I]
+  y3: Tensor | null, // OPT_OUT FLOAT [M J]
+  x: Tensor, // IN FLOAT [M K]
+  weight1: Tensor, // IN FLOAT [N K]
+  weight2: Tensor, // IN FLOAT [I K]
+  weight3: Tensor | null, // OPT_IN FLOAT [J K]
+  bias1: Tensor | null, // OPT_IN FLOAT [N]
+  bias2: Tensor | null, // OPT_IN FLOAT [I]
+  bias3: Tensor | null, // OPT_IN FLOAT [J]
+): void {
+  enqueue(11, handleOf(y1), handleOf(y2), handleOf(y3), handleOf(x), handleOf(weight1), handleOf(weight2), handleOf(weight3), handleOf(bias1), handleOf(bias2), handleOf(bias3));
+}
+
+export function linearsBackward(
+  dx: Tensor, // OUT F32 [M K]
+  dweight1: Tensor | null, // OPT_ACC F32 [N K]
+  dweight2: Tensor | null, // OPT_ACC F32 [I K]
+  dweight3: Tensor | null, // OPT_ACC F32 [J K]
+  dbias1: Tensor | null, // OPT_ACC F32 [N]
+  dbias2: Tensor | null, // OPT_ACC F32 [I]
+  dbias3: Tensor | null, // OPT_ACC F32 [J]
+  dy1: Tensor, // IN FLOAT [M N]
+  dy2: Tensor, // IN FLOAT [M I]
+  dy3: Tensor | null, // OPT_IN FLOAT [M J]
+  x: Tensor, // IN FLOAT [M K]
+  weight1: Tensor, // IN FLOAT [N K]
+  weight2: Tensor, // IN FLOAT [I K]
+  weight3: Tensor | null, // OPT_IN FLOAT [J K]
+): void {
+  enqueue(12, handleOf(dx), handleOf(dweight1), handleOf(dweight2), handleOf(dweight3), handleOf(dbias1), handleOf(dbias2), handleOf(dbias3), handleOf(dy1), handleOf(dy2), handleOf(dy3), handleOf(x), handleOf(weight1), handleOf(weight2), handleOf(weight3));
+}
+
 export function rmsNormForward(
   y: Tensor, // OUT FLOAT [M C]
   rstd: Tensor, // OUT F32 [M]
@@ -136,7 +172,7 @@ export function rmsNormForward(
   weight: Tensor, // IN FLOAT [C]
   eps: number, // REAL
 ): void {
-  enqueue(11, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
+  enqueue(13, handleOf(y), handleOf(rstd), handleOf(sum), handleOf(x), handleOf(residual), handleOf(weight), eps);
 }
 
 export function rmsNormBackward(
@@ -148,7 +184,7 @@ export function rmsNormBackward(
   weight: Tensor, // IN FLOAT [C]
   rstd: Tensor, // IN F32 [M]
 ): void {
-  enqueue(12, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
+  enqueue(14, handleOf(dx), handleOf(dweight), handleOf(dy), handleOf(dsum), handleOf(x), handleOf(weight), handleOf(rstd));
 }
 
 export function ropeTableForward(
@@ -158,7 +194,7 @@ export function ropeTableForward(
   frequencies: Tensor, // IN F64 [P]
   scale: number, // REAL
 ): void {
-  enqueue(13, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
+  enqueue(15, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
 }
 
 export function ropeForward(
@@ -167,7 +203,7 @@ export function ropeForward(
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(14, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
+  enqueue(16, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
 }
 
 export function ropeBackward(
@@ -176,7 +212,7 @@ export function ropeBackward(
   cosines: Tensor, // IN F32 [M P]
   sines: Tensor, // IN F32 [M P]
 ): void {
-  enqueue(15, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
+  enqueue(17, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
 }
 
 export function attentionForward(
@@ -188,7 +224,7 @@ export function attentionForward(
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(16, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(18, handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionBackward(
@@ -204,7 +240,7 @@ export function attentionBackward(
   starts: Tensor, // IN I32 [S+1]
   scale: number, // REAL
 ): void {
-  enqueue(17, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
+  enqueue(19, handleOf(dq), handleOf(dk), handleOf(dv), handleOf(dy), handleOf(y), handleOf(lse), handleOf(q), handleOf(k), handleOf(v), handleOf(starts), scale);
 }
 
 export function attentionCachedForward(
@@ -218,7 +254,7 @@ export function attentionCachedForward(
   pages: Tensor, // IN I32 [S L]
   scale: number, // REAL
 ): void {
-  enqueue(18, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
+  enqueue(20, handleOf(y), handleOf(lse), handleOf(q), handleOf(keys), handleOf(values), handleOf(starts), handleOf(lengths), handleOf(pages), scale);
 }
 
 export function kvCacheWriteForward(
@@ -228,7 +264,7 @@ export function kvCacheWriteForward(
   v: Tensor, // IN FLOAT [M G D]
   slots: Tensor, // IN I32 [M]
 ): void {
-  enqueue(19, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
+  enqueue(21, handleOf(keys), handleOf(values), handleOf(k), handleOf(v), handleOf(slots));
 }
 
 export function kvCacheCopyForward(
@@ -237,7 +273,7 @@ export function kvCacheCopyForward(
   sources: Tensor, // IN I32 [R]
   targets: Tensor, // IN I32 [R]
 ): void {
-  enqueue(20, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
+  enqueue(22, handleOf(keys), handleOf(values), handleOf(sources), handleOf(targets));
 }
 
 export function swigluForward(
@@ -245,7 +281,7 @@ export function swigluForward(
   gate: Tensor, // IN FLOAT [*N]
   up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(21, handleOf(y), handleOf(gate), handleOf(up));
+  enqueue(23, handleOf(y), handleOf(gate), handleOf(up));
 }
 
 export function swigluBackward(
@@ -255,7 +291,7 @@ export function swigluBackward(
   gate: Tensor, // IN FLOAT [*N]
   up: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(22, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
+  enqueue(24, handleOf(dgate), handleOf(dup), handleOf(dy), handleOf(gate), handleOf(up));
 }
 
 export function tokenLogProbsForward(
@@ -269,7 +305,7 @@ export function tokenLogProbsForward(
   targets: Tensor, // IN I32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(23, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
+  enqueue(25, handleOf(logProb), handleOf(entropy), handleOf(logSumExp), handleOf(meanLogit), handleOf(argmax), handleOf(x), handleOf(weight), handleOf(targets), inverseTemperature);
 }
 
 export function tokenLogProbsBackward(
@@ -282,7 +318,7 @@ export function tokenLogProbsBackward(
   logSumExp: Tensor, // IN F32 [M]
   inverseTemperature: number, // REAL
 ): void {
-  enqueue(24, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
+  enqueue(26, handleOf(dx), handleOf(dweight), handleOf(dlogProb), handleOf(x), handleOf(weight), handleOf(targets), handleOf(logSumExp), inverseTemperature);
 }
 
 export function sampleForward(
@@ -301,14 +337,14 @@ export function sampleForward(
   uniforms: Tensor, // IN F64 [M]
   drawable: number, // INT
 ): void {
-  enqueue(25, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
+  enqueue(27, handleOf(tokens), handleOf(logProb), handleOf(entropy), handleOf(x), handleOf(weight), handleOf(inverseTemperatures), handleOf(topK), handleOf(topP), handleOf(minP), handleOf(penalties), handleOf(seen), handleOf(seenStarts), handleOf(uniforms), drawable);
 }
 
 export function sumSquaresForward(
   total: Tensor, // OUT F64 [1]
   x: Tensor, // IN FLOAT [*N]
 ): void {
-  enqueue(26, handleOf(total), handleOf(x));
+  enqueue(28, handleOf(total), handleOf(x));
 }
 
 export function adamwForward(
@@ -327,21 +363,21 @@ export function adamwForward(
   gradientScale: number, // REAL
   clearGradient: number, // INT
 ): void {
-  enqueue(27, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
+  enqueue(29, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
 }
 
 export function probeFmaForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(28, handleOf(y), iterations);
+  enqueue(30, handleOf(y), iterations);
 }
 
 export function probeAmxForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(29, handleOf(y), iterations);
+  enqueue(31, handleOf(y), iterations);
 }
 
 export function probeMemoryForward(
@@ -349,5 +385,5 @@ export function probeMemoryForward(
   x: Tensor, // IN F32 [*N]
   kind: number, // INT
 ): void {
-  enqueue(30, handleOf(y), handleOf(x), kind);
+  enqueue(32, handleOf(y), handleOf(x), kind);
 }

@@ -14,6 +14,7 @@ export { gatherIds } from "./ops/gather-ids.js";
 export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";
+export { type LinearMap, linears } from "./ops/linears.js";
 export { probeAmxPeak } from "./ops/probe-amx.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
 export { type MemoryRates, probeMemory } from "./ops/probe-memory.js";

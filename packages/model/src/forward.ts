@@ -12,7 +12,9 @@ import {
   gatherRows,
   type KvPages,
   kvCacheWrite,
+  type LinearMap,
   linear,
+  linears,
   type RopeTable,
   reshape,
   rmsNorm,
@@ -123,18 +125,26 @@ interface LayerContext {
 
 function layer(scope: Scope, model: Model, index: number, input: Residual, context: LayerContext): Residual {
   const { config } = model;
-  const { heads, kvHeads, headDim, rmsNormEps: eps } = config;
+  const { heads, headDim, rmsNormEps: eps } = config;
   const rows = input.x.shape[0] as number;
   const weight = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.weight`);
   const bias = (name: string): Tensor => parameter(model, `model.layers.${index}.${name}.bias`);
   const rounded = { dtype: model.dtype };
-  const project = (input: Tensor, name: string, count: number, dtype: ComputeDtype): Tensor =>
-    reshape(scope, linear(scope, input, weight(name), bias(name), { dtype }), [rows, count, headDim]);
+  const projection = (name: string, dtype: ComputeDtype): LinearMap => ({
+    weight: weight(`self_attn.${name}`),
+    bias: bias(`self_attn.${name}`),
+    dtype,
+  });
+  const inHeads = (x: Tensor): Tensor => reshape(scope, x, [rows, (x.shape[1] as number) / headDim, headDim]);
 
   const { y: normed, sum: x } = norm(scope, input, weight("input_layernorm"), eps);
-  const q = rope(scope, project(normed, "self_attn.q_proj", heads, "f32"), context.angles, rounded);
-  const k = rope(scope, project(normed, "self_attn.k_proj", kvHeads, "f32"), context.angles, rounded);
-  const v = project(normed, "self_attn.v_proj", kvHeads, model.dtype);
+  const [wideQ, wideK, v] = linears(scope, normed, [
+    projection("q_proj", "f32"),
+    projection("k_proj", "f32"),
+    projection("v_proj", model.dtype),
+  ]).map(inHeads) as [Tensor, Tensor, Tensor];
+  const q = rope(scope, wideQ, context.angles, rounded);
+  const k = rope(scope, wideK, context.angles, rounded);
   const mixed = reshape(scope, attend(scope, q, k, v, index, headDim ** -0.5, context), [
     rows,
     heads * headDim,
@@ -145,8 +155,10 @@ function layer(scope: Scope, model: Model, index: number, input: Residual, conte
     eps,
     residual: x,
   });
-  const gate = linear(scope, normedAgain, weight("mlp.gate_proj"), undefined, rounded);
-  const up = linear(scope, normedAgain, weight("mlp.up_proj"), undefined, rounded);
+  const [gate, up] = linears(scope, normedAgain, [
+    { weight: weight("mlp.gate_proj"), ...rounded },
+    { weight: weight("mlp.up_proj"), ...rounded },
+  ]) as [Tensor, Tensor];
   const down = linear(scope, swiglu(scope, gate, up), weight("mlp.down_proj"));
   return { x: sum, added: down };
 }

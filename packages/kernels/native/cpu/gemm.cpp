@@ -308,22 +308,35 @@ static Cut cut(const Product& p, int64_t threads) {
   return best;
 }
 
-void multiply_parallel(const pt_context* ctx, const Product& p, void* scratch) {
-  if (p.rows == 0 || p.columns == 0) return;
+// Part `i` of a product that is cut so.
+static void multiply_part(const Product& p, const Cut& parts, int64_t i, void* scratch) {
   const int64_t panels = ceil_div(p.columns, WIDTH);
-  const Cut parts = cut(p, ctx->threads);
-  parallel(ctx, parts.rows * parts.columns, [&](int64_t i, int32_t thread) {
-    const int64_t column_part = i / parts.rows, row_part = i % parts.rows;
-    const int64_t column = column_part * panels / parts.columns * WIDTH;
-    const int64_t row = row_part * p.rows / parts.rows;
-    Product part = p;
-    part.c += row * p.c_row + column;
-    part.a.data += row * p.a.row;
-    part.b.data += column * p.b.column;
-    part.rows = (row_part + 1) * p.rows / parts.rows - row;
-    part.columns = smaller(p.columns, (column_part + 1) * panels / parts.columns * WIDTH) - column;
-    if (p.bias) part.bias += column;
-    multiply(part, static_cast<char*>(scratch) + thread * PRODUCT_SCRATCH);
+  const int64_t column_part = i / parts.rows, row_part = i % parts.rows;
+  const int64_t column = column_part * panels / parts.columns * WIDTH;
+  const int64_t row = row_part * p.rows / parts.rows;
+  Product part = p;
+  part.c += row * p.c_row + column;
+  part.a.data += row * p.a.row;
+  part.b.data += column * p.b.column;
+  part.rows = (row_part + 1) * p.rows / parts.rows - row;
+  part.columns = smaller(p.columns, (column_part + 1) * panels / parts.columns * WIDTH) - column;
+  if (p.bias) part.bias += column;
+  multiply(part, scratch);
+}
+
+void multiply_parallel(const pt_context* ctx, const Product* products, int64_t count, void* scratch) {
+  Cut cuts[MOST_TOGETHER];
+  int64_t ends[MOST_TOGETHER], parts = 0;
+  for (int64_t n = 0; n < count; n++) {
+    const Product& p = products[n];
+    cuts[n] = p.rows == 0 || p.columns == 0 ? Cut{0, 0} : cut(p, ctx->threads);
+    ends[n] = parts += cuts[n].rows * cuts[n].columns;
+  }
+  parallel(ctx, parts, [&](int64_t i, int32_t thread) {
+    int64_t n = 0;
+    while (i >= ends[n]) n++;
+    multiply_part(products[n], cuts[n], n > 0 ? i - ends[n - 1] : i,
+                  static_cast<char*>(scratch) + thread * PRODUCT_SCRATCH);
   });
 }
 

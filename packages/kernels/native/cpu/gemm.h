@@ -47,7 +47,11 @@ void multiply(const Product& product, void* scratch);
 // Scratch for multiply_parallel, taken once an op; null when there is no memory (the context said so).
 PT_INLINE void* parallel_scratch(const pt_context* ctx) { return ctx->scratch(ctx, ctx->threads * PRODUCT_SCRATCH); }
 
-// On all compute threads.
-void multiply_parallel(const pt_context* ctx, const Product& product, void* scratch);
+// On all compute threads: `count` products, at most MOST_TOGETHER, in one go.
+constexpr int64_t MOST_TOGETHER = 3;
+void multiply_parallel(const pt_context* ctx, const Product* products, int64_t count, void* scratch);
+PT_INLINE void multiply_parallel(const pt_context* ctx, const Product& product, void* scratch) {
+  multiply_parallel(ctx, &product, 1, scratch);
+}
 
 }  // namespace PT_NAMESPACE

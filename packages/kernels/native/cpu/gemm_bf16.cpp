@@ -2,6 +2,7 @@
 // dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h,
 // gemm_bf16_tiles.h, gemm_bf16_vectors.h) packs and computes a block.
 #include "backend.h"
+#include "gemm.h"
 #include "gemm_bf16_lanes.h"
 #include "gemm_bf16_tiles.h"
 #include "gemm_bf16_vectors.h"
@@ -92,14 +93,11 @@ void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* s
   const Cut cut = cut_of<Kernel>(p);
   const int64_t wanted = 4 * ctx->threads;
   const int64_t panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
-  const int64_t parts = cut.streamed ? streamed_parts(p.columns, ctx->threads)
-                                     : ceil_div(ceil_div(p.columns, cut.columns), wanted) * wanted;
-  const int64_t column_parts = smaller(panels, parts);
+  const int64_t column_parts = smaller(panels, ceil_div(ceil_div(p.columns, cut.columns), wanted) * wanted);
   for (int64_t row = 0; row < p.rows; row += cut.rows) {
     const int64_t rows = smaller(cut.rows, p.rows - row);
     const int64_t row_groups = ceil_div(rows, ROWS);
-    const int64_t row_parts =
-        cut.streamed || column_parts >= wanted ? 1 : smaller(row_groups, ceil_div(wanted, column_parts));
+    const int64_t row_parts = column_parts >= wanted ? 1 : smaller(row_groups, ceil_div(wanted, column_parts));
     int64_t k = 0;
     do {
       const int64_t a_depth = smaller(cut.a_depth, p.depth - k);
@@ -119,6 +117,30 @@ void multiply_parallel_with(const pt_context* ctx, const ProductBf16& p, char* s
       k += cut.a_depth;
     } while (k < p.depth);
   }
+}
+
+// Products of the same few rows, whose B is streamed: A is packed once, and the columns of all are spread over the threads.
+template <class Kernel>
+void multiply_streamed(const pt_context* ctx, const ProductBf16* products, int64_t count, char* scratch) {
+  Cut cuts[MOST_TOGETHER];
+  int64_t parts[MOST_TOGETHER], ends[MOST_TOGETHER], all = 0;
+  for (int64_t n = 0; n < count; n++) {
+    cuts[n] = cut_of<Kernel>(products[n]);
+    const int64_t panels = ceil_div(products[n].columns, Kernel::PANEL_WIDTH);
+    parts[n] = smaller(panels, streamed_parts(products[n].columns, ctx->threads));
+    ends[n] = all += parts[n];
+  }
+  parallel(ctx, 1, [&](int64_t, int32_t) { pack_a<Kernel>(products[0], cuts[0], 0, products[0].rows, 0, scratch); });
+  parallel(ctx, all, [&](int64_t i, int32_t thread) {
+    int64_t n = 0;
+    while (i >= ends[n]) n++;
+    const ProductBf16& p = products[n];
+    const int64_t part = n > 0 ? i - ends[n - 1] : i, panels = ceil_div(p.columns, Kernel::PANEL_WIDTH);
+    const int64_t column = part * panels / parts[n] * Kernel::PANEL_WIDTH;
+    const int64_t end = smaller(p.columns, (part + 1) * panels / parts[n] * Kernel::PANEL_WIDTH);
+    run_blocks<Kernel>(p, cuts[n], 0, p.rows, column, end - column, 0, scratch, 0,
+                       scratch + A_BYTES + thread * B_BYTES);
+  });
 }
 
 void round_all(const pt_context* ctx, bf16* to, const float* from, int64_t count) {
@@ -160,26 +182,40 @@ void multiply(const pt_context* ctx, const ProductBf16& p, void* scratch) {
 
 void* parallel_scratch_bf16(const pt_context* ctx) { return ctx->scratch(ctx, A_BYTES + ctx->threads * B_BYTES); }
 
-int multiply_parallel(const pt_context* ctx, const ProductBf16& p, void* scratch) {
-  if (p.rows == 0 || p.columns == 0) return 0;
-  ProductBf16 q = p;
-  // Few rows, or many inputs: totals are held in f32, then rounded.
-  const bool held = !p.c_wide && (p.rows <= LaneKernel::FLAT_ROWS || p.depth > ROUNDED_DEPTH);
-  if (held) {
+int multiply_parallel(const pt_context* ctx, const ProductBf16* products, int64_t count, void* scratch) {
+  ProductBf16 all[MOST_TOGETHER];
+  int64_t real = 0;
+  const ProductBf16* rounded[MOST_TOGETHER];
+  for (int64_t n = 0; n < count; n++) {
+    const ProductBf16& p = products[n];
+    if (p.rows == 0 || p.columns == 0) continue;
+    ProductBf16& q = all[real] = p;
+    // Few rows, or many inputs: totals are held in f32, then rounded.
+    const bool held = !p.c_wide && (p.rows <= LaneKernel::FLAT_ROWS || p.depth > ROUNDED_DEPTH);
+    rounded[real++] = held ? &p : nullptr;
+    if (!held) continue;
     q.c = ctx->scratch(ctx, p.rows * p.columns * static_cast<int64_t>(sizeof(float)));
     q.c_wide = true;
     q.c_row = p.columns;
     if (!q.c) return 1;
   }
-  with_kernel(ctx, p,
-              [&](auto kernel) { multiply_parallel_with<decltype(kernel)>(ctx, q, static_cast<char*>(scratch)); });
-  if (held)
-    parallel(ctx, p.rows, [&](int64_t i, int32_t) {
-      const float* from = static_cast<float*>(q.c) + i * p.columns;
-      bf16* to = static_cast<bf16*>(p.c) + i * p.c_row;
-      for (int64_t j = 0; j < p.columns; j += LANES)
-        store_bf16_first(to + j, load_first(from + j, smaller(LANES, p.columns - j)), smaller(LANES, p.columns - j));
-    });
+  if (real == 0) return 0;
+  char* const memory = static_cast<char*>(scratch);
+  with_kernel(ctx, all[0], [&](auto kernel) {
+    using Kernel = decltype(kernel);
+    if (cut_of<Kernel>(all[0]).streamed) return multiply_streamed<Kernel>(ctx, all, real, memory);
+    for (int64_t n = 0; n < real; n++) multiply_parallel_with<Kernel>(ctx, all[n], memory);
+  });
+  for (int64_t n = 0; n < real; n++)
+    if (rounded[n]) {
+      const ProductBf16& p = *rounded[n];
+      parallel(ctx, p.rows, [&](int64_t i, int32_t) {
+        const float* from = static_cast<float*>(all[n].c) + i * p.columns;
+        bf16* to = static_cast<bf16*>(p.c) + i * p.c_row;
+        for (int64_t j = 0; j < p.columns; j += LANES)
+          store_bf16_first(to + j, load_first(from + j, smaller(LANES, p.columns - j)), smaller(LANES, p.columns - j));
+      });
+    }
   return 0;
 }
 

@@ -44,7 +44,11 @@ void multiply(const pt_context* ctx, const ProductBf16& product, void* scratch);
 // Scratch for multiply_parallel, taken once an op; null when there is no memory (the context said so).
 void* parallel_scratch_bf16(const pt_context* ctx);
 
-// On all compute threads. Returns nonzero when there is no memory for the totals of a bf16 C; an f32 C needs none.
-int multiply_parallel(const pt_context* ctx, const ProductBf16& product, void* scratch);
+// On all compute threads: `count` products of one A, at most MOST_TOGETHER (gemm.h), those of few rows in one go. Returns nonzero when there is no
+// memory for the totals of a bf16 C; an f32 C needs none.
+int multiply_parallel(const pt_context* ctx, const ProductBf16* products, int64_t count, void* scratch);
+PT_INLINE int multiply_parallel(const pt_context* ctx, const ProductBf16& product, void* scratch) {
+  return multiply_parallel(ctx, &product, 1, scratch);
+}
 
 }  // namespace PT_NAMESPACE

@@ -10,6 +10,7 @@ import { fillCase } from "./fill.js";
 import { gatherIdsCase } from "./gather-ids.js";
 import { gatherRowsBf16Case, gatherRowsCase } from "./gather-rows.js";
 import { linearBf16Case, linearCase } from "./linear.js";
+import { linearsBf16Case, linearsCase } from "./linears.js";
 import { rmsNormBf16Case, rmsNormCase } from "./rms-norm.js";
 import { ropeBf16Case, ropeCase } from "./rope.js";
 import { ropeTableCase } from "./rope-table.js";
@@ -36,6 +37,8 @@ export const cases: readonly OpCase[] = [
   gatherRowsBf16Case,
   linearCase,
   linearBf16Case,
+  linearsCase,
+  linearsBf16Case,
   rmsNormCase,
   rmsNormBf16Case,
   ropeCase,

@@ -151,6 +151,13 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   kvCacheWrite: () => [value(), value(), value(), value()],
   kvPages: () => [scopeLike(), value(), value(), value(), dtype()],
   linear: () => [scopeLike(), value(), value(), dice.chance(50) ? undefined : value(), dtype()],
+  linears: () => [
+    scopeLike(),
+    value(),
+    dice.chance(80)
+      ? Array.from({ length: dice.below(5) }, () => options(["weight", "bias", "dtype"])())
+      : value(),
+  ],
   // Numbers that are allowed take their time: only those that are not.
   probeAmxPeak: () => [
     dice.chance(50) ? device : value(),
