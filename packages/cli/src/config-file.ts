@@ -1,8 +1,7 @@
 // --config FILE: a YAML mapping of option names to values. Values stay text, for the schemas of the options to type: what YAML 1.1 and
 // 1.2 read differently (1e-5, no, 1.10, 2024-01-01) means here what it means on the command line.
 import { isUtf8 } from "node:buffer";
-import { readFile } from "node:fs/promises";
-import { UserError } from "@posttrain/data";
+import { readRegularFile, UserError } from "@posttrain/data";
 import {
   Composer,
   type CST,
@@ -40,7 +39,7 @@ const mostLevels = 16;
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = await readRegularFile(path);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const why =

@@ -1,7 +1,6 @@
 // posttrain-card.json in a model folder: what the model can do, in a sentence, and a question that shows it. chat opens with it.
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "@posttrain/data";
+import { readRegularFile, UserError } from "@posttrain/data";
 import { z } from "zod";
 
 export const cardFile = "posttrain-card.json";
@@ -18,7 +17,7 @@ export type ModelCard = z.output<typeof schema>;
 /** undefined when the folder has none. UserError `bad_card`. */
 export async function readModelCard(dir: string): Promise<ModelCard | undefined> {
   const path = join(dir, cardFile);
-  const text = await readFile(path, "utf8").catch(() => undefined);
+  const text = await readRegularFile(path).then(String, () => undefined);
   if (text === undefined) return undefined;
   try {
     return schema.parse(JSON.parse(text));

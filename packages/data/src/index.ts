@@ -5,6 +5,7 @@ export {
   createAnswerText,
   stopWatch,
 } from "./answer-text.js";
+export { maxTokenizerBytes } from "./bounded-tokenizer.js";
 export { byteText } from "./byte-text.js";
 export {
   type ChatTemplate,
@@ -45,6 +46,7 @@ export {
 export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
 export { placeholderBytes, refusePlaceholder } from "./placeholder.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
+export { mostLogBytes, openRegularFile, readRegularFile } from "./regular-file.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";
 export {

@@ -1,9 +1,9 @@
 /** What is read of a model folder's `tokenizer_config.json`: special tokens and the chat template. */
 import { isUtf8 } from "node:buffer";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { refusePlaceholder } from "./placeholder.js";
+import { readRegularFile } from "./regular-file.js";
 import { UserError } from "./user-error.js";
 
 export interface TokenizerConfig {
@@ -83,7 +83,7 @@ function addedTokens(path: string, decoder: unknown): readonly ConfigToken[] {
 }
 
 export async function readIfThere(path: string): Promise<string | undefined> {
-  const bytes = await readFile(path).catch((error: unknown) => {
+  const bytes = await readRegularFile(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw new UserError(
       "unreadable_file",

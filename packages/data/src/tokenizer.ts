@@ -5,10 +5,11 @@
  * library works on its own threads).
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
+import { maxTokenizerBytes, refuseCostlyTokenizer } from "./bounded-tokenizer.js";
 import { refusePlaceholder } from "./placeholder.js";
+import { readRegularFile } from "./regular-file.js";
 import { type ConfigToken, readTokenizerConfig, type TokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
@@ -72,21 +73,24 @@ export function asText(token: string): string {
 /** Reads `modelDir/tokenizer.json`. Throws UserError `missing_tokenizer` or `bad_tokenizer`. */
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const path = join(modelDir, "tokenizer.json");
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new UserError(
-      "missing_tokenizer",
-      `${path} cannot be read (${error instanceof Error ? error.message : String(error)}). A model folder needs tokenizer.json: ` +
-        "copy it from where the model came from; a folder with only vocab.json and merges.txt gets one when " +
-        "transformers' AutoTokenizer loads and saves it.",
-      { cause: error },
-    );
-  });
+  const text = (
+    await readRegularFile(path, maxTokenizerBytes).catch((error: unknown) => {
+      throw new UserError(
+        "missing_tokenizer",
+        `${path} cannot be read (${error instanceof Error ? error.message : String(error)}). A model folder needs tokenizer.json: ` +
+          "copy it from where the model came from; a folder with only vocab.json and merges.txt gets one when " +
+          "transformers' AutoTokenizer loads and saves it.",
+        { cause: error },
+      );
+    })
+  ).toString("utf8");
   refusePlaceholder(path, text);
   const config = await readTokenizerConfig(modelDir);
   const eosToken = config.specialTokens.eos_token;
   try {
-    let rust = RustTokenizer.fromString(text);
     let file: TokenizerFile = JSON.parse(text);
+    refuseCostlyTokenizer(file);
+    let rust = RustTokenizer.fromString(text);
     const changes = configChanges(rust, file, config);
     if (changes.length > 0) {
       file = { ...file, added_tokens: merged(file.added_tokens ?? [], changes) };

@@ -1,8 +1,14 @@
 // What belongs to a model beside its weights and configs, tokenizer, chat template and licence: read once and held by a run, so that every checkpoint gets
 // the bytes that its rows were made with, whatever becomes of the folder meanwhile.
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { namedTemplates, refusePlaceholder, UserError } from "@posttrain/data";
+import {
+  maxTokenizerBytes,
+  namedTemplates,
+  readRegularFile,
+  refusePlaceholder,
+  UserError,
+} from "@posttrain/data";
 
 const companionFiles = [
   "tokenizer.json",
@@ -26,7 +32,7 @@ export async function readCompanions(dir: string): Promise<Companions> {
   for (const name of [...companionFiles, ...templates.sort().map((file) => join(namedTemplates, file))]) {
     const path = join(dir, name);
     try {
-      const bytes = await readFile(path);
+      const bytes = await readRegularFile(path, maxTokenizerBytes);
       refusePlaceholder(path, bytes);
       found[name] = bytes;
     } catch (cause) {

@@ -6,9 +6,9 @@
  * trained. What is there besides and means nothing is listed in `ignored`; anything else is refused.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { refusePlaceholder, UserError } from "@posttrain/data";
+import { readRegularFile, refusePlaceholder, UserError } from "@posttrain/data";
 import { asCannotWrite, syncPath } from "@posttrain/run";
 import { z } from "zod";
 import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
@@ -154,7 +154,7 @@ async function listFolder(dir: string): Promise<readonly string[]> {
 async function readJson(file: string): Promise<unknown> {
   let text: string;
   try {
-    text = await readFile(file, "utf8");
+    text = (await readRegularFile(file)).toString("utf8");
   } catch (cause) {
     throw new UserError("cannot_read", `${file}: cannot be read (${(cause as Error).message}).`, { cause });
   }

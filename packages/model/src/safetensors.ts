@@ -9,7 +9,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { placeholderBytes, refusePlaceholder, UserError } from "@posttrain/data";
+import { openRegularFile, placeholderBytes, refusePlaceholder, UserError } from "@posttrain/data";
 import { asCannotWrite, syncPath } from "@posttrain/run";
 
 /** Bytes of one value, in the order in which the reference writer sorts its tensors (widest last). */
@@ -103,12 +103,11 @@ export function parseSafetensorsHeader(
  * @throws UserError `cannot_read` when the file cannot be opened, else as above.
  */
 export async function readSafetensorsHeader(path: string): Promise<Map<string, SafetensorsEntry>> {
-  const handle = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
-    throw cannotRead(path, cause.code ?? cause.message, cause);
+  const handle = await openRegularFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw cannotRead(path, cause.message, cause);
   });
   try {
     const stat = await handle.stat();
-    if (!stat.isFile()) throw cannotRead(path, "it is not a file");
     const first = await readStart(handle, Math.min(placeholderBytes, stat.size));
     refusePlaceholder(path, first);
     const length = headerLength(first.subarray(0, lengthBytes), stat.size, path);

@@ -4,9 +4,9 @@
  * process leaves has other names and is swept away by the next run.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { canonicalJson, UserError } from "@posttrain/data";
+import { canonicalJson, readRegularFile, UserError } from "@posttrain/data";
 import { z } from "zod";
 import { asCannotWrite, fileDigest, syncPath, writeDurably } from "./durable.js";
 
@@ -94,7 +94,7 @@ export async function writeCheckpoint(runDir: string, checkpoint: NewCheckpoint)
 /** Reads a checkpoint and holds every file against its digest. Throws UserError `not_a_checkpoint`, `damaged_checkpoint` naming the file. */
 export async function verifyCheckpoint(dir: string): Promise<Checkpoint> {
   const path = join(dir, manifestFile);
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readRegularFile(path).catch((error: NodeJS.ErrnoException) => {
     const what = error.code === "ENOENT" ? `has no ${manifestFile}` : `cannot be read (${error.message})`;
     throw new UserError(
       "not_a_checkpoint",
@@ -102,7 +102,7 @@ export async function verifyCheckpoint(dir: string): Promise<Checkpoint> {
       { cause: error },
     );
   });
-  const manifest = parseManifest(path, text);
+  const manifest = parseManifest(path, bytes.toString("utf8"));
   for (const [name, { bytes, sha256 }] of Object.entries(manifest.files)) {
     const file = join(dir, name);
     const size = await stat(file).then(

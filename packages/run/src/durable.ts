@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { UserError } from "@posttrain/data";
+import { openRegularFile, UserError } from "@posttrain/data";
 
 /** Makes a file's content, or the names in a folder, durable. */
 export async function syncPath(path: string): Promise<void> {
@@ -51,7 +51,7 @@ export function asCannotWrite(path: string, cause: unknown): unknown {
 export async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
   const piece = Buffer.alloc(1 << 20); // one for the whole file: a stream's pieces wait for the garbage collector
-  const handle = await open(path);
+  const handle = await openRegularFile(path);
   try {
     for (let read = 1; read > 0; ) {
       read = (await handle.read(piece)).bytesRead;

@@ -6,8 +6,14 @@
  * One JSON object a line, {"key", "value"}. A process killed while it appended leaves at most one torn line at the end; what
  * it held was not used yet, and it is cut off.
  */
-import { type FileHandle, open, readFile, truncate } from "node:fs/promises";
-import { parseJson as parseLossless, stringifyJson, UserError } from "@posttrain/data";
+import { type FileHandle, open, truncate } from "node:fs/promises";
+import {
+  mostLogBytes,
+  parseJson as parseLossless,
+  readRegularFile,
+  stringifyJson,
+  UserError,
+} from "@posttrain/data";
 import { z } from "zod";
 import { asCannotWrite, syncPath } from "./durable.js";
 
@@ -39,9 +45,13 @@ export async function openJournal(path: string): Promise<Journal> {
 
 /** Fills `values`; bytes of the sound lines when a torn one follows them. */
 async function readEntries(path: string, values: Map<string, unknown>): Promise<number | undefined> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readRegularFile(path, mostLogBytes).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return Buffer.alloc(0);
-    throw error;
+    throw new UserError(
+      "bad_journal",
+      `${path} cannot be read (${error.message}). Move away what stands in its place, then start again.`,
+      { cause: error },
+    );
   });
   let start = 0;
   for (let line = 1; start < bytes.length; line++) {

@@ -2,9 +2,9 @@
  * A JSONL file with a line for each step. A run that goes on after some step cuts off what lies beyond it: those steps
  * come again. A process killed while it appended leaves a torn last line, which is cut off too.
  */
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { stringifyJson, UserError } from "@posttrain/data";
+import { mostLogBytes, readRegularFile, stringifyJson, UserError } from "@posttrain/data";
 import { asCannotWrite, writeDurably } from "./durable.js";
 
 export interface StepLog {
@@ -92,10 +92,15 @@ async function cutAfter(path: string, last: number): Promise<number> {
 async function wholeLines(
   path: string,
 ): Promise<{ readonly text: string; readonly lines: readonly string[] } | undefined> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readRegularFile(path, mostLogBytes).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
-    throw error;
+    throw new UserError(
+      "bad_step_log",
+      `${path} cannot be read (${error.message}). Move away what stands in its place, then start again.`,
+      { cause: error },
+    );
   });
+  const text = bytes?.toString("utf8");
   return text === undefined ? undefined : { text, lines: text.split("\n").slice(0, -1) };
 }
 

@@ -1,8 +1,7 @@
 // Where a run stands, under transformers' names: a page beside the weights. With config, data and seed (the manifest's identity) and the
 // optimizer's arenas it decides every bit that follows.
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { UserError } from "@posttrain/data";
+import { readRegularFile, UserError } from "@posttrain/data";
 import { type Checkpoint, writeDurably } from "@posttrain/run";
 import { z } from "zod";
 import { loggedSums } from "./logged-means.js";
@@ -48,7 +47,7 @@ export function writeTrainerState(dir: string, state: TrainerState): Promise<voi
 /** Where the run of a checkpoint stands. UserError when another stage wrote it. */
 export async function readTrainerState({ dir, manifest }: Checkpoint, stage: string): Promise<TrainerState> {
   const path = join(dir, stateFile);
-  const text = await readFile(path, "utf8").catch(() => "{}");
+  const text = await readRegularFile(path).then(String, () => "{}");
   const parsed = trainerState.safeParse(withStage(JSON.parse(text)));
   if (parsed.success && parsed.data.global_step === manifest.step && parsed.data.stage === stage) {
     return parsed.data;
