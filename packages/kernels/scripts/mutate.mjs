@@ -185,7 +185,7 @@ const faults = [
   },
   {
     name: "products: blocks of 512 along K",
-    file: "cpu/gemm.h",
+    file: "cpu/gemm/gemm.h",
     from: "constexpr int64_t SUM_BLOCK = 256;",
     to: "constexpr int64_t SUM_BLOCK = 512;",
     make: { from: "FLAT_DEPTH_BLOCK = 8192 / WIDTH", to: "FLAT_DEPTH_BLOCK = 16384 / WIDTH" },
@@ -193,56 +193,56 @@ const faults = [
   },
   {
     name: "products: few rows in shorter blocks than many",
-    file: "cpu/gemm.cpp",
+    file: "cpu/gemm/gemm.cpp",
     from: "const int64_t chain = SUM_BLOCK;",
     to: "const int64_t chain = p.rows <= 4 && !tile.from_c ? SUM_BLOCK / 2 : SUM_BLOCK;",
     tests: [ops("linear"), sampler],
   },
   {
     name: "products of one to four rows: a later block of the sum replaces the ones before",
-    file: "cpu/gemv.cpp",
+    file: "cpu/gemm/gemv.cpp",
     from: "p.c_row, columns, k > 0, bias);",
     to: "p.c_row, columns, k > SUM_BLOCK, bias);",
     tests: [ops("linear")],
   },
   {
     name: "products of one to four rows: the last columns are read a block too early",
-    file: "cpu/gemv.cpp",
+    file: "cpu/gemm/gemv.cpp",
     from: "copy_columns(copy, b + k, b_row, columns, depth);",
     to: "copy_columns(copy, b, b_row, columns, depth);",
     tests: [order, ops("linear")],
   },
   {
     name: "bf16 products of one to four rows: odd elements go on from the even ones' sum",
-    file: "cpu/gemm_bf16_vectors.h",
+    file: "cpu/gemm/gemm_bf16_vectors.h",
     from: "store_wide(t, add(load_wide(t), add(even.last, odd.last)));",
     to: "store_wide(t, add(add(load_wide(t), even.last), odd.last));",
     tests: [orderBf16],
   },
   {
     name: "bf16 products of one to four rows: what is left of the inner dimension is left out",
-    file: "cpu/gemm_bf16_vectors.h",
+    file: "cpu/gemm/gemm_bf16_vectors.h",
     from: "const int64_t depth = smaller(32, block.depth - k);",
     to: "const int64_t depth = block.depth - k < 32 ? 0 : 32;",
     tests: [orderBf16],
   },
   {
     name: "products: of few rows, restarted at each block of the inner dimension",
-    file: "cpu/gemm_few_rows.cpp",
+    file: "cpu/gemm/gemm_few_rows.cpp",
     from: "t.add_c = k > 0;",
     to: "t.add_c = k > block;",
     tests: [ops("linear")],
   },
   {
     name: "products: two accumulators along K, added at the end",
-    file: "cpu/gemm.cpp",
+    file: "cpu/gemm/gemm.cpp",
     from: "const int64_t chain = SUM_BLOCK;",
     to: "const int64_t chain = SUM_BLOCK / 2;",
     tests: [order],
   },
   {
     name: "products: a gradient in two chains (a tree over tokens)",
-    file: "cpu/gemm.cpp",
+    file: "cpu/gemm/gemm.cpp",
     from: "tile.from_c = p.sum == Sum::chain;",
     to: "tile.from_c = false;",
     tests: [accumulation, sameBits],
@@ -256,14 +256,14 @@ const faults = [
   },
   {
     name: "products: the last column of a panel dropped",
-    file: "cpu/gemm.cpp",
+    file: "cpu/gemm/gemm.cpp",
     from: "tile.columns = smaller(WIDTH, block.columns - j);",
     to: "tile.columns = smaller(WIDTH, block.columns - j - (block.columns - j < WIDTH ? 1 : 0));",
     tests: [ops("linear")],
   },
   {
     name: "products: the bias added to every block",
-    file: "cpu/gemm.cpp",
+    file: "cpu/gemm/gemm.cpp",
     from: "tile.bias = p.bias && last ? p.bias + column : nullptr;",
     to: "tile.bias = p.bias ? p.bias + column : nullptr;",
     tests: [ops("linear")],
@@ -507,21 +507,21 @@ const faults = [
   },
   {
     name: "bf16 products: even and odd elements in one chain",
-    file: "cpu/gemm_bf16_lanes.h",
+    file: "cpu/gemm/gemm_bf16_lanes.h",
     from: "    park<R>(rows, even);\n    run_chain<R>(rows, p, a_row, b);",
     to: "    memset(even, 0, sizeof even);\n    for (int i = 0; i < 16; i++) {\n      step_rows(rows, p, a_row, load_wide(b));\n      p.next();\n      b += WIDTH;\n    }",
     tests: [orderBf16],
   },
   {
     name: "bf16 products: blocks of 64, two sums joined before the total",
-    file: "cpu/gemm_bf16_lanes.h",
+    file: "cpu/gemm/gemm_bf16_lanes.h",
     from: "    add_block<R>(total, even, rows);\n  }",
     to: "    static thread_local float pair[R * WIDTH];\n    add_block<R>(pair, even, rows);\n    if (k % 64 == 0 && k + 32 < depth) continue;\n    for (int i = 0; i < R * WIDTH; i++) total[i] += pair[i], pair[i] = 0.0f;\n  }",
     tests: [orderBf16],
   },
   {
     name: "bf16 products: each chain added to the total by itself",
-    file: "cpu/gemm_bf16_lanes.h",
+    file: "cpu/gemm/gemm_bf16_lanes.h",
     from: "store_wide(t, add(load_wide(t), add(load_wide(even + (R - 1) * WIDTH), odd.last)));",
     to: "store_wide(t, add(add(load_wide(t), load_wide(even + (R - 1) * WIDTH)), odd.last));",
     tests: [orderBf16],
@@ -549,14 +549,14 @@ const faults = [
   },
   {
     name: "bf16 products: totals begin again where the inner dimension is cut",
-    file: "cpu/gemm_bf16.cpp",
+    file: "cpu/gemm/gemm_bf16.cpp",
     from: "block.from_c = p.from_c || k + first > 0;",
     to: "block.from_c = p.from_c;",
     tests: [orderBf16],
   },
   {
     name: "bf16 products: the bias added to every block",
-    file: "cpu/gemm_bf16.cpp",
+    file: "cpu/gemm/gemm_bf16.cpp",
     from: "block.bias = p.bias && k + first + block.depth == p.depth ? p.bias + j : nullptr;",
     to: "block.bias = p.bias ? p.bias + j : nullptr;",
     tests: [orderBf16],
@@ -564,27 +564,27 @@ const faults = [
   {
     name: "bf16 products: a gradient summed from zero and then added",
     file: "cpu/linear_bf16.cpp",
-    from: "factor(dy).transposed(), factor(x), N, K, M, true, nullptr}",
-    to: "factor(dy).transposed(), factor(x), N, K, M, false, nullptr}",
+    from: "factor<bf16>(dy).transposed(), factor<bf16>(x), N, K, M, true, nullptr}",
+    to: "factor<bf16>(dy).transposed(), factor<bf16>(x), N, K, M, false, nullptr}",
     tests: [orderBf16],
   },
   {
     name: "bf16 products: f32 inputs cut off instead of rounded",
-    file: "cpu/gemm_bf16.cpp",
+    file: "cpu/gemm/gemm_bf16.cpp",
     from: "for (; i + LANES <= end; i += LANES) store_bf16(to + i, load(from + i));",
     to: "for (; i + LANES <= end; i++) {\n      uint32_t bits;\n      memcpy(&bits, from + i, 4);\n      to[i] = static_cast<bf16>(bits >> 16);\n    }",
     tests: [orderBf16],
   },
   {
     name: "bf16 products on tiles: a second tile of C from the first tile of B",
-    file: "cpu/gemm_bf16_tiles.h",
+    file: "cpu/gemm/gemm_bf16_tiles.h",
     from: "tiles.template dot<3, 5, 7>();",
     to: "tiles.template dot<3, 5, 6>();",
     tests: [orderBf16],
   },
   {
     name: "bf16 products on tiles: streamed pieces not alternated",
-    file: "cpu/gemm_bf16_tiles.h",
+    file: "cpu/gemm/gemm_bf16_tiles.h",
     from: "pack_b(piece[k / STREAM_DEPTH % 2],",
     to: "pack_b(piece[0],",
     tests: [orderBf16],
@@ -683,7 +683,7 @@ if (!process.argv.includes("--no-control")) {
 for (const { name, file, from, to, make, tests, repeat } of chosen) {
   const path = join(work, "native", file);
   const undo = [change(path, from, to)];
-  if (make !== undefined) undo.push(change(join(work, "native/cpu/gemm.cpp"), make.from, make.to));
+  if (make !== undefined) undo.push(change(join(work, "native/cpu/gemm/gemm.cpp"), make.from, make.to));
   const built = build();
   const caught = built.ok ? failure(tests, repeat) : `the compiler:\n${built.output.slice(-1500)}`;
   results.push({ name, caught });

@@ -7,6 +7,7 @@
 // odd = the same over the second ones, C = C + (even + odd); rounded to nearest, subnormals read and made are zero (Intel 64 and
 // IA-32 Architectures Software Developer's Manual, volume 2, TDPBF16PS).
 #pragma once
+#include "backend.h"
 #include "bf16.h"
 
 #if defined(PT_AVX512)
@@ -92,3 +93,28 @@ class SoftwareTiles {
 
 }  // namespace PT_NAMESPACE
 #endif
+
+namespace PT_NAMESPACE {
+
+// Products are summed by lanes.
+struct NoTiles {};
+template <class Tiles>
+constexpr bool HAS_TILES = true;
+template <>
+constexpr bool HAS_TILES<NoTiles> = false;
+
+template <class T>
+struct Type {
+  using type = T;
+};
+// f(Type<the class of tiles that the device has, or NoTiles>()): the one place where they are chosen.
+template <class F>
+PT_INLINE auto with_tiles([[maybe_unused]] const pt_context* ctx, const F& f) {
+#if defined(PT_AVX512)
+  if (tile_source(ctx) == TileSource::processor) return f(Type<AmxTiles>());
+  if (tile_source(ctx) == TileSource::software) return f(Type<SoftwareTiles>());
+#endif
+  return f(Type<NoTiles>());
+}
+
+}  // namespace PT_NAMESPACE

@@ -26,7 +26,7 @@ namespace PT_NAMESPACE {
 
 // Rows whose softmax is done together, a row to a lane where a row has one number.
 template <class T>
-constexpr int GROUP_ROWS = IS_BF16<T> ? LANES : 2 * TILE_ROWS;
+constexpr int GROUP_ROWS = IS_BF16<T> ? LANES : 2 * SCORE_ROWS;
 static_assert(GROUP_ROWS<float> <= LANES, "a group's row statistics share one vector");
 
 constexpr float LOWEST = -3.40282347e38f;
@@ -166,7 +166,7 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
   memset(o, 0, rows * padded * sizeof(float));
   for (int64_t r = 0; r < rows + LANES; r++) m[r] = -__builtin_inff(), l[r] = 0.0f;
 
-  int64_t whole[TILE_ROWS];
+  int64_t whole[SCORE_ROWS];
   for (int64_t& end : whole) end = size;
   const int64_t all_keys = w.first + w.count;
   for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
@@ -209,8 +209,8 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
         product_of_pairs(n, round_up(visible[n - 1]), Along(packed + r * depth, depth), {across, KEY_BLOCK}, depth, p,
                          KEY_BLOCK, true);
       } else {
-        for (int64_t i = 0; i < n; i += TILE_ROWS) {
-          const int64_t height = smaller(TILE_ROWS, n - i);
+        for (int64_t i = 0; i < n; i += SCORE_ROWS) {
+          const int64_t height = smaller(SCORE_ROWS, n - i);
           product_to_ends(height, round_up(visible[i + height - 1]), Along(packed + (r + i) * size, size),
                           {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + i * KEY_BLOCK, KEY_BLOCK});
         }
@@ -247,8 +247,8 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
         for (int64_t i = 0; i < n; i++)
           for (int64_t d = 0; d < padded; d += LANES) join(i, d, load(block_o + i * padded + d));
       } else {
-        for (int64_t i = 0; i < n; i += TILE_ROWS)
-          product_to_ends(smaller(TILE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
+        for (int64_t i = 0; i < n; i += SCORE_ROWS)
+          product_to_ends(smaller(SCORE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
                           nullptr, 0, Join{o + (r + i) * padded, padded, keeps + i, enters + i});
       }
     }
@@ -276,14 +276,14 @@ static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tenso
                      const int32_t* starts, int64_t sequences, double scale, const Position& position,
                      const Block& block) {
   const int64_t all_heads = q.dims[1], size = q.dims[2], heads = all_heads / groups, tile = query_tile(heads);
-  const int64_t pieces = cut(nullptr, starts, sequences, tile);
+  const int64_t pieces = cut_sequences(nullptr, starts, sequences, tile);
   if (pieces == 0) return 0;
   const int64_t floats = attend_floats<T>(tile * heads, size);
   float* memory = static_cast<float*>(ctx->scratch(
       ctx, ctx->threads * floats * static_cast<int64_t>(sizeof(float)) + pieces * static_cast<int64_t>(sizeof(Piece))));
   if (!memory) return 1;
   Piece* work = reinterpret_cast<Piece*>(memory + ctx->threads * floats);
-  cut(work, starts, sequences, tile);
+  cut_sequences(work, starts, sequences, tile);
   // Last pieces first: under causality they are the longest.
   parallel(ctx, pieces * groups, [&](int64_t item, int32_t thread) {
     const int64_t g = item % groups;
@@ -330,8 +330,8 @@ int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tens
     return 1;
   if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
   if (!is_bf16(q)) return packed_forward<float, NoTiles>(ctx, y, lse, q, k, v, starts, scale);
-  return with_tiles(ctx, [&](auto* tiles) {
-    return packed_forward<bf16, typename Pointed<decltype(tiles)>::type>(ctx, y, lse, q, k, v, starts, scale);
+  return with_tiles(ctx, [&](auto tiles) {
+    return packed_forward<bf16, typename decltype(tiles)::type>(ctx, y, lse, q, k, v, starts, scale);
   });
 }
 
@@ -366,9 +366,9 @@ int attention_cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, 
     }
   }
   if (!is_bf16(q)) return cached_forward<float, NoTiles>(ctx, y, lse, q, keys, values, starts, lengths, pages, scale);
-  return with_tiles(ctx, [&](auto* tiles) {
-    return cached_forward<bf16, typename Pointed<decltype(tiles)>::type>(ctx, y, lse, q, keys, values, starts, lengths,
-                                                                         pages, scale);
+  return with_tiles(ctx, [&](auto tiles) {
+    return cached_forward<bf16, typename decltype(tiles)::type>(ctx, y, lse, q, keys, values, starts, lengths, pages,
+                                                                scale);
   });
 }
 

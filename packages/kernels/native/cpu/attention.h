@@ -12,9 +12,9 @@ constexpr int64_t KEY_BLOCK = 64;
 #define PT_MEMBER inline __attribute__((always_inline))
 // The tile of one product: as many rows and vectors of columns as the registers hold.
 #if defined(PT_AVX512)
-constexpr int TILE_ROWS = 6, TILE_VECTORS = 4;
+constexpr int SCORE_ROWS = 6, SCORE_VECTORS = 4;
 #else
-constexpr int TILE_ROWS = 6, TILE_VECTORS = 1;
+constexpr int SCORE_ROWS = 6, SCORE_VECTORS = 1;
 #endif
 
 PT_INLINE int64_t round_up(int64_t n) { return ceil_div(n, LANES) * LANES; }
@@ -197,12 +197,12 @@ PT_INLINE void each_width(int64_t column, int64_t columns, const Visit& visit) {
   if constexpr (V > 1) each_width<V / 2>(column, columns, visit);
 }
 
-// At most TILE_ROWS rows; `columns` is a multiple of 16. c: null to begin from zero.
+// At most SCORE_ROWS rows; `columns` is a multiple of 16. c: null to begin from zero.
 template <class Finish>
 static inline void product_to_ends(int64_t rows, int64_t columns, const Along& a, const Right& b, const int64_t* end,
                                    const float* c, int64_t stride, const Finish& finish) {
-  each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
-    with_count<TILE_ROWS>(rows, [&](auto count) {
+  each_width<SCORE_VECTORS>(0, columns, [&](auto width, int64_t n) {
+    with_count<SCORE_ROWS>(rows, [&](auto count) {
       run_to_ends<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, end, c ? c + n : nullptr,
                                                                   stride, finish.from(n));
     });
@@ -210,8 +210,8 @@ static inline void product_to_ends(int64_t rows, int64_t columns, const Along& a
 }
 static inline void product_on(int64_t rows, int64_t columns, const Across& a, const Right& b, int64_t depth,
                               bool staggered, const Store& c) {
-  each_width<TILE_VECTORS>(0, columns, [&](auto width, int64_t n) {
-    with_count<TILE_ROWS>(rows, [&](auto count) {
+  each_width<SCORE_VECTORS>(0, columns, [&](auto width, int64_t n) {
+    with_count<SCORE_ROWS>(rows, [&](auto count) {
       run_on<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, depth, staggered, c.from(n));
     });
   });
@@ -429,7 +429,7 @@ static inline int check_starts(const pt_context* ctx, const int32_t* starts, int
 }
 
 // The pieces of all sequences, `tile` queries each (the last of a sequence fewer). Returns how many; null pieces: only counts.
-static inline int64_t cut(Piece* pieces, const int32_t* starts, int64_t sequences, int64_t tile) {
+static inline int64_t cut_sequences(Piece* pieces, const int32_t* starts, int64_t sequences, int64_t tile) {
   int64_t n = 0;
   for (int64_t s = 0; s < sequences; s++)
     for (int64_t i = 0; i < starts[s + 1] - starts[s]; i += tile, n++)

@@ -88,11 +88,11 @@ template <class T, class G>
 static void score_pairs(const Head<T, G>& h, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
                         const QueryBuffers& m) {
   const int64_t padded = padded_size<T>(h.size);
-  int64_t depth[TILE_ROWS];
+  int64_t depth[SCORE_ROWS];
   for (int64_t& end : depth) end = h.size;
   const auto scores = [&](const float* left, const float* across, float* to) {
-    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-      const int64_t n = smaller(TILE_ROWS, rows - r), columns = round_up(diagonal ? smaller(keys, r + n) : keys);
+    for (int64_t r = 0; r < rows; r += SCORE_ROWS) {
+      const int64_t n = smaller(SCORE_ROWS, rows - r), columns = round_up(diagonal ? smaller(keys, r + n) : keys);
       const Along a(left + r * padded, padded);
       if constexpr (IS_BF16<T>)
         product_of_pairs(n, columns, a, {across, KEY_BLOCK}, padded, to + r * KEY_BLOCK, KEY_BLOCK, true);
@@ -137,11 +137,11 @@ static void weigh_pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_
 // sum[i] goes on along the keys of a block: dq without its scale.
 static void add_keys(int64_t rows, int64_t keys, int64_t padded, bool diagonal, const float* ds, const float* k,
                      float* sum) {
-  for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-    int64_t end[TILE_ROWS];
-    for (int64_t i = 0; i < TILE_ROWS; i++) end[i] = diagonal ? r + i + 1 : keys;
+  for (int64_t r = 0; r < rows; r += SCORE_ROWS) {
+    int64_t end[SCORE_ROWS];
+    for (int64_t i = 0; i < SCORE_ROWS; i++) end[i] = diagonal ? r + i + 1 : keys;
     float* to = sum + r * padded;
-    product_to_ends(smaller(TILE_ROWS, rows - r), padded, Along(ds + r * KEY_BLOCK, KEY_BLOCK), {k, padded}, end, to,
+    product_to_ends(smaller(SCORE_ROWS, rows - r), padded, Along(ds + r * KEY_BLOCK, KEY_BLOCK), {k, padded}, end, to,
                     padded, Store{to, padded});
   }
 }
@@ -150,9 +150,9 @@ static void add_keys(int64_t rows, int64_t keys, int64_t padded, bool diagonal, 
 // first seen by query j.
 static void add_queries(int64_t queries, int64_t keys, int64_t padded, bool diagonal, const float* a, const float* rows,
                         float* sum) {
-  for (int64_t j = 0; j < keys; j += TILE_ROWS) {
+  for (int64_t j = 0; j < keys; j += SCORE_ROWS) {
     const int64_t from = diagonal ? j : 0;
-    product_on(smaller(TILE_ROWS, keys - j), padded, Across{a + from * KEY_BLOCK + j}, {rows + from * padded, padded},
+    product_on(smaller(SCORE_ROWS, keys - j), padded, Across{a + from * KEY_BLOCK + j}, {rows + from * padded, padded},
                queries - from, diagonal, Store{sum + j * padded, padded});
   }
 }
@@ -377,8 +377,8 @@ int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_ten
   if (!is_bf16(q) && is_bf16(dy)) return refuse_mixed(ctx, "q", q, "dy", dy);
   if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
   if (!is_bf16(q)) return backward<float, float, NoTiles>(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
-  return with_tiles(ctx, [&](auto* pointer) {
-    using Tiles = typename Pointed<decltype(pointer)>::type;
+  return with_tiles(ctx, [&](auto tiles) {
+    using Tiles = typename decltype(tiles)::type;
     const auto run = is_bf16(dy) ? backward<bf16, bf16, Tiles> : backward<bf16, float, Tiles>;
     return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
   });

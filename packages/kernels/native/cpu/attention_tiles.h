@@ -3,16 +3,8 @@
 #pragma once
 #include "amx.h"
 #include "attention.h"
-#include "backend.h"
 
 namespace PT_NAMESPACE {
-
-// Products are summed by lanes.
-struct NoTiles {};
-template <class Tiles>
-constexpr bool HAS_TILES = true;
-template <>
-constexpr bool HAS_TILES<NoTiles> = false;
 
 #if defined(PT_AVX512)
 
@@ -80,21 +72,5 @@ static void product_of_tiles(Tiles& tiles, int64_t rows, int64_t columns, int64_
 void narrow_rows(bf16* to, const float* from, int64_t count);
 void pair_rows(uint32_t* to, const float* from, int64_t columns, int64_t rows);
 #endif
-
-template <class Pointer>
-struct Pointed;
-template <class T>
-struct Pointed<T*> {
-  using type = T;
-};
-// f(a null pointer to NoTiles or to the class of tiles that the path has).
-template <class F>
-static inline int with_tiles([[maybe_unused]] const pt_context* ctx, const F& f) {
-#if defined(PT_AVX512)
-  if (tile_source(ctx) == TileSource::processor) return f(static_cast<AmxTiles*>(nullptr));
-  if (tile_source(ctx) == TileSource::software) return f(static_cast<SoftwareTiles*>(nullptr));
-#endif
-  return f(static_cast<NoTiles*>(nullptr));
-}
 
 }  // namespace PT_NAMESPACE

@@ -19,8 +19,9 @@ int linear_maps(const pt_context* ctx, const LinearMap* maps, int64_t count, pt_
   Product products[MOST_TOGETHER];
   for (int64_t i = 0; i < count; i++) {
     const int64_t N = maps[i].weight.dims[0];
-    products[i] = {f32(maps[i].y),   N, row_major(f32(x), K), transposed(f32(maps[i].weight), K), M, N, K, Sum::blocks,
-                   f32(maps[i].bias)};
+    products[i] = {
+        f32(maps[i].y),   N, row_major(f32(x), K), row_major(f32(maps[i].weight), K).transposed(), M, N, K, Sum::blocks,
+        f32(maps[i].bias)};
   }
   multiply_parallel(ctx, products, count, scratch);
   return 0;
@@ -46,7 +47,8 @@ int linear_gradients(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt_
         ctx, {f32(dx), K, row_major(f32(dy), N), row_major(f32(weight), K), M, K, N, Sum::blocks, nullptr}, scratch);
   if (dweight.data)
     multiply_parallel(
-        ctx, {f32(dweight), K, transposed(f32(dy), N), row_major(f32(x), K), N, K, M, Sum::chain, nullptr}, scratch);
+        ctx, {f32(dweight), K, row_major(f32(dy), N).transposed(), row_major(f32(x), K), N, K, M, Sum::chain, nullptr},
+        scratch);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 // What linear and linears share: maps of one x, forward all in one go; the gradients of one. With a bf16 weight: linear_bf16.cpp.
 #pragma once
-#include "gemm.h"
-#include "gemm_bf16.h"
+#include "gemm/gemm.h"
+#include "gemm/gemm_bf16.h"
 
 namespace PT_NAMESPACE {
 

@@ -16,7 +16,8 @@ int linear_maps_bf16(const pt_context* ctx, const LinearMap* maps, int64_t count
       return 1;
     }
     const int64_t N = weight.dims[0];
-    products[i] = {y.data, !is_bf16(y), N, factor(x), factor(weight).transposed(), M, N, K, false, bf(bias)};
+    products[i] = {y.data, !is_bf16(y), N, factor<bf16>(x), factor<bf16>(weight).transposed(),
+                   M,      N,           K, false,           bf(bias)};
   }
   return multiply_parallel(ctx, products, count, scratch);
 }
@@ -28,13 +29,14 @@ int linear_gradients_bf16(const pt_context* ctx, pt_tensor dx, pt_tensor dweight
   dy = as_bf16(ctx, dy);
   if (!dy.data) return 1;
   if (dx.data &&
-      multiply_parallel(ctx, {dx.data, !is_bf16(dx), K, factor(dy), factor(weight), M, K, N, false, nullptr}, scratch))
+      multiply_parallel(
+          ctx, {dx.data, !is_bf16(dx), K, factor<bf16>(dy), factor<bf16>(weight), M, K, N, false, nullptr}, scratch))
     return 1;
   if (!dweight.data) return 0;
   x = as_bf16(ctx, x);
   if (!x.data) return 1;
-  return multiply_parallel(ctx, {dweight.data, true, K, factor(dy).transposed(), factor(x), N, K, M, true, nullptr},
-                           scratch);
+  return multiply_parallel(
+      ctx, {dweight.data, true, K, factor<bf16>(dy).transposed(), factor<bf16>(x), N, K, M, true, nullptr}, scratch);
 }
 
 }  // namespace PT_NAMESPACE

@@ -1,11 +1,9 @@
 // Measures the machine, not a tensor: every compute thread runs `iterations` rounds of four products of bf16 tiles that stay in their
 // registers (4 * 16 * 16 * 32 * 2 floating-point operations a round), into four accumulators, which hides the instruction's latency.
 #include "amx.h"
-#include "backend.h"
 
 namespace PT_NAMESPACE {
 
-#if defined(PT_AVX512)
 template <class Tiles>
 static void probe_tiles(const pt_context* ctx, pt_tensor y, int64_t iterations) {
   float* out = f32(y);
@@ -41,20 +39,23 @@ static void probe_tiles(const pt_context* ctx, pt_tensor y, int64_t iterations) 
     if (i < n) out[i] = sum;
   });
 }
-#endif
 
 int probe_amx_forward(const pt_context* ctx, pt_tensor y, int64_t iterations) {
   if (iterations < 0 || iterations > 1000000000) {
     ctx->fail(ctx, "iterations is %lld, expected 0 to 1000000000", static_cast<long long>(iterations));
     return 1;
   }
-#if defined(PT_AVX512)
-  if (tile_source(ctx) == TileSource::processor) return probe_tiles<AmxTiles>(ctx, y, iterations), 0;
-  if (tile_source(ctx) == TileSource::software) return probe_tiles<SoftwareTiles>(ctx, y, iterations), 0;
-#endif
-  (void)y;
-  ctx->fail(ctx, "this path has no tiles: only amx has (amx_emulated in tests)");
-  return 1;
+  return with_tiles(ctx, [&](auto tiles) {
+    using Tiles = typename decltype(tiles)::type;
+    if constexpr (HAS_TILES<Tiles>) {
+      probe_tiles<Tiles>(ctx, y, iterations);
+      return 0;
+    } else {
+      (void)y;
+      ctx->fail(ctx, "this path has no tiles: only amx has (amx_emulated in tests)");
+      return 1;
+    }
+  });
 }
 
 }  // namespace PT_NAMESPACE

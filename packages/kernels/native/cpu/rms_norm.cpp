@@ -90,7 +90,7 @@ Chain<D> chain_of(float* sums, D* dy, const float* x, const float* rstd, int64_t
 
 // dweight's chain over tokens beside the threads that make dx, piece by piece. A piece joins the chain as soon as those before it have,
 // by whoever is there: mostly the thread that has just read it, from its own caches. Nobody waits.
-struct Turns {
+struct Arrivals {
   int64_t next = 0;
   int32_t busy = 0;
   int32_t* ready;
@@ -115,10 +115,10 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
   const int64_t tokens = x.dims[0], columns = x.dims[1];
   if (columns == 0) return 0;
   const int64_t piece = piece_of(ctx, tokens, columns), pieces = ceil_div(tokens, piece);
-  Turns turns;
-  turns.ready = static_cast<int32_t*>(ctx->scratch(ctx, (pieces + 1) * static_cast<int64_t>(sizeof(int32_t))));
-  if (!turns.ready) return 1;
-  for (int64_t p = 0; p < pieces; p++) turns.ready[p] = 0;
+  Arrivals arrivals;
+  arrivals.ready = static_cast<int32_t*>(ctx->scratch(ctx, (pieces + 1) * static_cast<int64_t>(sizeof(int32_t))));
+  if (!arrivals.ready) return 1;
+  for (int64_t p = 0; p < pieces; p++) arrivals.ready[p] = 0;
   with_float(weight, [&](auto w) {
     with_float(dy, [&](auto from) {
       with_flag(dsum.data != nullptr, [&](auto has_sum) {
@@ -149,7 +149,7 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
             const auto end_of = [&](int64_t p) { return smaller(tokens, (p + 1) * piece); };
             for (int64_t m = i * piece; m < end_of(i); m++) row(m);
             stream_end();
-            turns.arrive(i, pieces, [&](int64_t p) { chain.add(p * piece, end_of(p)); });
+            arrivals.arrive(i, pieces, [&](int64_t p) { chain.add(p * piece, end_of(p)); });
           });
         });
       });

@@ -23,16 +23,17 @@ void project_parallel(const pt_context* ctx, float* dz, int64_t stride, pt_tenso
                       pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
   const int64_t C = x.dims[1];
   if (is_bf16(weight))
-    multiply_parallel(
-        ctx, {dz, true, stride, factor(x, row), factor(weight, first).transposed(), rows, columns, C, false, nullptr},
-        scratch);
+    multiply_parallel(ctx,
+                      {dz, true, stride, factor<bf16>(x, row), factor<bf16>(weight, first).transposed(), rows, columns,
+                       C, false, nullptr},
+                      scratch);
   else
     multiply_parallel(ctx,
-                      {dz, stride, row_major(f32(x) + row * C, C), transposed(f32(weight) + first * C, C), rows,
-                       columns, C, Sum::blocks, nullptr},
+                      {dz, stride, row_major(f32(x) + row * C, C), row_major(f32(weight) + first * C, C).transposed(),
+                       rows, columns, C, Sum::blocks, nullptr},
                       scratch);
 }
-PT_INLINE Factor narrow_rows(const float* dz, int64_t stride) {
+PT_INLINE Factor<bf16> rounded_half(const float* dz, int64_t stride) {
   return {reinterpret_cast<const bf16*>(dz), 2 * stride, 1};
 }
 // dx, of these rows, = or, after the first chunk of the vocabulary, += dz weight.
@@ -41,7 +42,7 @@ void add_dx(const pt_context* ctx, float* dx, const float* dz, int64_t stride, i
   const int64_t C = weight.dims[1];
   if (is_bf16(weight))
     multiply_parallel(
-        ctx, {dx, true, C, narrow_rows(dz, stride), factor(weight, first), rows, C, columns, first > 0, nullptr},
+        ctx, {dx, true, C, rounded_half(dz, stride), factor<bf16>(weight, first), rows, C, columns, first > 0, nullptr},
         scratch);
   else
     multiply_parallel(ctx,
@@ -54,14 +55,15 @@ void add_dweight(const pt_context* ctx, float* dweight, const float* dz, int64_t
                  pt_tensor x, int64_t row, bool narrow, void* scratch) {
   const int64_t C = x.dims[1];
   if (narrow)
-    multiply_parallel(
-        ctx, {dweight, true, C, narrow_rows(dz, stride).transposed(), factor(x, row), columns, C, rows, true, nullptr},
-        scratch);
+    multiply_parallel(ctx,
+                      {dweight, true, C, rounded_half(dz, stride).transposed(), factor<bf16>(x, row), columns, C, rows,
+                       true, nullptr},
+                      scratch);
   else
-    multiply_parallel(
-        ctx,
-        {dweight, C, transposed(dz, stride), row_major(f32(x) + row * C, C), columns, C, rows, Sum::chain, nullptr},
-        scratch);
+    multiply_parallel(ctx,
+                      {dweight, C, row_major(dz, stride).transposed(), row_major(f32(x) + row * C, C), columns, C, rows,
+                       Sum::chain, nullptr},
+                      scratch);
 }
 
 }  // namespace

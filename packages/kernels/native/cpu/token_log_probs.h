@@ -6,8 +6,8 @@
 // lowest finite number where a maximum is minus infinity, and distances stop at FAR, long after exp is 0, because 0 times infinity is
 // NaN.
 #pragma once
-#include "gemm.h"
-#include "gemm_bf16.h"
+#include "gemm/gemm.h"
+#include "gemm/gemm_bf16.h"
 #include "math64.h"
 
 namespace PT_NAMESPACE {
@@ -30,13 +30,13 @@ static inline void project(const pt_context* ctx, float* products, int64_t strid
                            int64_t rows, pt_tensor weight, int64_t first, int64_t columns, void* scratch) {
   const int64_t C = x.dims[1];
   if (is_bf16(weight))
-    multiply(
-        ctx,
-        {products, true, stride, factor(x, row), factor(weight, first).transposed(), rows, columns, C, false, nullptr},
-        scratch);
+    multiply(ctx,
+             {products, true, stride, factor<bf16>(x, row), factor<bf16>(weight, first).transposed(), rows, columns, C,
+              false, nullptr},
+             scratch);
   else
-    multiply({products, stride, row_major(f32(x) + row * C, C), transposed(f32(weight) + first * C, C), rows, columns,
-              C, Sum::blocks, nullptr},
+    multiply({products, stride, row_major(f32(x) + row * C, C), row_major(f32(weight) + first * C, C).transposed(),
+              rows, columns, C, Sum::blocks, nullptr},
              scratch);
 }
 

@@ -37,13 +37,13 @@ PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const floa
 }
 
 struct VectorKernel : LaneKernel {
-  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor<bf16>& b) {
     with_count<GEMV_ROWS>(block.rows, [&](auto count) { run_rows<decltype(count)::value>(block, a, b); });
   }
 
  private:
   template <int R>
-  __attribute__((noinline)) static void run_rows(const BlockBf16& block, const char* a, const Factor& b) {
+  __attribute__((noinline)) static void run_rows(const BlockBf16& block, const char* a, const Factor<bf16>& b) {
     const int64_t a_row = line(block.depth);
     const float* lines = reinterpret_cast<const float*>(a);
     alignas(64) float total[R * WIDTH];

@@ -2,7 +2,7 @@
 // dimension as they are, B with the two elements of a pair of rows side by side; two tiles of rows, or of columns, alternate along the inner dimension. 2 x 2
 // tiles of C are at work at a time. 32 rows of A fit L1 (their depth is at most TILE_DEPTH_BLOCK), while the panels of B come from L2.
 #pragma once
-#include "amx.h"
+#include "../amx.h"
 #include "gemm_bf16_block.h"
 #include "gemm_lanes.h"
 
@@ -90,11 +90,11 @@ struct TileKernel {
       }
     }
   }
-  static void pack_a(char* to, const Factor& a, int64_t rows, int64_t depth) {
+  static void pack_a(char* to, const Factor<bf16>& a, int64_t rows, int64_t depth) {
     const bool along = a.column == 1;
     pack<false>(to, a.data, along ? a.row : a.column, along, rows, depth);
   }
-  static void pack_b(char* to, const Factor& b, int64_t columns, int64_t depth) {
+  static void pack_b(char* to, const Factor<bf16>& b, int64_t columns, int64_t depth) {
     const bool along = b.row == 1 && b.column != 1;
     pack<true>(to, b.data, along ? b.column : b.row, along, columns, depth);
   }
@@ -153,7 +153,7 @@ struct TileKernel {
   // The same for at most FLAT_ROWS rows and all of the inner dimension: STREAM_DEPTH x 32 of B at a time, straight from memory. A piece is
   // packed while tiles of the one before are at work: they could not be loaded from stores that have not left the core.
   static constexpr int64_t STREAM_DEPTH = 128;
-  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor<bf16>& b) {
     Tiles tiles;
     const int64_t a_row = steps(block.depth) * STEP_BYTES;
     alignas(64) char piece[2][STREAM_DEPTH / 32 * STEP_BYTES];
@@ -178,6 +178,13 @@ struct TileKernel {
   }
 };
 
+}  // namespace
+}  // namespace PT_NAMESPACE
+#else
+namespace PT_NAMESPACE {
+namespace {
+template <class Tiles>
+struct TileKernel;  // named where no path with tiles is compiled
 }  // namespace
 }  // namespace PT_NAMESPACE
 #endif

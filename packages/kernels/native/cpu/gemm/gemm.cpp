@@ -175,7 +175,7 @@ struct Block {
   int64_t k, depth;         // of the inner dimension
 };
 
-void pack_b(float* panels, const Matrix& b, const Block& block) {
+void pack_b(float* panels, const Factor<float>& b, const Block& block) {
   const float* from = b.data + block.k * b.row + block.column * b.column;
   if (b.column == 1)
     pack_from_rows(panels, from, b.row, block.depth, block.columns);

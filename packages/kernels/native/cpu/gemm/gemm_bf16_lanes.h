@@ -178,14 +178,14 @@ struct LaneKernel {
     return ceil_div(columns, WIDTH) * WIDTH * ceil_div(depth, 32) * 32 * 4;
   }
 
-  static void pack_a(char* to, const Factor& a, int64_t rows, int64_t depth) {
+  static void pack_a(char* to, const Factor<bf16>& a, int64_t rows, int64_t depth) {
     float* lines = reinterpret_cast<float*>(to);
     if (a.column == 1)
       widen_lines(lines, line(depth), a.data, a.row, rows, depth);
     else
       turn_lines(lines, line(depth), a.data, a.column, rows, depth);
   }
-  static void pack_b(char* to, const Factor& b, int64_t columns, int64_t depth) {
+  static void pack_b(char* to, const Factor<bf16>& b, int64_t columns, int64_t depth) {
     float* panels = reinterpret_cast<float*>(to);
     if (b.column == 1)
       panels_from_rows(panels, b.data, b.row, columns, depth);
@@ -213,7 +213,7 @@ struct LaneKernel {
 
   // The same for at most FLAT_ROWS rows and all of the inner dimension: 32 x WIDTH of B at a time, straight from memory, so that
   // what is read next comes while there is something to compute.
-  static void run_streamed(const BlockBf16& block, const char* a, const Factor& b) {
+  static void run_streamed(const BlockBf16& block, const char* a, const Factor<bf16>& b) {
     const int64_t stride = line(block.depth);
     const float* lines = reinterpret_cast<const float*>(a);
     const int64_t tiles = ceil_div(block.rows, TILE_ROWS);

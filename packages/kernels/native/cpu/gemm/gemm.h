@@ -3,18 +3,22 @@
 // (One chain over all of it would be simpler; its rounding errors grow faster: see ARCHITECTURE.md, "Matrix products".) Where C is
 // a parameter's gradient it is one chain over everything that starts from the stored C. The inner dimension is never padded, so
 // neither the shape around an element nor the number of threads changes its bits.
+//
+// Which kernel computes a product, here and in bf16 (gemm_bf16.h), by the rows of C; the order of sums is the same in all:
+//
+//   rows           where                                            fp32                   bf16
+//   1 to 4         AVX-512; columns of B along the inner            gemv.cpp               gemm_bf16_vectors.h
+//                  dimension, not a multiple of 4 KB apart
+//   up to 256      columns of B along the inner dimension, at most  gemm_few_rows.cpp      (up to 64: B streamed)
+//                  16,384 deep; without AVX-512 from 3 rows on
+//   up to 2 tiles  else                                             gemm.cpp, one panel    gemm_bf16_tiles.h with AMX,
+//                                                                   of B at a time         else gemm_bf16_lanes.h
+//   more           depth up to 1,024 in one block, else by 512      gemm.cpp, blocks       the same, blocks packed ahead
+//                  (bf16: by 640 on tiles, 1,024 on lanes)
 #pragma once
-#include "cpu.h"
+#include "factor.h"
 
 namespace PT_NAMESPACE {
-
-// Element (i, j) lies at data[i * row + j * column]; one of the two strides is 1.
-struct Matrix {
-  const float* data;
-  int64_t row, column;
-};
-PT_INLINE Matrix row_major(const float* data, int64_t columns) { return {data, columns, 1}; }
-PT_INLINE Matrix transposed(const float* data, int64_t columns) { return {data, 1, columns}; }
 
 constexpr int64_t SUM_BLOCK = 256;
 
@@ -27,8 +31,8 @@ enum class Sum {
 struct Product {
   float* c;  // (rows, columns), its rows c_row floats apart
   int64_t c_row;
-  Matrix a;  // (rows, depth)
-  Matrix b;  // (depth, columns)
+  Factor<float> a;  // (rows, depth)
+  Factor<float> b;  // (depth, columns)
   int64_t rows, columns, depth;
   Sum sum;
   const float* bias;  // (columns), added once to each finished sum; or null

@@ -6,20 +6,10 @@
 // zero. So neither the shape around an element, nor the number of threads, nor the path changes its bits; and a sum over two calls
 // that meet at a multiple of 32 is the sum of one.
 #pragma once
-#include "bf16.h"
+#include "../bf16.h"
+#include "factor.h"
 
 namespace PT_NAMESPACE {
-
-// Element (i, j) lies at data[i * row + j * column]; one of the two strides is 1.
-struct Factor {
-  const bf16* data;
-  int64_t row, column;
-
-  Factor from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
-  Factor transposed() const { return {data, column, row}; }
-};
-// A tensor of two axes from row `first` on.
-PT_INLINE Factor factor(pt_tensor t, int64_t first = 0) { return {bf(t) + first * t.dims[1], t.dims[1], 1}; }
 
 // The tensor, or, where it is f32, a copy rounded to bf16 that lasts as long as the op; data is null when there is no memory (the context
 // said so).
@@ -29,8 +19,8 @@ struct ProductBf16 {
   void* c;      // (rows, columns), its rows c_row elements apart
   bool c_wide;  // f32, not bf16 (multiply() takes a bf16 C only where depth is at most 4,096)
   int64_t c_row;
-  Factor a;  // (rows, depth)
-  Factor b;  // (depth, columns)
+  Factor<bf16> a;  // (rows, depth)
+  Factor<bf16> b;  // (depth, columns)
   int64_t rows, columns, depth;
   bool from_c;       // totals start from the stored C (f32), not from +0
   const bf16* bias;  // (columns), added once to each finished total, in fp32; or null

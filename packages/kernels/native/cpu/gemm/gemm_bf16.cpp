@@ -1,7 +1,6 @@
 // bf16 products, cut into blocks: chunks of rows of A, packed once, against blocks of columns of B that fit L2, packed once a chunk. The inner
 // dimension is cut, at multiples of 32, where blocks would be too deep; totals go on from the stored C then. A kernel (gemm_bf16_lanes.h,
 // gemm_bf16_tiles.h, gemm_bf16_vectors.h) packs and computes a block.
-#include "backend.h"
 #include "gemm.h"
 #include "gemm_bf16_lanes.h"
 #include "gemm_bf16_tiles.h"
@@ -168,12 +167,15 @@ template <class Body>
 static void with_kernel(const pt_context* ctx, const ProductBf16& p, const Body& body) {
 #if defined(PT_AVX512)
   if (p.b.row == 1 && p.b.column == p.depth && suits_gemv(p.rows, 2 * p.depth)) return body(VectorKernel());
-  if (tile_source(ctx) == TileSource::processor) return body(TileKernel<AmxTiles>());
-  if (tile_source(ctx) == TileSource::software) return body(TileKernel<SoftwareTiles>());
 #endif
-  (void)ctx;
   (void)p;
-  body(LaneKernel());
+  with_tiles(ctx, [&](auto tiles) {
+    using Tiles = typename decltype(tiles)::type;
+    if constexpr (HAS_TILES<Tiles>)
+      body(TileKernel<Tiles>());
+    else
+      body(LaneKernel());
+  });
 }
 
 void multiply(const pt_context* ctx, const ProductBf16& p, void* scratch) {
