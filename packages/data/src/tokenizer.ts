@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
 import { maxTokenizerBytes, refuseCostlyTokenizer } from "./bounded-tokenizer.js";
+import { type LongTexts, longTexts, refusePiece, type TokenizerParts, togetherLength } from "./long-text.js";
 import { refusePlaceholder } from "./placeholder.js";
 import { readRegularFile } from "./regular-file.js";
 import { type ConfigToken, readTokenizerConfig, type TokenizerConfig } from "./tokenizer-config.js";
@@ -29,6 +30,17 @@ export interface DecodeStream {
   flush(): string;
 }
 
+/** The first tokens of a text, or all. */
+export interface TextStart {
+  readonly ids: number[];
+  /** Whether they are all. */
+  readonly whole: boolean;
+  /** Tokens that the text has at least. */
+  readonly atLeast: number;
+  /** Why the text could not be read further, where that is the reason. */
+  readonly refusal?: UserError;
+}
+
 /** A token that is one wherever it is written, such as `<|im_end|>`. */
 export interface AddedToken {
   readonly id: number;
@@ -48,6 +60,8 @@ export interface Tokenizer {
   readonly size: number;
   encode(text: string): Promise<number[]>;
   encodeBatch(texts: readonly string[]): Promise<number[][]>;
+  /** As much of each text as says whether it has more than `atMost` tokens, for texts of any length. */
+  encodeStarts(texts: readonly string[], atMost: number): Promise<readonly TextStart[]>;
   decode(ids: readonly number[], options?: DecodeOptions): string;
   /** undefined: no such token. */
   idOf(token: string): number | undefined;
@@ -122,7 +136,7 @@ export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   }
 }
 
-interface TokenizerFile {
+interface TokenizerFile extends Pick<TokenizerParts, "normalizer" | "pre_tokenizer" | "model"> {
   readonly added_tokens?: readonly FileToken[];
 }
 
@@ -210,11 +224,17 @@ function wrap(
     }
     return decoder ? decoder.decode(tokens) : tokens.join(" ");
   };
-  const encodeBatch = markedBatch(rust, file);
+  const encodeStarts = markedStarts(rust, file);
+  const encodeBatch = async (texts: readonly string[]): Promise<number[][]> =>
+    (await encodeStarts(texts, Number.POSITIVE_INFINITY)).map(({ ids, refusal }) => {
+      if (refusal) throw refusal;
+      return ids;
+    });
   return {
     size: rust.getVocabSize(true),
     encode: async (text) => (await encodeBatch([text]))[0]!,
     encodeBatch,
+    encodeStarts,
     decode,
     idOf: (token) => rust.tokenToId(token) ?? undefined,
     tokenOf,
@@ -225,17 +245,11 @@ function wrap(
 }
 
 /** Encodes, and takes for text what `asText` has marked: the text is cut at its other added tokens, as the library cuts it. */
-function markedBatch(
-  rust: RustTokenizer,
-  file: TokenizerFile,
-): (texts: readonly string[]) => Promise<number[][]> {
+function markedStarts(rust: RustTokenizer, file: TokenizerFile): Tokenizer["encodeStarts"] {
   const added = file.added_tokens ?? [];
-  const encodeAll = async (tokenizer: RustTokenizer, texts: readonly string[]): Promise<number[][]> =>
-    texts.length === 0
-      ? []
-      : (await tokenizer.encodeBatch([...texts], PLAIN)).map((encoding) => encoding.getIds());
+  const long = longTexts(file);
   let plain: RustTokenizer | undefined;
-  const encodeMarked = async (text: string): Promise<number[]> => {
+  const encodeMarked = async (text: string): Promise<TextStart> => {
     const greedy = added.find(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
     if (greedy !== undefined) {
       throw new UserError(
@@ -253,19 +267,95 @@ function markedBatch(
       // Every second piece is an added token.
       const isToken = i % 2 === 1;
       const literal = isToken ? piece : piece.replace(oneOf([...marked.keys()]), (mark) => marked.get(mark)!);
-      const [own] = await encodeAll(isToken || literal === piece ? rust : plain, [literal]);
-      ids.push(...own!);
+      const [own] = await startsOf(
+        isToken || literal === piece ? rust : plain,
+        long,
+        [literal],
+        Number.POSITIVE_INFINITY,
+      );
+      if (own!.refusal) return { ...own!, ids };
+      for (const id of own!.ids) ids.push(id);
     }
-    return ids;
+    return { ids, whole: true, atLeast: ids.length };
   };
-  return async (texts) => {
+  return async (texts, atMost) => {
     const ordinary = texts.filter((text) => !text.includes(TEXT_MARK));
-    const ids = await encodeAll(rust, ordinary);
-    if (ordinary.length === texts.length) return ids;
-    const all: number[][] = [];
-    for (const text of texts) all.push(text.includes(TEXT_MARK) ? await encodeMarked(text) : ids.shift()!);
+    const starts = await startsOf(rust, long, ordinary, atMost);
+    if (ordinary.length === texts.length) return starts;
+    const all: TextStart[] = [];
+    let next = 0;
+    for (const text of texts) all.push(text.includes(TEXT_MARK) ? await encodeMarked(text) : starts[next++]!);
     return all;
   };
+}
+
+/** A text on its way, a piece at a time. */
+interface Reading {
+  readonly text: string;
+  ids: number[];
+  /** Characters that went to the library. */
+  taken: number;
+  /** Of these, the ones whose ids have come. */
+  read: number;
+  refusal?: UserError;
+  done: boolean;
+}
+
+/**
+ * Pieces of all texts go to the library together, as many as keep its threads busy. Whether a text goes on is decided after each of its pieces,
+ * by the text alone: two texts with the same start are left at the same place.
+ */
+async function startsOf(
+  rust: RustTokenizer,
+  long: LongTexts,
+  texts: readonly string[],
+  atMost: number,
+): Promise<TextStart[]> {
+  const readings = texts.map((text): Reading => ({ text, ids: [], taken: 0, read: 0, done: text === "" }));
+  let first = 0;
+  for (;;) {
+    const pieces: { readonly reading: Reading; readonly length: number }[] = [];
+    const together: string[] = [];
+    let characters = 0;
+    while (readings[first]?.done) first++;
+    for (let i = first; i < readings.length && characters < togetherLength; i++) {
+      const reading = readings[i]!;
+      while (!reading.done && reading.taken < reading.text.length && characters < togetherLength) {
+        const end = long.pieceEnd(reading.text, reading.taken);
+        const length = end - reading.taken;
+        const refusal = refusePiece(length);
+        if (refusal) {
+          // What came before it may be enough.
+          if (reading.taken === reading.read) Object.assign(reading, { refusal, done: true });
+          break;
+        }
+        together.push(reading.text.slice(reading.taken, end));
+        pieces.push({ reading, length });
+        reading.taken = end;
+        characters += length;
+      }
+    }
+    if (pieces.length === 0) {
+      if (readings.every(({ done }) => done)) break;
+      continue;
+    }
+    const encodings = await rust.encodeBatch(together, PLAIN);
+    for (const [i, { reading, length }] of pieces.entries()) {
+      if (reading.done) continue;
+      const ids = encodings[i]!.getIds();
+      if (reading.ids.length === 0) reading.ids = ids;
+      else for (const id of ids) reading.ids.push(id);
+      reading.read += length;
+      const enough = reading.read >= togetherLength && reading.ids.length > atMost;
+      reading.done = enough || reading.read === reading.text.length;
+    }
+  }
+  return readings.map(({ text, ids, read, refusal }) => ({
+    ids,
+    whole: read === text.length,
+    atLeast: ids.length + long.fewestTokens(text.length - read),
+    ...(refusal && { refusal }),
+  }));
 }
 
 /** Any of these, the longest first, as a group. */
