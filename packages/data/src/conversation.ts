@@ -82,7 +82,7 @@ export function planConversation(
     through: last + 1 === messages.length ? 0 : texts.push(render(last + 1, false)) - 1,
   }));
 
-  const finish = (ids: readonly number[][]): EncodedRow => {
+  const finish = (ids: readonly number[][], whole = true): EncodedRow => {
     const inputIds = ids[0]!;
     if (lossOn === "everything") return { inputIds, labels: inputIds };
     const labels = inputIds.map(() => IGNORED_LABEL);
@@ -100,7 +100,7 @@ export function planConversation(
       const end = endOfTurn(tokenizer, ids[through]!, ids[before]!.length);
       for (let i = ids[before]!.length; i < end; i++) labels[i] = inputIds[i]!;
     }
-    if (!labels.some((label) => label !== IGNORED_LABEL)) {
+    if (whole && !labels.some((label) => label !== IGNORED_LABEL)) {
       throw new UserError(
         "nothing_to_train",
         "The template renders no token for the assistant's turns: nothing to train.",

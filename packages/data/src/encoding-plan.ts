@@ -21,8 +21,8 @@ export interface EncodingPlan {
   readonly texts: readonly string[];
   /** Added tokens in what a conversation's turns say. */
   readonly tokensInContent?: readonly TokenInContent[];
-  /** Takes the ids of `texts`. Throws UserError. */
-  finish(ids: readonly number[][]): EncodedRow;
+  /** Takes the ids of `texts`; those that the first begins with, where it is not `whole`. Throws UserError. */
+  finish(ids: readonly number[][], whole?: boolean): EncodedRow;
 }
 
 /** Where and how `part` departs from `whole`, undefined when it is a prefix of it. */

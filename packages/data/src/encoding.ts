@@ -88,8 +88,8 @@ function withReasoning(message: ChatMessage, template: ChatTemplate): ChatMessag
 function planText(tokenizer: Tokenizer, text: string): EncodingPlan {
   return {
     texts: [withEos(tokenizer, text)],
-    finish: ([inputIds]) => {
-      checkEos(tokenizer, inputIds!);
+    finish: ([inputIds], whole = true) => {
+      if (whole) checkEos(tokenizer, inputIds!);
       return { inputIds: inputIds!, labels: inputIds! };
     },
   };
@@ -103,8 +103,8 @@ function planPromptCompletion(
 ): EncodingPlan {
   return {
     texts: [withEos(tokenizer, prompt + completion), prompt],
-    finish: ([inputIds, promptIds]) => {
-      checkEos(tokenizer, inputIds!);
+    finish: ([inputIds, promptIds], whole = true) => {
+      if (whole) checkEos(tokenizer, inputIds!);
       if (lossOn === "everything") return { inputIds: inputIds!, labels: inputIds! };
       const differing = prefixMismatch(tokenizer, promptIds!, inputIds!);
       if (differing !== undefined) {

@@ -20,7 +20,7 @@ export { type EncodeOptions, encodeConversation } from "./conversation.js";
 export { type EncodingTools, planRow } from "./encoding.js";
 export type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
 export { splitPrompt } from "./implicit-prompt.js";
-export { type JsonlOptions, type JsonlRecord, readJsonl } from "./jsonl.js";
+export { type JsonlOptions, type JsonlRecord, type OnProgress, readJsonl } from "./jsonl.js";
 export {
   asDouble,
   asPythonJson,

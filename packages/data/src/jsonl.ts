@@ -20,6 +20,7 @@ export interface JsonlRecord {
   readonly value: unknown;
 }
 
+const progressLines = 64;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 /** Above these a gzip file is a bomb: rows of text shrink to a third, the same row over and over to 1 in 250. */
 const MAX_GZIP_BYTES = 256 * 1024 * 1024;
@@ -30,7 +31,11 @@ export interface JsonlOptions {
   readonly onBadLine?: (error: UserError, line: number) => void;
   /** At the end of a file that stayed as it was: SHA-256 of its bytes on disk, in hex. */
   readonly onEnd?: (digest: string) => void;
+  readonly onProgress?: OnProgress | undefined;
 }
+
+/** Told now and then how far a file is read: values so far, and the share of its bytes. */
+export type OnProgress = (values: number, share: number) => void;
 
 /**
  * Yields the values of a JSONL file in order.
@@ -39,14 +44,19 @@ export interface JsonlOptions {
  */
 export async function* readJsonl(
   path: string,
-  { onBadLine, onEnd }: JsonlOptions = {},
+  { onBadLine, onEnd, onProgress }: JsonlOptions = {},
 ): AsyncGenerator<JsonlRecord, void, undefined> {
   const before = await statFile(path);
   const hash = createHash("sha256");
   let line = 0;
   let values = 0;
-  for await (const bytes of linesOf(path, hash)) {
+  let read = 0;
+  const onBytes = (bytes: number): void => {
+    read += bytes;
+  };
+  for await (const bytes of linesOf(path, hash, onBytes)) {
     line++;
+    if (line % progressLines === 0) onProgress?.(values, read / Number(before.size));
     let value: unknown;
     try {
       const text = decodeLine(path, line, bytes);
@@ -101,8 +111,12 @@ async function statFile(path: string): Promise<BigIntStats> {
  * Lines as bytes, without their line feed. A last line without one counts; nothing after the last feed does
  * not.
  */
-async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
-  const file = Readable.from(bytesOf(path, hash), { objectMode: false });
+async function* linesOf(
+  path: string,
+  hash: Hash,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  const file = Readable.from(bytesOf(path, hash, onBytes), { objectMode: false });
   const gunzip = path.endsWith(".gz") ? createGunzip() : undefined;
   if (gunzip) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
   let parts: Buffer[] = [];
@@ -147,12 +161,17 @@ async function* linesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, 
   if (held > 0) yield Buffer.concat(parts);
 }
 
-async function* bytesOf(path: string, hash: Hash): AsyncGenerator<Buffer, void, undefined> {
+async function* bytesOf(
+  path: string,
+  hash: Hash,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Buffer, void, undefined> {
   let first = true;
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
     if (first) refusePlaceholder(path, chunk);
     first = false;
     hash.update(chunk);
+    onBytes(chunk.length);
     yield chunk;
   }
 }

@@ -1,20 +1,20 @@
 /**
  * A fine-tuning file as token rows: reads, checks, renders, tokenises, masks, cuts to length. Every row that
  * was read is in `counts` once as kept, dropped, emptied or rejected, and each that was left out or cut is in
- * `rejects`; nothing goes missing without a number. Order is the file's, and so is the order of errors: the
- * first bad row is the one that is reported, although many rows go to the tokenizer together.
+ * `rejects`; nothing goes missing without a number.
  */
 import type { ChatTemplate } from "./chat-template.js";
 import type { SpecialTokensInContent } from "./content-tokens.js";
 import { planRow } from "./encoding.js";
 import type { EncodedRow, EncodingPlan, LossOn } from "./encoding-plan.js";
-import { readJsonl } from "./jsonl.js";
+import type { OnProgress } from "./jsonl.js";
 import { unpackRow } from "./packed-row.js";
 import { createRecordIds, parentsOf } from "./record-id.js";
 import { FULL_REMEDIES, type Reject } from "./rejects.js";
 import { type RowPlace, rowError } from "./row-check.js";
 import { IGNORED_LABEL, parseSftRow, type RowFormat, type SftRow } from "./sft-row.js";
-import type { Tokenizer } from "./tokenizer.js";
+import { type PlannedRow, readTokenRows } from "./token-rows.js";
+import type { TextStart, Tokenizer } from "./tokenizer.js";
 import { UserError } from "./user-error.js";
 
 export interface TokenizedRow {
@@ -55,7 +55,7 @@ export interface SftCounts {
   readonly tokens: number;
   /** Of these, the ones that are trained. */
   readonly trainedTokens: number;
-  /** Trained tokens lost to `drop` and `truncate`. */
+  /** Trained tokens lost to `drop` and `truncate`; at least, where a row is so long that its end was not tokenised. */
   readonly lostTrainedTokens: number;
 }
 
@@ -82,6 +82,8 @@ export interface SftDatasetOptions {
   readonly now?: string | undefined;
   /** What happens to special tokens that stand in the text of a conversation. Default: `token`. */
   readonly specialTokens?: SpecialTokensInContent | undefined;
+  /** Told after each batch of rows. */
+  readonly onProgress?: OnProgress | undefined;
 }
 
 export interface SftDataset {
@@ -112,68 +114,41 @@ export async function loadSftRows(path: string, options: SftDatasetOptions): Pro
   const texts = modelTexts(options);
   const dataset = collector(path, options);
   const recordId = createRecordIds();
-  let batch: PendingRow[] = [];
-  let characters = 0;
-  // One batch is with the tokenizer's threads while the next is read and rendered.
-  let encoding: { readonly rows: readonly PendingRow[]; readonly ids: Promise<number[][][]> } | undefined;
-  const collect = async (): Promise<void> => {
-    const { rows, ids } = encoding ?? { rows: [], ids: [] };
-    encoding = undefined;
-    for (const [i, encoded] of (await ids).entries()) dataset.add(rows[i]!, encoded);
-  };
-  const flush = async (): Promise<void> => {
-    const rows = batch;
-    batch = [];
-    characters = 0;
-    await collect();
-    encoding = { rows, ids: encodeTogether(texts.loaded(), rows) };
-    // Whoever collects it sees the error; until then it is not unhandled.
-    encoding.ids.catch(() => undefined);
-  };
-  let digest = "";
-  const lines = readJsonl(path, {
-    onEnd: (sha256) => {
-      digest = sha256;
-    },
-    ...(options.onBadRow === "reject" && {
-      onBadLine: (error, line) => batch.push({ line, id: null, plan: error }),
-    }),
+  const goesOn = options.onBadRow === "reject";
+  const pending = (row: Omit<PendingRow, "texts" | "last">): PendingRow => ({
+    ...row,
+    texts: row.plan instanceof UserError ? [] : row.plan.texts,
+    last: row.plan instanceof UserError && !goesOn,
   });
-  try {
-    reading: for await (const { line, value } of lines) {
-      const parts = userErrorOr(() => unpackRow(value, { path, line }));
-      for (const part of parts instanceof UserError ? [parts] : parts) {
-        const id = recordId(part instanceof UserError ? value : part);
-        const row: PendingRow =
-          part instanceof UserError
-            ? { line, id, plan: part }
-            : await planned(part, { path, line }, id, texts, options);
-        batch.push(parts instanceof UserError || parts.length === 1 ? row : { ...row, sequence: true });
-        if (!(row.plan instanceof UserError)) for (const text of row.plan.texts) characters += text.length;
-        else if (options.onBadRow !== "reject") break reading;
-        if (batch.length >= BATCH_ROWS || characters >= BATCH_CHARACTERS) await flush();
+  const digest = await readTokenRows(path, {
+    plan: async (value, place) => {
+      const { line } = place;
+      const parts = userErrorOr(() => unpackRow(value, place));
+      if (parts instanceof UserError) return [pending({ line, id: recordId(value), plan: parts })];
+      const rows: PendingRow[] = [];
+      for (const part of parts) {
+        const row = pending(await planned(part, place, recordId(part), texts, options));
+        rows.push(parts.length === 1 ? row : { ...row, sequence: true });
+        if (row.last) break;
       }
-    }
-  } catch (error) {
-    // A row before the line that could not be read may be bad: it comes first.
-    await flush();
-    await collect();
-    throw error;
-  }
-  await flush();
-  await collect();
+      return rows;
+    },
+    ...(goesOn && {
+      planBadLine: (error: UserError, line: number) => pending({ line, id: null, plan: error }),
+    }),
+    tokenizer: () => texts.loaded().tokenizer,
+    atMost: limitOf(options).tokens,
+    accept: dataset.add,
+    onProgress: options.onProgress,
+  });
   return { ...dataset.result(), digest, ...texts.loaded() };
 }
-
-/** Rows and characters that go to the tokenizer together: enough to keep its threads busy, little to hold. */
-const BATCH_ROWS = 512;
-const BATCH_CHARACTERS = 1 << 20;
 
 /** Places of a token in content that are told. */
 const CONTENT_EXAMPLES = 5;
 
 /** A row on its way to the tokenizer, or what is wrong with it. */
-interface PendingRow {
+interface PendingRow extends PlannedRow {
   readonly line: number;
   readonly id: string | null;
   readonly format?: RowFormat;
@@ -189,7 +164,7 @@ async function planned(
   id: string,
   texts: ModelTexts,
   { format, lossOn, now, specialTokens }: SftDatasetOptions,
-): Promise<PendingRow> {
+): Promise<Omit<PendingRow, "texts" | "last">> {
   const { line } = place;
   const parsed = userErrorOr(() => ({
     row: parseSftRow(value, place, format),
@@ -247,20 +222,6 @@ function modelTexts(options: SftDatasetOptions): ModelTexts {
   };
 }
 
-async function encodeTogether(
-  { tokenizer }: { readonly tokenizer: Tokenizer | undefined },
-  rows: readonly PendingRow[],
-): Promise<number[][][]> {
-  const texts = rows.map(({ plan }) => (plan instanceof UserError ? [] : plan.texts));
-  const all = texts.flat();
-  const ids = all.length > 0 ? await tokenizer!.encodeBatch(all) : [];
-  let next = 0;
-  return texts.map((own) => {
-    next += own.length;
-    return ids.slice(next - own.length, next);
-  });
-}
-
 /** Takes rows in order and keeps the books. */
 function collector(path: string, options: SftDatasetOptions) {
   const { onOverlong, onBadRow, vocabSize } = options;
@@ -307,15 +268,20 @@ function collector(path: string, options: SftDatasetOptions) {
     rejects.push({ line, id, reason, tokens, remedy: count > FULL_REMEDIES ? same : remedy });
   };
 
-  const add = (row: PendingRow, ids: readonly number[][]): void => {
+  const add = (row: PendingRow, starts: readonly TextStart[]): void => {
     const place = { path, line: row.line };
     counts.read++;
+    const whole = starts[0]?.whole ?? true;
     let encoded: EncodedRow;
     try {
       if (row.plan instanceof UserError) throw row.plan;
-      encoded = row.plan.finish(ids);
+      refuseUnread(starts, maxLength, onOverlong);
+      encoded = row.plan.finish(
+        starts.map(({ ids }) => (whole ? ids : ids.slice(0, starts[0]!.ids.length))),
+        whole,
+      );
       checkIds(encoded, vocabSize, place);
-      if (trainedTokens(encoded.labels, encoded.labels.length) === 0) {
+      if (whole && trainedTokens(encoded.labels, encoded.labels.length) === 0) {
         // The last token of a long row may stand alone in a pack: no fault of the file's.
         if (row.sequence) {
           counts.emptied++;
@@ -343,9 +309,11 @@ function collector(path: string, options: SftDatasetOptions) {
     }
     note(row);
     counts.formats[row.format!] = (counts.formats[row.format!] ?? 0) + 1;
-    const length = encoded.inputIds.length;
+    // Of a row that was not read to its end all numbers are the least that they can be.
+    const length = whole ? encoded.inputIds.length : starts[0]!.atLeast;
+    const tokens = `${whole ? "" : "at least "}${length} tokens`;
     if (length > maxLength && onOverlong === "error") {
-      const error = rowError("row_too_long", place, limit.refusal(length));
+      const error = rowError("row_too_long", place, limit.refusal(tokens));
       if (onBadRow !== "reject") throw error;
       counts.overlong++;
       counts.rejected++;
@@ -353,14 +321,14 @@ function collector(path: string, options: SftDatasetOptions) {
       return;
     }
     const end = Math.min(length, maxLength);
-    const trained = trainedTokens(encoded.labels, length);
+    const trained = trainedTokens(encoded.labels, encoded.labels.length);
     const left = length > maxLength && onOverlong === "drop" ? 0 : trainedTokens(encoded.labels, end);
     if (length > maxLength) {
       counts.overlong++;
       counts.lostTrainedTokens += trained - left;
       const fate = onOverlong === "drop" ? "dropped" : left === 0 ? "emptied" : "truncated";
       counts[fate]++;
-      reject(row, fate, length, FATES[fate](length, limit, trained - left));
+      reject(row, fate, length, FATES[fate](tokens, limit, `${whole ? "" : "at least "}${trained - left}`));
     }
     if (left === 0) return;
     counts.kept++;
@@ -390,7 +358,7 @@ interface Limit {
   readonly tokens: number;
   readonly name: string;
   readonly raise: string;
-  readonly refusal: (length: number) => string;
+  readonly refusal: (tokens: string) => string;
 }
 
 function limitOf({ maxLength, context }: Pick<SftDatasetOptions, "maxLength" | "context">): Limit {
@@ -399,28 +367,41 @@ function limitOf({ maxLength, context }: Pick<SftDatasetOptions, "maxLength" | "
       tokens: maxLength,
       name: `max_length is ${maxLength}`,
       raise: "Raise max_length",
-      refusal: (length) =>
-        `${length} tokens, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
+      refusal: (tokens) =>
+        `${tokens}, the longest row allowed has ${maxLength}. Raise max_length, or choose what happens to long rows: on_overlong drop or truncate.`,
     };
   }
   return {
     tokens: context,
     name: `the model's context holds ${context} (max_position_embeddings)`,
     raise: "Set allow_beyond_context",
-    refusal: (length) =>
-      `${length} tokens, the model's context holds ${context} (max_position_embeddings). Shorten or split the row, choose what happens to long rows ` +
+    refusal: (tokens) =>
+      `${tokens}, the model's context holds ${context} (max_position_embeddings). Shorten or split the row, choose what happens to long rows ` +
       "(on_overlong drop or truncate), or set allow_beyond_context: the model has not learnt positions beyond.",
   };
 }
 
 const FATES = {
-  dropped: (length: number, { name, raise }: Limit) =>
-    `${length} tokens, ${name}: left out. ${raise}, split the row, or cut it with on_overlong truncate.`,
-  truncated: (length: number, { name, raise }: Limit, lost: number) =>
-    `${length} tokens, ${name}: cut, which lost ${lost} trained tokens. ${raise} or split the row.`,
-  emptied: (length: number, { name, raise }: Limit) =>
-    `${length} tokens, ${name}: left out, as nothing to train was left of it. ${raise} or shorten the prompt.`,
+  dropped: (tokens: string, { name, raise }: Limit) =>
+    `${tokens}, ${name}: left out. ${raise}, split the row, or cut it with on_overlong truncate.`,
+  truncated: (tokens: string, { name, raise }: Limit, lost: string) =>
+    `${tokens}, ${name}: cut, which lost ${lost} trained tokens. ${raise} or split the row.`,
+  emptied: (tokens: string, { name, raise }: Limit) =>
+    `${tokens}, ${name}: left out, as nothing to train was left of it. ${raise} or shorten the prompt.`,
 };
+
+/** A text that cannot be read to its end, but where it is known to be too long and not one token of it is asked for. */
+function refuseUnread(
+  starts: readonly TextStart[],
+  maxLength: number,
+  onOverlong: SftDatasetOptions["onOverlong"],
+): void {
+  const [all] = starts;
+  const unread = starts.find(({ refusal }) => refusal);
+  if (unread?.refusal === undefined || all === undefined) return;
+  const needed = onOverlong === "truncate" ? all.ids.length : all.atLeast;
+  if (all.whole || needed <= maxLength) throw unread.refusal;
+}
 
 /** The labels that count: not masked, and not at position 0, which nothing predicts. */
 function trainedTokens(labels: ArrayLike<number>, end: number): number {
