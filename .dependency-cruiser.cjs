@@ -3,19 +3,23 @@
 // Types count as much as values. Tried on a tree of violations by tests/house/arrows.test.ts.
 
 const textSide = ["data", "run", "verify", "jobs"];
+/** What verify stands on, none of which knows another. */
+const graders = ["sandbox", "answers", "instructions"];
 const tensorSide = ["kernels", "model", "train", "rollout"];
 const stages = ["sft", "reward-model", "dpo", "grpo", "evaluate"];
 
 /** @type {Record<string, string[]>} package -> the packages that it may import */
 const arrows = {
   ...Object.fromEntries(textSide.map((name) => [name, textSide])),
+  ...Object.fromEntries(graders.map((name) => [name, ["data", "run"]])),
+  verify: [...textSide, ...graders],
   view: textSide,
   kernels: textSide,
   model: ["kernels", ...textSide],
   train: ["kernels", "model", ...textSide],
   rollout: ["kernels", "model", ...textSide],
-  ...Object.fromEntries(stages.map((name) => [name, [...tensorSide, ...textSide]])),
-  cli: [...stages, ...tensorSide, ...textSide, "view"],
+  ...Object.fromEntries(stages.map((name) => [name, [...tensorSide, ...textSide, ...graders]])),
+  cli: [...stages, ...tensorSide, ...textSide, ...graders, "view"],
 };
 
 const anyOf = (names) => `(${names.join("|")})`;

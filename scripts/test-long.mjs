@@ -5,6 +5,6 @@ import { handOver } from "./command.mjs";
 await prepare();
 process.exitCode = await handOver(
   process.execPath,
-  ["node_modules/vitest/vitest.mjs", "run", "tests/kill-and-resume.test.ts", "packages/verify/test/code"],
+  ["node_modules/vitest/vitest.mjs", "run", "tests/kill-and-resume.test.ts", "packages/sandbox/test"],
   { env: { POSTTRAIN_TEST_KILLS: "100", POSTTRAIN_TEST_LONG: "1" } },
 );

@@ -1,6 +1,7 @@
 // How posttrain evaluate grades: exact match, or the verifiers of posttrain verify; what it measures then, and what a majority is.
 import { availableParallelism } from "node:os";
-import { UserError } from "@posttrain/data";
+import { createAnswerGrader } from "@posttrain/answers";
+import { shortened, UserError } from "@posttrain/data";
 import {
   type Answered,
   type EvaluateConfig,
@@ -19,13 +20,11 @@ import {
   verifierGrader,
 } from "@posttrain/evaluate";
 import {
-  createAnswerGrader,
   isModulePath,
   openOwnVerifier,
   openVerifiers,
   programSettings,
   selfTest,
-  shortened,
   type Verifiers,
 } from "@posttrain/verify";
 

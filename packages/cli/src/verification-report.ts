@@ -1,11 +1,7 @@
 // What verdicts look like on a terminal: a table by verifier, the slowest, the first that failed, and what could not be graded.
-import {
-  type FileGrading,
-  type PlacedVerdict,
-  type SelfTestReport,
-  shortened,
-  type VerifierSummary,
-} from "@posttrain/verify";
+
+import { shortened } from "@posttrain/data";
+import type { FileGrading, PlacedVerdict, SelfTestReport, VerifierSummary } from "@posttrain/verify";
 import { count, duration, plural } from "./format.js";
 import { visibleLine } from "./visible.js";
 

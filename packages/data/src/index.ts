@@ -59,7 +59,10 @@ export {
   type WhenNeeded,
 } from "./sft-dataset.js";
 export { IGNORED_LABEL, parseSftRow, type RowFormat, rowFormats, type SftRow } from "./sft-row.js";
+export { shortened } from "./shortened.js";
 export { type Split, splitRows } from "./split.js";
+export { saidAfter, UNENDED_THINKING, withoutThinking } from "./thinking.js";
 export { type DecodeOptions, type DecodeStream, loadTokenizer, type Tokenizer } from "./tokenizer.js";
 export { type TurnEnd, type TurnEnds, templateEnd, turnEndsOf } from "./turn-ends.js";
 export { UserError } from "./user-error.js";
+export { type Outcome, outcomes, type Verdict } from "./verdict.js";

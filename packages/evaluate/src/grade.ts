@@ -1,5 +1,5 @@
 // Graders: a function from a question and a response to a verdict. Exact match is here; others are passed in.
-import { type Verdict, withoutThinking } from "@posttrain/verify";
+import { type Verdict, withoutThinking } from "@posttrain/data";
 import { type Extraction, extractAnswer, isExactMatch, referenceAnswer } from "./extract.js";
 import type { Question } from "./questions.js";
 

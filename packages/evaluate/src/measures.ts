@@ -1,5 +1,5 @@
 // What responses come to, in numbers under the names that papers have them: exact_match, pass@k and maj@k, IFEval's four.
-import type { Outcome } from "@posttrain/verify";
+import type { Outcome } from "@posttrain/data";
 import { type Accuracy, wilson } from "./accuracy.js";
 import { meanScore, passAtK } from "./pass-at-k.js";
 import type { Graded } from "./respond.js";

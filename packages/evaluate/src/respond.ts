@@ -4,11 +4,12 @@ import {
   type ChatTemplate,
   loadChatTemplate,
   loadTokenizer,
+  saidAfter,
   type Tokenizer,
+  type Verdict,
 } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
 import { checkRoom, rollOut } from "@posttrain/rollout";
-import { saidAfter, type Verdict } from "@posttrain/verify";
 import type { Grader, ModelResponse } from "./grade.js";
 import type { Question } from "./questions.js";
 

@@ -1,12 +1,8 @@
 // Grades by the verifiers of packages/verify, as a grader of evaluate: the row of a question and a response to it.
-import {
-  checkInstructions,
-  type GradedResponse,
-  type Row,
-  type Verdict,
-  type Verifiers,
-  withoutThinking,
-} from "@posttrain/verify";
+
+import { type Verdict, withoutThinking } from "@posttrain/data";
+import { checkInstructions } from "@posttrain/instructions";
+import type { GradedResponse, Row, Verifiers } from "@posttrain/verify";
 import type { Grader } from "./grade.js";
 
 /** Answers: a response that never ended has none. Programs and instructions are judged by what is there. */

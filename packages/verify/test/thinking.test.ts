@@ -1,6 +1,9 @@
 // What of a response is graded, wherever it is graded.
+
+import { gradeAnswer } from "@posttrain/answers";
+import { saidAfter, withoutThinking } from "@posttrain/data";
 import { expect, test } from "vitest";
-import { gradeAnswer, openVerifiers, saidAfter, withoutThinking } from "../src/index.js";
+import { openVerifiers } from "../src/index.js";
 
 test.each<[response: string, seen: string | undefined]>([
   ["The answer is 5.", "The answer is 5."],

@@ -2,12 +2,12 @@
 import { availableParallelism } from "node:os";
 import { UserError } from "@posttrain/data";
 import { fileDigest } from "@posttrain/run";
+import { nativeSelfTest } from "@posttrain/sandbox";
 import {
   type FileGrading,
   type GradingPlan,
   gradeFile,
   isModulePath,
-  nativeSelfTest,
   type OwnVerifier,
   openOwnVerifier,
   openVerifiers,

@@ -1,0 +1,26 @@
+export { type HumanEvalRow, humanEvalTask, type MbppRow, mbppTask } from "./benchmarks.js";
+export { completePython } from "./complete.js";
+export { definitionsOf, readsInput } from "./definitions.js";
+export { type Extracted, type ExtractOptions, extractCode, sanitizePython } from "./extract.js";
+export { codeBlocks } from "./fences.js";
+export { type CheckerTest, gradeCode, judgeWith, type ProgramRun, runProgram, testChecker } from "./grade.js";
+export type { Limits } from "./limits.js";
+export { type GradingPool, gradingPool } from "./pool.js";
+export { nativeSelfTest, type Proof, provenLayout, type SelfTest } from "./self-test.js";
+export {
+  type AssertsTask,
+  type CallCase,
+  type CallsTask,
+  type Checker as CodeChecker,
+  type CodeTask,
+  type GradeOptions,
+  type Language,
+  languages,
+  type OutputComparison,
+  type QueryTask,
+  type Route,
+  type StdioCase,
+  type StdioTask,
+  type ValueComparison,
+} from "./task.js";
+export { closeIdle as closeSandboxes } from "./wasm.js";
