@@ -2,7 +2,6 @@
 // multiply-adds in ascending order, wherever tiles begin; transposition; the cutting of sequences into pieces of work.
 // A product leaves out what a row does not see: a zero in its place would change a sum of -0, or of infinite or NaN values.
 #pragma once
-#pragma GCC diagnostic ignored "-Wuninitialized"  // gcc 12: the undefined operands in its own AVX-512 header
 #include "bf16.h"
 
 namespace PT_NAMESPACE {

@@ -22,10 +22,7 @@
 #endif
 
 #if defined(PT_AVX512) || defined(PT_AVX2)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // gcc bug 105593 again: _mm512_undefined_ps()
 #include <immintrin.h>
-#pragma GCC diagnostic pop
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif

@@ -3,7 +3,6 @@
 #include "elementwise.h"
 
 // gcc 12 takes the undefined registers of its own headers for mistakes of ours (gcc bug 105593), here by another name than elsewhere.
-#pragma GCC diagnostic ignored "-Wuninitialized"
 
 namespace PT_NAMESPACE {
 
