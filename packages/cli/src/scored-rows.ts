@@ -1,12 +1,14 @@
 // Rows of score as token ids with their labels, every one of them checked before the model is loaded.
 import { IGNORED_LABEL, type LossOn, parseSftRow, planRow, type RowPlace } from "@posttrain/data";
 import {
+  allOf,
   atRow,
   checkText,
   columnOf,
   type PromptRow,
   readIdRows,
   rowError,
+  startOf,
   type TextSide,
 } from "@posttrain/rollout";
 
@@ -61,7 +63,7 @@ async function encode(
         `a text row has no answer that loss_on ${lossOn} could mean. Use --loss_on everything, or messages rows.`,
       );
     }
-    const inputIds = await (await text.tokenizer()).encode(content);
+    const inputIds = allOf(await startOf(content, text), place, text);
     return { inputIds, labels: inputIds };
   }
   const row = parseSftRow(value, place);
@@ -70,6 +72,7 @@ async function encode(
   const template = "messages" in row ? await text.template() : undefined;
   return atRow(place, async () => {
     const plan = planRow(row, { tokenizer, template, lossOn, specialTokens: text.specialTokens });
-    return plan.finish(await tokenizer.encodeBatch(plan.texts));
+    const all = allOf(await startOf(plan.texts[0]!, text), place, text);
+    return plan.finish([[...all], ...(await tokenizer.encodeBatch(plan.texts.slice(1)))]);
   });
 }

@@ -62,7 +62,13 @@ export { IGNORED_LABEL, parseSftRow, type RowFormat, rowFormats, type SftRow } f
 export { shortened } from "./shortened.js";
 export { type Split, splitRows } from "./split.js";
 export { saidAfter, UNENDED_THINKING, withoutThinking } from "./thinking.js";
-export { type DecodeOptions, type DecodeStream, loadTokenizer, type Tokenizer } from "./tokenizer.js";
+export {
+  type DecodeOptions,
+  type DecodeStream,
+  loadTokenizer,
+  type TextStart,
+  type Tokenizer,
+} from "./tokenizer.js";
 export { type TurnEnd, type TurnEnds, templateEnd, turnEndsOf } from "./turn-ends.js";
 export { UserError } from "./user-error.js";
 export { type Outcome, outcomes, type Verdict } from "./verdict.js";

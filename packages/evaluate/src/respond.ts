@@ -7,6 +7,7 @@ import {
   saidAfter,
   type Tokenizer,
   type Verdict,
+  UserError,
 } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
 import { checkRoom, rollOut } from "@posttrain/rollout";
@@ -61,7 +62,13 @@ export async function renderPrompts(
   const texts = questions.map(({ messages, tools, examples = [] }) =>
     template.render(withExamples(messages, examples), { tools, addGenerationPrompt: true }),
   );
-  const ids = (await tokenizer.encodeBatch(texts)).map((own) => Int32Array.from(own));
+  const starts = await tokenizer.encodeStarts(texts, context);
+  const ids = starts.map(({ ids: own, refusal }, i) => {
+    if (refusal) {
+      throw new UserError(refusal.code, `The prompt on line ${questions[i]!.line}: ${refusal.message}`);
+    }
+    return Int32Array.from(own);
+  });
   const asked = ids.map((own, i) => ({ ids: own, line: questions[i]!.line }));
   checkRoom(asked, context, "Shorten it, or lower num_fewshot.");
   return { texts, ids, tokenizer, template };

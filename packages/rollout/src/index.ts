@@ -1,4 +1,12 @@
-export { checkText, columnOf, type PromptRow, readIdRows, readPrompts, singlePrompt } from "./prompt-rows.js";
+export {
+  allOf,
+  checkText,
+  columnOf,
+  type PromptRow,
+  readIdRows,
+  readPrompts,
+  singlePrompt,
+} from "./prompt-rows.js";
 export { checkRoom, type Rollout, type RolloutOptions, type RolloutPrompt, rollOut } from "./rollouts.js";
 export {
   resolveSampling,
@@ -15,4 +23,4 @@ export {
   type TeacherReply,
   type TeacherRequest,
 } from "./teacher.js";
-export { atRow, renderPrompt, rowError, type TextSide, textSide } from "./text-side.js";
+export { atRow, renderPrompt, rowError, startOf, type TextSide, textSide } from "./text-side.js";

@@ -7,9 +7,10 @@ import {
   readJsonl,
   type SftRow,
   stringifyJson,
+  type TextStart,
   UserError,
 } from "@posttrain/data";
-import { renderPrompt, rowError, type TextSide } from "./text-side.js";
+import { renderPrompt, rowError, startOf, type TextSide } from "./text-side.js";
 
 export interface PromptRow {
   readonly line: number;
@@ -44,9 +45,8 @@ async function promptIds(
   const prompt = columnOf(value, "prompt");
   if (prompt !== undefined) {
     const content = checkText("prompt", prompt, place);
-    return raw
-      ? (await text.tokenizer()).encode(content)
-      : renderPrompt([{ role: "user", content }], text, { place });
+    const start = raw ? startOf(content, text) : renderPrompt([{ role: "user", content }], text, { place });
+    return allOf(await start, place, text);
   }
   const row = asRow(value, place, "prompt, messages or input_ids");
   if (row.kind === "tokens") return row.inputIds;
@@ -57,7 +57,19 @@ async function promptIds(
       "the last message is an assistant turn, so there is nothing to answer. Remove it, or give the text as prompt with --raw.",
     );
   }
-  return renderPrompt(row.messages, text, { place, tools: row.tools, variables: row.variables });
+  const rest = { place, tools: row.tools, variables: row.variables };
+  return allOf(await renderPrompt(row.messages, text, rest), place, text);
+}
+
+/** All ids of a text. UserError naming file and line where it is too long to have them. */
+export function allOf(
+  { ids, whole, atLeast, refusal }: TextStart,
+  place: RowPlace,
+  text: TextSide,
+): readonly number[] {
+  if (whole) return ids;
+  if (refusal && !isTooLong(atLeast, text)) throw rowError(refusal.code, place, refusal.message, refusal);
+  throw tooLong(`at least ${atLeast}`, place, text);
 }
 
 /** Rows of a file by what `tokens` makes of each. UserError naming file and line for ids that the model does not know, or has no room for. */
@@ -76,11 +88,8 @@ export async function readIdRows(
   return rows;
 }
 
-function checked(
-  ids: readonly number[],
-  place: RowPlace,
-  { config: { vocabSize, maxPositionEmbeddings }, allowBeyondContext }: TextSide,
-): Int32Array {
+function checked(ids: readonly number[], place: RowPlace, text: TextSide): Int32Array {
+  const { vocabSize } = text.config;
   const foreign = ids.findIndex((token) => token >= vocabSize);
   if (foreign >= 0) {
     throw rowError(
@@ -89,14 +98,20 @@ function checked(
       `token ${foreign} is ${ids[foreign]}, but the model knows the ids 0 to ${vocabSize - 1}. The row, or the folder's tokenizer, belongs to another model.`,
     );
   }
-  if (ids.length > maxPositionEmbeddings && allowBeyondContext !== true) {
-    throw rowError(
-      "row_too_long",
-      place,
-      `${ids.length} tokens, the model's context holds ${maxPositionEmbeddings} (max_position_embeddings). Shorten or split the row${allowBeyondContext === false ? ", or set allow_beyond_context: the model has not learnt positions beyond" : ""}.`,
-    );
-  }
+  if (isTooLong(ids.length, text)) throw tooLong(String(ids.length), place, text);
   return Int32Array.from(ids);
+}
+
+function isTooLong(tokens: number, { config, allowBeyondContext }: TextSide): boolean {
+  return tokens > config.maxPositionEmbeddings && allowBeyondContext !== true;
+}
+
+function tooLong(tokens: string, place: RowPlace, { config, allowBeyondContext }: TextSide): UserError {
+  return rowError(
+    "row_too_long",
+    place,
+    `${tokens} tokens, the model's context holds ${config.maxPositionEmbeddings} (max_position_embeddings). Shorten or split the row${allowBeyondContext === false ? ", or set allow_beyond_context: the model has not learnt positions beyond" : ""}.`,
+  );
 }
 
 /** A column that has to be text, and some of it. */

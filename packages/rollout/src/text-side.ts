@@ -6,6 +6,7 @@ import {
   loadTokenizer,
   type RowPlace,
   type SpecialTokensInContent,
+  type TextStart,
   type Tokenizer,
   UserError,
 } from "@posttrain/data";
@@ -59,7 +60,14 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** A conversation up to the opening of the next answer. */
+/** Tokens of a text that there is room for, where there is a limit; it is not tokenised much further. */
+export async function startOf(content: string, text: TextSide): Promise<TextStart> {
+  const atMost = text.allowBeyondContext ? Number.POSITIVE_INFINITY : text.config.maxPositionEmbeddings;
+  const [start] = await (await text.tokenizer()).encodeStarts([content], atMost);
+  return start!;
+}
+
+/** A conversation up to the opening of the next answer, as far as the model's context goes. */
 export async function renderPrompt(
   messages: readonly ChatMessage[],
   text: TextSide,
@@ -68,13 +76,13 @@ export async function renderPrompt(
     readonly tools?: readonly unknown[] | undefined;
     readonly variables?: Readonly<Record<string, unknown>> | undefined;
   } = {},
-): Promise<readonly number[]> {
-  const [tokenizer, template] = [await text.tokenizer(), await text.template()];
+): Promise<TextStart> {
+  const template = await text.template();
   const { place, ...rest } = row;
   const rendered = await atRow(place, () =>
     template.render(messages, { ...rest, addGenerationPrompt: true }),
   );
-  return tokenizer.encode(rendered);
+  return startOf(rendered, text);
 }
 
 /** Says in which row rendering failed. */

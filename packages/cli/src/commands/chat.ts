@@ -132,14 +132,19 @@ async function answer(
   stopped: () => boolean,
 ): Promise<string | undefined> {
   const { settings, stop } = sampling;
-  const promptIds = Int32Array.from(await renderPrompt(messages, text));
+  const prompt = await renderPrompt(messages, text);
+  const promptIds = Int32Array.from(prompt.ids);
   const context = model.config.maxPositionEmbeddings;
-  const room = context - promptIds.length;
+  const room = context - prompt.atLeast;
   const { json, say } = output;
+  if (prompt.refusal !== undefined && room >= 1) {
+    console.error(prompt.refusal.message);
+    return undefined;
+  }
   if (room < 1) {
     // Said with --quiet too: an answer is missing.
     console.error(
-      `This conversation has ${count(promptIds.length)} tokens, the model's context holds ${count(context)}. /reset starts over.`,
+      `This conversation has ${prompt.whole ? "" : "at least "}${count(prompt.atLeast)} tokens, the model's context holds ${count(context)}. /reset starts over.`,
     );
     return undefined;
   }
