@@ -2,6 +2,7 @@
 // imported when they are asked for, so that help loads no kernels.
 import { readFileSync } from "node:fs";
 import yargs, { type Argv } from "yargs";
+import { Parser } from "yargs/helpers";
 import type { Command } from "./command.js";
 import { describeFailure, exitCodes } from "./failure.js";
 import { widthOf, wrap } from "./format.js";
@@ -98,7 +99,7 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const [{ checkOptions, knowsAll }, { collectSettings, environmentSettings, flagSettings }] =
     await Promise.all([import("./options.js"), import("./settings.js")]);
-  const { _: positional, $0: _, ...given } = await newParser().parseAsync(flags.map(snakeCase));
+  const { _: positional, ...given } = parseFlags(flags.map(snakeCase));
   const environment = environmentSettings(process.env);
   const { settings, problems } = await collectSettings(flagSettings(given), environment);
   const { options, common, sources } = checkOptions(name, command.options, settings, {
@@ -147,7 +148,22 @@ async function helpOf(name: string, { about }: Entry, command: Command): Promise
   ].join("\n\n");
 }
 
-/** Text stays text: options.ts knows the types. */
+/**
+ * Text stays text: options.ts knows the types. Without yargs' own checks, which take a flag called like a property of every object
+ * (--constructor) for one of its rules.
+ */
+function parseFlags(flags: readonly string[]): { readonly _: readonly (string | number)[] } {
+  return Parser([...flags], {
+    configuration: {
+      "camel-case-expansion": false,
+      "dot-notation": false,
+      "parse-numbers": false,
+      "parse-positional-numbers": false,
+      "short-option-groups": false,
+    },
+  });
+}
+
 function newParser(): Argv {
   return yargs([])
     .scriptName("posttrain")
@@ -155,14 +171,7 @@ function newParser(): Argv {
     .help(false)
     .version(false)
     .exitProcess(false)
-    .wrap(widthOf(process.stdout))
-    .parserConfiguration({
-      "camel-case-expansion": false,
-      "dot-notation": false,
-      "parse-numbers": false,
-      "parse-positional-numbers": false,
-      "short-option-groups": false,
-    });
+    .wrap(widthOf(process.stdout));
 }
 
 /** --output-dir means --output_dir; --no_x and --no-x switch x off. */

@@ -171,6 +171,9 @@ export function checkOptions<S extends z.ZodObject>(
     const value = typed(property, setting);
     const issue = z.safeParse(fields[name]!, value).error?.issues[0];
     if (issue !== undefined) note(wrong(setting, property, issue), source);
+    else if (isNoText(property, value)) {
+      note(`${settingLabel(setting)} is ${shown(setting)}, expected text that is not empty.`, source);
+    }
     values.set(name, value);
     winners.set(name, setting);
   }
@@ -267,6 +270,10 @@ function shown({ value, source }: Setting): string {
   const text = JSON.stringify(value);
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
+
+/** Options of text are names of files and the like, which neither are empty nor have NUL in them. */
+const isNoText = ({ type, enum: choices }: Property, value: unknown): boolean =>
+  type === "string" && choices === undefined && (value === "" || String(value).includes("\0"));
 
 function expectation(property: Property): string {
   if (property.const !== undefined) return String(property.const);

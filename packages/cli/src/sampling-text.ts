@@ -6,6 +6,10 @@ import { z } from "zod";
 import { plainNumber } from "./format.js";
 
 export const textOptions = {
+  template_date: z
+    .string()
+    .optional()
+    .describe("the date that a chat template writes as today's, such as 2025-07-10"),
   show_special_tokens: z
     .boolean()
     .default(false)

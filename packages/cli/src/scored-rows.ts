@@ -71,7 +71,13 @@ async function encode(
   const tokenizer = await text.tokenizer();
   const template = "messages" in row ? await text.template() : undefined;
   return atRow(place, async () => {
-    const plan = planRow(row, { tokenizer, template, lossOn, specialTokens: text.specialTokens });
+    const plan = planRow(row, {
+      tokenizer,
+      template,
+      lossOn,
+      specialTokens: text.specialTokens,
+      now: text.templateDate,
+    });
     const all = allOf(await startOf(plan.texts[0]!, text), place, text);
     return plan.finish([[...all], ...(await tokenizer.encodeBatch(plan.texts.slice(1)))]);
   });

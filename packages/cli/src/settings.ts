@@ -38,7 +38,8 @@ export function flagSettings(given: Readonly<Record<string, unknown>>): readonly
       : typeof value === "boolean"
         ? value
         : String(value);
-    return { name, value: texts, source: { kind: "flag" } };
+    // yargs-parser's own spelling of a name that would change all objects.
+    return { name: name === "___proto___" ? "__proto__" : name, value: texts, source: { kind: "flag" } };
   });
 }
 

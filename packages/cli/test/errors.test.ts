@@ -425,6 +425,34 @@ describe("a command line", () => {
   });
 });
 
+describe("names and values that no option has", () => {
+  it.each<[args: readonly string[], env: Record<string, string>, says: RegExp]>([
+    [["--constructor", "x"], {}, /--constructor is not an option/],
+    [["--__proto__", "x"], {}, /--__proto__ is not an option/],
+    [["--toString", "--no-valueOf", "--hasOwnProperty=y"], {}, /--hasOwnProperty is not an option/],
+    [
+      [],
+      { POSTTRAIN_CONSTRUCTOR: "x", POSTTRAIN___PROTO__: "y" },
+      /POSTTRAIN___PROTO__, which is an option of no/,
+    ],
+    [["--output", ""], {}, /--output is "", expected text that is not empty/],
+    [["--model_name_or_path="], {}, /--model_name_or_path is "", expected text that is not empty/],
+  ])("%j %j", async (args, env, says) => {
+    refused(await posttrain(["generate", "--prompt", "x", ...args], { env }), [says]);
+  });
+
+  it("in a config file", async () => {
+    const config = at("strange.yaml");
+    writeFileSync(config, '__proto__: 1\nconstructor: 2\ntoString: 3\noutput: ""\ndata: "a\\0b"\n');
+    refused(await posttrain(["generate", "--config", config]), [
+      /line 1: __proto__ is not an option/,
+      /line 2: constructor is not an option/,
+      /line 4: output is "", expected text that is not empty/,
+      /line 5: data is .*, expected text that is not empty/,
+    ]);
+  });
+});
+
 describe("the machine", () => {
   it.each<[what: string, env: Record<string, string>, says: RegExp]>([
     [
@@ -434,6 +462,7 @@ describe("the machine", () => {
     ],
     ["without the cpu path", { POSTTRAIN_CPU: "neon2" }, /"neon2" is not available here/],
     ["with a bad number of threads", { POSTTRAIN_THREADS: "many" }, /POSTTRAIN_THREADS is "many"/],
+    ["with too many threads", { POSTTRAIN_THREADS: "99999999999" }, /expected a whole number from 1 to 1024/],
     [
       "with memory in no unit",
       { POSTTRAIN_MEMORY: "much" },

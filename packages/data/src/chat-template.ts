@@ -144,7 +144,7 @@ function globals(path: string, now: string | undefined): Readonly<Record<string,
       throw new UserError(
         "template_needs_date",
         `The chat template ${path} writes today's date into the text (strftime_now). A run that can be repeated needs a fixed one: ` +
-          "give a date, for example now: 2025-07-10.",
+          "give a date, for example --template_date 2025-07-10.",
       );
     },
   };

@@ -72,9 +72,16 @@ export function planConversation(
       `${nameOf([...untrained][0]!)}.loss_weight is 0, but with loss on everything every token is trained. Choose loss on assistant turns, or remove the weights.`,
     );
   }
+  const whole = render(messages.length, false);
+  if (whole === "") {
+    throw new UserError(
+      "bad_template",
+      `The chat template ${template.path} makes an empty text of the conversation: it writes none of its turns. Mend the template, or copy it again from where the model came from.`,
+    );
+  }
   const spans =
     lossOn === "everything" ? [] : trainedSpans(messages, lossOn, promptTurns ?? 0, untrained, nameOf);
-  const texts = [render(messages.length, false)];
+  const texts = [whole];
   // For each span the places in `texts` of what comes before it and of what ends with it.
   const places = spans.map(({ first, last }) => ({
     first,

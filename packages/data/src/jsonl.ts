@@ -168,12 +168,53 @@ async function* bytesOf(
 ): AsyncGenerator<Buffer, void, undefined> {
   let first = true;
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
-    if (first) refusePlaceholder(path, chunk);
+    if (first) {
+      refusePlaceholder(path, chunk);
+      refuseOtherFormat(path, chunk);
+    }
     first = false;
     hash.update(chunk);
     onBytes(chunk.length);
     yield chunk;
   }
+}
+
+/** Formats whose first bytes no JSON has, and what to do about them. */
+const formats: readonly (readonly [start: string, name: string, remedy: string])[] = [
+  ["1f8b", "gzip", "Name it .jsonl.gz, or unpack it (gunzip)."],
+  ["28b52ffd", "zstd", "Unpack it (zstd -d)."],
+  ["fd377a585a00", "xz", "Unpack it (xz -d)."],
+  ["425a68", "bzip2", "Unpack it (bunzip2)."],
+  ["04224d18", "lz4", "Unpack it (lz4 -d)."],
+  ["504b0304", "a zip archive", "Unpack it and name the file inside it."],
+  ["377abcaf271c", "a 7z archive", "Unpack it and name the file inside it."],
+  [
+    "50415231",
+    "Parquet",
+    "Convert it to JSON Lines: pandas.read_parquet(...).to_json(..., orient='records', lines=True).",
+  ],
+  ["4152524f5731", "Arrow", "Convert it to JSON Lines: datasets' to_json writes them."],
+  ["ffffffff", "an Arrow stream", "Convert it to JSON Lines: datasets' to_json writes them."],
+  ["4f626a01", "Avro", "Convert it to JSON Lines."],
+  ["53514c69746520666f726d6174", "an SQLite database", "Convert it to JSON Lines."],
+  ["89484446", "HDF5", "Convert it to JSON Lines."],
+  ["25504446", "a PDF", "Expected one JSON object on each line."],
+  ["8002", "a pickle", "Convert it to JSON Lines; a pickle runs code when it is read."],
+  ["8003", "a pickle", "Convert it to JSON Lines; a pickle runs code when it is read."],
+  ["8004", "a pickle", "Convert it to JSON Lines; a pickle runs code when it is read."],
+  ["8005", "a pickle", "Convert it to JSON Lines; a pickle runs code when it is read."],
+];
+
+function refuseOtherFormat(path: string, chunk: Buffer): void {
+  const isPacked = path.endsWith(".gz");
+  const start = chunk.subarray(0, 16).toString("hex");
+  if (isPacked && start.startsWith("1f8b")) return;
+  const found = formats.find(([bytes]) => start.startsWith(bytes));
+  if (found === undefined) return;
+  throw new UserError(
+    "unreadable_file",
+    `${path} is ${found[1]}, not JSON Lines, as its first bytes say. ${found[2]}`,
+  );
 }
 
 function decodeLine(path: string, line: number, bytes: Buffer): string {

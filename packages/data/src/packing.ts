@@ -73,18 +73,33 @@ export function packBestFit(lengths: ArrayLike<number>, capacity: number): Packi
   if (!Number.isInteger(capacity) || capacity < 1) {
     throw new RangeError(`packBestFit: capacity ${capacity}, expected a whole number from 1`);
   }
+  const total = totalOf(lengths, capacity);
+  // In a bin that takes them all they are packed as in one that they fill: memory follows the rows.
+  const filled = Math.max(1, Math.min(capacity, total));
   const bins: number[][] = [];
-  const room = roomTree(capacity);
+  const room = roomTree(filled);
   let tokens = 0;
-  for (const row of byLength(lengths, capacity)) {
+  for (const row of byLength(lengths, filled)) {
     const length = lengths[row]!;
     const found = room.take(length);
     const bin = found?.bin ?? bins.push([]) - 1;
     bins[bin]!.push(row);
-    room.put((found?.room ?? capacity) - length, bin);
+    room.put((found?.room ?? filled) - length, bin);
     tokens += length;
   }
   return { bins, capacity, tokens, waste: bins.length * capacity - tokens };
+}
+
+function totalOf(lengths: ArrayLike<number>, capacity: number): number {
+  let total = 0;
+  for (let row = 0; row < lengths.length; row++) {
+    const length = lengths[row]!;
+    if (!Number.isInteger(length) || length < 0 || length > capacity) {
+      throw new RangeError(`packBestFit: row ${row} has length ${length}, expected 0 to ${capacity}`);
+    }
+    total += length;
+  }
+  return total;
 }
 
 /** Rows from long to short, ties in order: a counting sort. */
@@ -93,9 +108,6 @@ function byLength(lengths: ArrayLike<number>, capacity: number): Uint32Array {
   let rows = 0;
   for (let row = 0; row < lengths.length; row++) {
     const length = lengths[row]!;
-    if (!Number.isInteger(length) || length < 0 || length > capacity) {
-      throw new RangeError(`packBestFit: row ${row} has length ${length}, expected 0 to ${capacity}`);
-    }
     if (length === 0) continue;
     starts[length]!++;
     rows++;

@@ -2,7 +2,9 @@ import { describe, expect, test } from "vitest";
 import {
   type ChatMessage,
   compileChatTemplate,
+  encodeConversation,
   loadChatTemplate,
+  loadTokenizer,
   parseJson,
   parseSftRow,
 } from "../src/index.js";
@@ -206,4 +208,15 @@ test("a tool's numbers reach the text of a row", async () => {
   expect(template.render(parsed.messages, { addGenerationPrompt: false, tools: parsed.tools })).toBe(
     '[{"default": 1e-06}]{"x": 5.0, "id": 12345678901234567890}',
   );
+});
+
+test("a template that writes nothing is an error, not an empty row", async () => {
+  const empty = compileChatTemplate("t.jinja", "{% if false %}x{% endif %}", {});
+  const tokenizer = await loadTokenizer(QWEN25_DIR);
+  const turns = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: "b" },
+  ] as const;
+  const message = await userError("bad_template", () => encodeConversation(tokenizer, empty, turns));
+  expect(message).toContain("t.jinja makes an empty text");
 });

@@ -151,3 +151,23 @@ test("a file that grows while it is read", async () => {
   });
   expect(message).toContain("changed while it was read");
 });
+
+test.each([
+  ["1f8b0800", "gzip"],
+  ["28b52ffd", "zstd"],
+  ["504b0304", "zip"],
+  ["5041523115", "Parquet"],
+  ["4152524f57310000", "Arrow"],
+  ["fd377a585a00", "xz"],
+  ["425a683931", "bzip2"],
+  ["80049523", "pickle"],
+])("a file that begins with %s is called what it is: %s", async (start, name) => {
+  const dir = await folderWith({
+    "rows.jsonl": Buffer.concat([Buffer.from(start, "hex"), Buffer.alloc(100)]),
+  });
+  const message = await userError("unreadable_file", async () => {
+    for await (const row of readJsonl(join(dir, "rows.jsonl"))) void row;
+  });
+  expect(message).toContain(name);
+  expect(message).not.toContain("UTF-16");
+});

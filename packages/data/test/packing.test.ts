@@ -131,6 +131,16 @@ test("a million rows at 32,768 tokens take seconds, not hours", () => {
   expect(tokens).toBe(lengths.reduce((sum, length) => sum + length, 0));
 });
 
+test("memory follows the rows, not the capacity", () => {
+  const before = process.memoryUsage().arrayBuffers;
+  for (const capacity of [1e9, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+    const { bins, waste } = packBestFit([3, 900, 20], capacity);
+    expect(bins).toEqual([[1, 2, 0]]);
+    expect(waste).toBe(capacity - 923);
+  }
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10e6);
+});
+
 test("lengths that do not fit are the caller's mistake", () => {
   expect(() => packBestFit([3, 5], 4)).toThrow("row 1 has length 5, expected 0 to 4");
   expect(() => packBestFit([1], 0)).toThrow("capacity 0");

@@ -47,6 +47,10 @@ export const evaluateConfig = z
       .default("accept")
       .describe("verdicts of tests that had to run beside the program"),
     ...programOptions,
+    template_date: z
+      .string()
+      .optional()
+      .describe("the date that a chat template writes as today's, such as 2025-07-10"),
     temperature: z.number().nonnegative().default(0).describe("0: greedy"),
     max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
     stop_ids: z

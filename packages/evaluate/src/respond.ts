@@ -6,8 +6,8 @@ import {
   loadTokenizer,
   saidAfter,
   type Tokenizer,
-  type Verdict,
   UserError,
+  type Verdict,
 } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
 import { checkRoom, rollOut } from "@posttrain/rollout";
@@ -57,10 +57,11 @@ export async function renderPrompts(
   dir: string,
   questions: readonly Asked[],
   context: number,
+  now?: string,
 ): Promise<Prompts> {
   const [tokenizer, template] = await Promise.all([loadTokenizer(dir), loadChatTemplate(dir)]);
   const texts = questions.map(({ messages, tools, examples = [] }) =>
-    template.render(withExamples(messages, examples), { tools, addGenerationPrompt: true }),
+    template.render(withExamples(messages, examples), { tools, now, addGenerationPrompt: true }),
   );
   const starts = await tokenizer.encodeStarts(texts, context);
   const ids = starts.map(({ ids: own, refusal }, i) => {

@@ -171,10 +171,10 @@ function threadsFromEnvironment(): number | undefined {
   const text = process.env["POSTTRAIN_THREADS"];
   if (text === undefined || text === "") return undefined;
   const threads = Number(text);
-  if (!Number.isInteger(threads) || threads < 1) {
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new KernelError(
       "kernel_device",
-      `POSTTRAIN_THREADS is "${text}", expected a whole number of at least 1.`,
+      `POSTTRAIN_THREADS is "${text}", expected a whole number from 1 to 1024.`,
     );
   }
   return threads;

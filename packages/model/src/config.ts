@@ -51,6 +51,11 @@ export interface Qwen2Config {
 
 const countText = "a whole number from 1 to 2147483647";
 const count = z.number(countText).int(countText).min(1, countText).max(2147483647, countText);
+/** Some ten times what the largest models have: what is beyond is no size of a model, and each layer has a dozen names. */
+const sizeUpTo = (most: number) => {
+  const text = `a whole number from 1 to ${most}`;
+  return z.number(text).int(text).min(1, text).max(most, text);
+};
 const idText = "a token id (a whole number from 0 to 2147483647)";
 const id = z.number(idText).int(idText).min(0, idText).max(2147483647, idText);
 const positiveText = "a number above 0";
@@ -97,13 +102,13 @@ const ropeScaling = z
 
 const schema = z.looseObject(
   {
-    hidden_size: count,
-    num_hidden_layers: count,
-    num_attention_heads: count,
-    num_key_value_heads: count.nullable(),
-    head_dim: count.nullish(),
-    intermediate_size: count,
-    vocab_size: count,
+    hidden_size: sizeUpTo(1 << 17),
+    num_hidden_layers: sizeUpTo(2048),
+    num_attention_heads: sizeUpTo(2048),
+    num_key_value_heads: sizeUpTo(2048).nullable(),
+    head_dim: sizeUpTo(1 << 14).nullish(),
+    intermediate_size: sizeUpTo(1 << 20),
+    vocab_size: sizeUpTo(1 << 22),
     max_position_embeddings: count.default(32768),
     rms_norm_eps: positive.default(1e-6),
     tie_word_embeddings: flag.default(false),

@@ -195,9 +195,15 @@ describe("spellings", () => {
 
 describe("refused", () => {
   test.each([
-    [{ hidden_size: "3584" }, 'hidden_size must be a whole number from 1 to 2147483647, but is "3584"'],
+    [{ hidden_size: "3584" }, 'hidden_size must be a whole number from 1 to 131072, but is "3584"'],
     [{ hidden_size: undefined }, "hidden_size is missing"],
     [{ num_hidden_layers: 0 }, "num_hidden_layers must be"],
+    [
+      { num_hidden_layers: 1e9 },
+      "num_hidden_layers must be a whole number from 1 to 2048, but is 1000000000",
+    ],
+    [{ vocab_size: 2 ** 31 - 1 }, "vocab_size must be a whole number from 1 to 4194304"],
+    [{ intermediate_size: 2 ** 31 - 1 }, "intermediate_size must be"],
     [{ vocab_size: 1.5 }, "vocab_size must be"],
     [{ intermediate_size: 2 ** 40 }, "intermediate_size must be"],
     [{ num_key_value_heads: undefined }, "num_key_value_heads is missing"],

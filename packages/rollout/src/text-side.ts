@@ -19,6 +19,8 @@ export interface TextSide {
   readonly specialTokens: SpecialTokensInContent | undefined;
   /** Whether rows may be longer than the model's context. Undefined: there is no such choice. */
   readonly allowBeyondContext: boolean | undefined;
+  /** What a template writes as today's date. */
+  readonly templateDate: string | undefined;
   readonly tokenizer: () => Promise<Tokenizer>;
   readonly template: () => Promise<ChatTemplate>;
   /** Whether a row has needed it. */
@@ -29,12 +31,13 @@ export interface TextSide {
 interface RowChoices {
   readonly allow_beyond_context?: boolean;
   readonly special_tokens_in_content?: SpecialTokensInContent;
+  readonly template_date?: string | undefined;
 }
 
 export function textSide(
   dir: string,
   config: Qwen2Config,
-  { allow_beyond_context, special_tokens_in_content }: RowChoices = {},
+  { allow_beyond_context, special_tokens_in_content, template_date }: RowChoices = {},
 ): TextSide {
   let uses = false;
   const template = once(() => {
@@ -46,6 +49,7 @@ export function textSide(
     config,
     allowBeyondContext: allow_beyond_context,
     specialTokens: special_tokens_in_content,
+    templateDate: template_date,
     tokenizer,
     template,
     usesTemplate: () => uses,
@@ -80,8 +84,14 @@ export async function renderPrompt(
   const template = await text.template();
   const { place, ...rest } = row;
   const rendered = await atRow(place, () =>
-    template.render(messages, { ...rest, addGenerationPrompt: true }),
+    template.render(messages, { ...rest, now: text.templateDate, addGenerationPrompt: true }),
   );
+  if (rendered === "") {
+    throw new UserError(
+      "bad_template",
+      `The chat template ${template.path} makes an empty text of the conversation: it writes none of its turns. Mend the template, or copy it again from where the model came from.`,
+    );
+  }
   return startOf(rendered, text);
 }
 

@@ -70,7 +70,7 @@ export const command = defineCommand({
     const asked = await withExamples(questions, config, reading);
     const grading = isExact ? exactGrading(config) : await openGrading(config, rules, questions);
     try {
-      const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings);
+      const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings, config.template_date);
       const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
       const output = createOutput(context, process.stderr);
       const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");

@@ -63,7 +63,7 @@ export const command = defineCommand({
       );
     }
     const { config, generationConfig } = await openModelFolder(dir);
-    const text = textSide(dir, config);
+    const text = textSide(dir, config, options);
     const tokenizer = await text.tokenizer();
     const rows =
       data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);

@@ -40,6 +40,10 @@ export const command = defineCommand({
       .boolean()
       .default(false)
       .describe("take rows longer than the model's context (max_position_embeddings)"),
+    template_date: z
+      .string()
+      .optional()
+      .describe("the date that a chat template writes as today's, such as 2025-07-10"),
   }),
   examples: [
     [

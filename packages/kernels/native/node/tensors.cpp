@@ -54,12 +54,14 @@ bool allocate(const Call& call, Device& device, const std::string& op, pt_tensor
   }
   if (view->data != nullptr) return true;
   const pt_memory memory = device.memory();
-  std::string message = op + ": out of memory: " + shape_text(*view) + " needs " + std::to_string(bytes) +
-                        " bytes, but " + std::to_string(memory.in_use) + " of the device's " +
-                        std::to_string(memory.limit) + " (memoryLimit) are in use";
+  std::string message = op + ": out of memory: " + shape_text(*view) + " needs " + std::to_string(bytes) + " bytes, ";
   if (memory.refused)
-    message += ", and the system gives no more than the " + std::to_string(memory.reserved) + " that it gave";
-  else if (memory.in_use + bytes <= memory.limit)
+    message += "and the system gives no more than the " + std::to_string(memory.reserved) +
+               " that it gave (a limit such as ulimit -v, or no memory left)";
+  else
+    message += "but " + std::to_string(memory.in_use) + " of the device's " + std::to_string(memory.limit) +
+               " (memoryLimit) are in use";
+  if (!memory.refused && memory.in_use + bytes <= memory.limit)
     message += ", and the " + std::to_string(memory.limit - memory.in_use) + " beside them are in pieces too small";
   fail(call.env, "kernel_memory", message);
   return false;
