@@ -14,7 +14,7 @@ const page = readFileSync(join(root, "docs/first-run.md"), "utf8");
 const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block as string);
 const folder = testFolder();
 
-test("the page's commands work, in order", { timeout: 240_000 }, async () => {
+test("the page's commands work, in order", async () => {
   mkdirSync(join(folder, "models"));
   await makeModel(join(folder, "models"));
   const problems = Array.from({ length: 300 }, (_, i) => {

@@ -62,7 +62,7 @@ beforeAll(async () => {
     parameter(model, name).write(values);
   }
   await device.drain();
-}, 120_000);
+});
 afterAll(async () => {
   model.scope.end();
   await device.close();
@@ -113,5 +113,5 @@ describe("Qwen2.5-0.5B's shapes", () => {
         expect(Math.abs(l2(own) / norm - 1), `embedding row ${row}`).toBeLessThan(1e-4);
       }
     }
-  }, 120_000);
+  });
 });

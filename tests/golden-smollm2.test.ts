@@ -141,6 +141,6 @@ describe.each(dtypes)(
         expect([...ids], prompt).toEqual(new_ids);
         expect(deviation(logProbs, logprobs).maxAbs).toBeLessThan(1.2e-4);
       }
-    }, 120_000);
+    });
   },
 );

@@ -19,6 +19,8 @@ const WHOLE = 1_000_000;
  */
 const TENTH = WHOLE / 10;
 const SLOWEST = 2;
+/** A second alone; processor time too grows where others use the caches and the other half of a core. */
+const MILLISECONDS = 3000;
 
 beforeAll(async () => {
   detectLanguage("The table of languages loads once, and is no part of the time of a check.");
@@ -46,16 +48,14 @@ test.each(instructionKinds.map((kind) => [kind.id, kind] as const))(
     for (const text of fragments) {
       const milliseconds = await millisecondsFor(text, TENTH);
       // Before the whole, which might never end.
-      expect(milliseconds, JSON.stringify(text)).toBeLessThan(1000);
+      expect(milliseconds, JSON.stringify(text)).toBeLessThan(MILLISECONDS);
       times.push([text, milliseconds]);
     }
     times.sort(([, one], [, other]) => other - one);
     for (const [text] of times.slice(0, SLOWEST)) {
-      expect(await millisecondsFor(text, WHOLE), JSON.stringify(text)).toBeLessThan(1000);
+      expect(await millisecondsFor(text, WHOLE), JSON.stringify(text)).toBeLessThan(MILLISECONDS);
     }
   },
-  // On a machine that may be busy.
-  60_000,
 );
 
 test.each([

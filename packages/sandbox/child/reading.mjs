@@ -1,5 +1,5 @@
 // Reads the text of JavaScript tests before the candidate's program is asked for anything, as python/reading.py does for Python:
-// which names are the candidate's, and whether the tests can do without live objects of it. In the thread of src/code/transpile.ts.
+// which names are the candidate's, and whether the tests can do without live objects of it. In the thread of src/transpile.ts.
 //
 // Expressions have kinds: "name" what is the candidate's by its name, "result" what calling it gives, "part" a property of a result.
 // undefined: the tests' own. A variable has one kind wherever it stands.

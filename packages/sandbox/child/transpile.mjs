@@ -1,4 +1,4 @@
-// The thread of src/code/transpile.ts.
+// The thread of src/transpile.ts.
 import { parentPort } from "node:worker_threads";
 import ts from "typescript";
 import { readTests } from "./reading.mjs";

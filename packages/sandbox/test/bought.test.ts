@@ -13,7 +13,7 @@ const routes = [
   ["wasm", {}],
 ] as const;
 
-describe.each(routes)("%s", { timeout: 300_000 }, (route: Route, options) => {
+describe.each(routes)("%s", (route: Route, options) => {
   const own = bought.filter(
     ({ language }) => route === "native" || ["python", "javascript"].includes(language),
   );

@@ -222,7 +222,7 @@ int main() {
 describe("contest tasks", needsSandbox, () => {
   test.concurrent.each(
     rows("code_contests").map(({ name, tests }) => [name as string, tests as readonly StdioCase[]] as const),
-  )("%s", { timeout: 120_000 }, async (name, cases) => {
+  )("%s", async (name, cases) => {
     const { language, right, fault, checker } = solutions[name]!;
     const task = { mode: "stdio", language, cases, ...(checker ? { checker } : {}) } as const;
     expect(await gradeCode(task, right)).toMatchObject({ outcome: "pass", details: { sealed: true } });
@@ -248,15 +248,11 @@ describe("asserts of compiled languages, which run beside the candidate", needsS
     rust: ["fn add(a: i32, b: i32) -> i32 { a + b }", "fn main() { assert_eq!(add(1, 2), 3); }"],
     bash: ["add() { echo $(($1 + $2)); }", "[[ $(add 1 2) == 3 ]]"],
   };
-  test.concurrent.each(Object.entries(add))(
-    "%s",
-    { timeout: 120_000 },
-    async (language, [candidate, tests]) => {
-      const goTests = language === "go" ? `package add_test\n${tests}` : tests;
-      const task = { mode: "asserts", language: language as "cpp", tests: goTests } as const;
-      expect(await gradeCode(task, candidate)).toMatchObject({ outcome: "pass", details: { sealed: false } });
-      const wrong = candidate.replace("a + b", "a - b").replace("$1 + $2", "$1 - $2");
-      expect(await gradeCode(task, wrong)).toMatchObject({ outcome: "fail", details: { sealed: false } });
-    },
-  );
+  test.concurrent.each(Object.entries(add))("%s", async (language, [candidate, tests]) => {
+    const goTests = language === "go" ? `package add_test\n${tests}` : tests;
+    const task = { mode: "asserts", language: language as "cpp", tests: goTests } as const;
+    expect(await gradeCode(task, candidate)).toMatchObject({ outcome: "pass", details: { sealed: false } });
+    const wrong = candidate.replace("a + b", "a - b").replace("$1 + $2", "$1 - $2");
+    expect(await gradeCode(task, wrong)).toMatchObject({ outcome: "fail", details: { sealed: false } });
+  });
 });

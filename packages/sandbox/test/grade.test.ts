@@ -27,9 +27,9 @@ const routes = [
 ] as const;
 
 // The first WebAssembly program of a process waits for pyodide; a machine that does other work makes that long.
-describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
+describe.each(routes)("%s", (route: Route, options) => {
   describe("agrees with CPython", options, () => {
-    test("on HumanEval's references and mutants", { timeout: 120_000 }, async () => {
+    test("on HumanEval's references and mutants", async () => {
       const tasks = new Map(rows("humaneval").map((row) => [row.task_id, row]));
       const pool = gradingPool(2);
       const graded = await Promise.all(
@@ -54,7 +54,7 @@ describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
       expect(graded.filter(({ outcome }) => outcome === "infrastructure-error")).toEqual([]);
     });
 
-    test("on MBPP's references", { timeout: 120_000 }, async () => {
+    test("on MBPP's references", async () => {
       const pool = gradingPool(2);
       // Of those with a trap: a built-in function's name (126), in-place work, complex numbers, patterns.
       const chosen = rows("mbpp_sanitized").filter(({ task_id }, i) => task_id === 126 || i % 36 === 0);
@@ -328,7 +328,7 @@ describe.each(routes)("%s", { timeout: 180_000 }, (route: Route, options) => {
     expect(await query("select 1", { reference: "selec" })).toBe("infrastructure-error");
   });
 
-  test("AutoIF's verification functions on their own cases", { ...options, timeout: 60_000 }, async () => {
+  test("AutoIF's verification functions on their own cases", options, async () => {
     for (const { verification_functions, cases } of every(rows("autoif_back_translation"), 2)) {
       for (const [source, accuracy] of verification_functions.slice(0, 2)) {
         const tested = await testChecker({ language: "python", source, entryPoint: "evaluate" }, cases, {

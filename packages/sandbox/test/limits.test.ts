@@ -19,7 +19,7 @@ function held({ status, stdout }: ProgramRun): number {
   return Math.max(0, ...[...stdout.matchAll(/HELD (\d+)/g)].map(([, mib]) => Number(mib)));
 }
 
-describe("native", { ...needsSandbox, timeout: 240_000 }, () => {
+describe("native", needsSandbox, () => {
   test.each(Object.entries({ ...memoryHoards, ...(groups.memory ? kernelHoards : {}) }))(
     "%s: no more memory than the limit",
     async (_name, source) => {
@@ -55,10 +55,8 @@ describe(
   "a user who may make no control group",
   skipUnless(canBeNobody, "not root", "run the tests as root"),
   () => {
-    test("has the same limits but for what the kernel holds, which is named", {
-      timeout: 400_000,
-    }, async () => {
-      const child = promisify(execFile)("setpriv", [...asNobody, ownFile("test/code/child-user.ts")], {
+    test("has the same limits but for what the kernel holds, which is named", async () => {
+      const child = promisify(execFile)("setpriv", [...asNobody, ownFile("test/child-user.ts")], {
         env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/tmp" },
       });
       const { layout, proofs, groups: own, runs } = JSON.parse((await child).stdout);
