@@ -35,7 +35,7 @@ export interface JsonlOptions {
 }
 
 /** Told now and then how far a file is read: values so far, and the share of its bytes. */
-export type OnProgress = (values: number, share: number) => void;
+export type OnProgress = (path: string, values: number, share: number) => void;
 
 /**
  * Yields the values of a JSONL file in order.
@@ -56,7 +56,7 @@ export async function* readJsonl(
   };
   for await (const bytes of linesOf(path, hash, onBytes)) {
     line++;
-    if (line % progressLines === 0) onProgress?.(values, read / Number(before.size));
+    if (line % progressLines === 0) onProgress?.(path, values, read / Number(before.size));
     let value: unknown;
     try {
       const text = decodeLine(path, line, bytes);

@@ -5,6 +5,7 @@ import {
   createRecordIds,
   isJsonNumber,
   isJsonObject,
+  type OnProgress,
   parseSftRow,
   readJsonl,
   stringifyJson,
@@ -32,6 +33,7 @@ export interface ReadOptions {
   readonly task?: Task | undefined;
   /** Another verifier than exact match reads the row itself: it may have no answer column. */
   readonly answerless?: boolean;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** The benchmark of this name, unless the first row of the file is none of its own. */
@@ -50,7 +52,7 @@ export async function taskOf(name: string | undefined, path: string): Promise<Ta
 export async function readQuestions(path: string, options: ReadOptions = {}): Promise<readonly Question[]> {
   const recordId = createRecordIds();
   const questions: Question[] = [];
-  for await (const { line, value } of readJsonl(path)) {
+  for await (const { line, value } of readJsonl(path, { onProgress: options.onProgress })) {
     const question =
       options.task === undefined
         ? parseQuestion(value, path, line, options.answerless)

@@ -80,7 +80,7 @@ export async function readIdRows(
 ): Promise<readonly PromptRow[]> {
   const recordId = createRecordIds();
   const rows: PromptRow[] = [];
-  for await (const { line, value } of readJsonl(path)) {
+  for await (const { line, value } of readJsonl(path, { onProgress: text.onProgress })) {
     const place = { path, line };
     const id = recordId(value);
     rows.push({ line, id, ids: checked(await tokens(value, place), place, text) });

@@ -4,6 +4,7 @@ import {
   type ChatTemplate,
   loadChatTemplate,
   loadTokenizer,
+  type OnProgress,
   type RowPlace,
   type SpecialTokensInContent,
   type TextStart,
@@ -21,6 +22,7 @@ export interface TextSide {
   readonly allowBeyondContext: boolean | undefined;
   /** What a template writes as today's date. */
   readonly templateDate: string | undefined;
+  readonly onProgress: OnProgress | undefined;
   readonly tokenizer: () => Promise<Tokenizer>;
   readonly template: () => Promise<ChatTemplate>;
   /** Whether a row has needed it. */
@@ -38,6 +40,7 @@ export function textSide(
   dir: string,
   config: Qwen2Config,
   { allow_beyond_context, special_tokens_in_content, template_date }: RowChoices = {},
+  onProgress?: OnProgress,
 ): TextSide {
   let uses = false;
   const template = once(() => {
@@ -50,6 +53,7 @@ export function textSide(
     allowBeyondContext: allow_beyond_context,
     specialTokens: special_tokens_in_content,
     templateDate: template_date,
+    onProgress,
     tokenizer,
     template,
     usesTemplate: () => uses,

@@ -5,6 +5,7 @@ import {
   loadChatTemplate,
   loadSftRows,
   loadTokenizer,
+  type OnProgress,
   type Packing,
   packBestFit,
   type Reject,
@@ -68,6 +69,7 @@ export type SftRowOptions = Pick<
 export async function prepareSftData(
   config: SftRowOptions,
   onBadRow: "error" | "reject" = "error",
+  onProgress?: OnProgress,
 ): Promise<SftData> {
   const dir = config.model_name_or_path;
   const { config: model } = await openModelFolder(dir);
@@ -87,6 +89,7 @@ export async function prepareSftData(
       vocabSize: model.vocabSize,
       now: config.template_date,
       specialTokens: config.special_tokens_in_content,
+      onProgress,
     });
   const data = await load(config.data);
   if (data.rows.length === 0 && onBadRow === "error") {

@@ -4,7 +4,7 @@
 //
 // Run: posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN
 import { join } from "node:path";
-import type { SftCounts, TokenizedRow } from "@posttrain/data";
+import type { OnProgress, SftCounts, TokenizedRow } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
 import { type Model, readCompanions } from "@posttrain/model";
 import { openRun, type Run } from "@posttrain/run";
@@ -45,6 +45,7 @@ export interface SftStart extends Findings {
 }
 
 export interface SftReport {
+  readonly onReading?: OnProgress;
   /** From here on a run that is asked to stop has something to save: all is read, and a new run's first evaluation done. */
   readonly onSavable?: () => void;
   readonly onStart?: (run: SftStart) => void;
@@ -76,7 +77,7 @@ export async function runSft(
   const run = await openRun(config.output_dir, config.resume_from_checkpoint);
   try {
     const companions = await readCompanions(config.model_name_or_path);
-    const data = await prepareSftData(config);
+    const data = await prepareSftData(config, "error", report.onReading);
     const { counts, units, digests } = data;
     const { per_device_train_batch_size: rows, gradient_accumulation_steps: batches } = config;
     const plan = planSteps(units.length, rows, batches);

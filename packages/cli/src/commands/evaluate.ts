@@ -28,6 +28,7 @@ import { exactGrading, type Grading, openGrading } from "../evaluate-grading.js"
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
+import { watchReading } from "../reading.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visible, visibleLine } from "../visible.js";
 import { describeModel, withModel } from "../with-model.js";
@@ -65,14 +66,16 @@ export const command = defineCommand({
     const stopIds = stopIdsOf(config, generationConfig, model);
     const rules = config.verifier === "exact_match" ? undefined : await taskOf(config.task, config.data);
     const isExact = (config.verifier ?? (rules === undefined ? "exact_match" : "")) === "exact_match";
-    const reading = { task: rules, answerless: !isExact };
+    const output = createOutput(context, process.stderr);
+    const watched = watchReading(output);
+    const reading = { task: rules, answerless: !isExact, onProgress: watched.onProgress };
     const questions = (await readQuestions(config.data, reading)).slice(0, config.limit);
+    watched.end();
     const asked = await withExamples(questions, config, reading);
     const grading = isExact ? exactGrading(config) : await openGrading(config, rules, questions);
     try {
       const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings, config.template_date);
       const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
-      const output = createOutput(context, process.stderr);
       const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");
       const started = new Date();
       const digest = await modelDigest(dir);

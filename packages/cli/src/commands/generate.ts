@@ -17,6 +17,7 @@ import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
+import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { samplingText, textOptions } from "../sampling-text.js";
 import { unstoppedTemplate } from "../turn-ends.js";
@@ -63,10 +64,13 @@ export const command = defineCommand({
       );
     }
     const { config, generationConfig } = await openModelFolder(dir);
-    const text = textSide(dir, config, options);
+    const output = createOutput(context, process.stderr);
+    const reading = watchReading(output);
+    const text = textSide(dir, config, options, reading.onProgress);
     const tokenizer = await text.tokenizer();
     const rows =
       data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);
+    reading.end();
     const sampling = resolveSampling(options, generationConfig, config);
     if (options.num_samples > 1 && sampling.settings.temperature === 0) {
       throw new UserError(
@@ -77,7 +81,6 @@ export const command = defineCommand({
     checkRoom(rows, config.maxPositionEmbeddings);
     const results = await openResultFile(options.output);
     try {
-      const output = createOutput(context, process.stderr);
       output.say(samplingText(sampling, tokenizer));
       const { stop, settings } = sampling;
       if (text.usesTemplate()) {

@@ -10,6 +10,7 @@ import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Line } from "../output.js";
+import { watchReading } from "../reading.js";
 import { withDevice } from "../with-model.js";
 
 const { output_dir: outputDir, ...shape } = sftConfig.shape;
@@ -42,8 +43,10 @@ export const command = defineCommand({
     "(docs/memory.md). Time is the work over a share of the processor's fp32 peak, measured just then: other programs slow it. Exit code 1: it cannot fit; the message " +
     'says what to lower and to what. --json prints one object: {"fits", "memory", "tokens", "work", "time", "steps"}; --quiet the predicted bytes.',
   run: async (config, context) => {
-    const data = await prepareSftData(config);
     const output = createOutput(context, process.stdout);
+    const reading = watchReading(output);
+    const data = await prepareSftData(config, "error", reading.onProgress);
+    reading.end();
     await withDevice(context, async (device) => {
       const planned = plannedSft(config, data);
       const plan = await planTraining(config, planned, device.options);

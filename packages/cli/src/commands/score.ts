@@ -13,6 +13,7 @@ import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput } from "../output.js";
+import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { readScored, type ScoredRow } from "../scored-rows.js";
 import { modelOptions, withModel } from "../with-model.js";
@@ -65,9 +66,11 @@ export const command = defineCommand({
   run: async (options, context) => {
     const { model_name_or_path: dir, data, output: file, loss_on: lossOn } = options;
     const { config } = await openModelFolder(dir);
-    const rows = await readScored(data, lossOn, textSide(dir, config, options));
-    const results = await openResultFile(file);
     const output = createOutput(context, process.stderr);
+    const reading = watchReading(output);
+    const rows = await readScored(data, lossOn, textSide(dir, config, options, reading.onProgress));
+    reading.end();
+    const results = await openResultFile(file);
     const silent = file === undefined && (process.stdout.isTTY || context.json);
     const all = newSum();
     const counted = newSum();

@@ -16,6 +16,7 @@ import { contentTokenLines } from "../content-tokens.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural, shellQuote } from "../format.js";
 import { createOutput, type Line } from "../output.js";
+import { watchReading } from "../reading.js";
 import { configLines } from "../resolved-config.js";
 import { stopOnSignal } from "../stopping.js";
 import { turnEndsText } from "../turn-ends.js";
@@ -43,6 +44,7 @@ export const command = defineCommand({
     const output = createOutput(context, process.stdout);
     output.table(configLines(sftConfig, config, context.sources));
     const progress = output.progress();
+    const reading = watchReading(output);
     using stopping = stopOnSignal(() => {
       progress.end();
       console.error("Stopping after this step, with a checkpoint. Ctrl-C again: at once, without.");
@@ -54,8 +56,10 @@ export const command = defineCommand({
         config,
         device,
         {
+          onReading: reading.onProgress,
           onSavable: () => stopping.begin(),
           onStart: (run) => {
+            reading.end();
             output.table(startLines(config, run));
             output.print("");
             started = performance.now();

@@ -11,6 +11,7 @@ import { exitCodes } from "../failure.js";
 import { count, plural, shellQuote } from "../format.js";
 import { valueText } from "../options.js";
 import { createOutput, type Output } from "../output.js";
+import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 import { histogram, type Lengths, summarizeLengths } from "../validate/lengths.js";
@@ -55,7 +56,10 @@ export const command = defineCommand({
     const stops = resolveStopIds(generationConfig, model);
     const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
     try {
-      const data = await prepareSftData(config, "reject");
+      const output = createOutput(context, process.stdout);
+      const reading = watchReading(output);
+      const data = await prepareSftData(config, "reject", reading.onProgress);
+      reading.end();
       const rejects: readonly (Reject & { readonly file: string })[] = [
         ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
         ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
@@ -63,7 +67,6 @@ export const command = defineCommand({
       for (const reject of rejects) await results?.write(reject);
       await results?.commit();
       const lost = rejects.filter((reject) => isLoss(reject, data.longestRow));
-      const output = createOutput(context, process.stdout);
       const checked = await check(config, data, context);
       report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
       const verdict =
