@@ -5,6 +5,13 @@ export {
   createAnswerGrader,
 } from "./answer-grader.js";
 export type { CompareOptions } from "./compare-trees.js";
+export {
+  type ExactMatchExtraction,
+  exactMatch,
+  exactMatchExtractions,
+  isExactMatch,
+  referenceAnswer,
+} from "./exact-match.js";
 export { type Extraction, type ExtractionOptions, type ExtractionRule, extractAnswer } from "./extract.js";
 export { type AnswerMode, type AnswerOptions, answerModes, gradeAnswer } from "./grade.js";
 export { stripString } from "./published/hendrycks.js";

@@ -45,6 +45,7 @@ export {
 } from "./packing.js";
 export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
 export { placeholderBytes, refusePlaceholder } from "./placeholder.js";
+export { plainAnswer } from "./plain-answer.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
 export { mostLogBytes, openRegularFile, readRegularFile } from "./regular-file.js";
 export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";

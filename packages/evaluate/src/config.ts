@@ -1,8 +1,8 @@
 // What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
+import { exactMatchExtractions } from "@posttrain/answers";
 import { dtypeNames } from "@posttrain/model";
 import { programOptions } from "@posttrain/verify";
 import { z } from "zod";
-import { extractions } from "./extract.js";
 import { taskNames } from "./tasks.js";
 
 export const evaluateConfig = z
@@ -27,7 +27,7 @@ export const evaluateConfig = z
       .describe(
         "how responses are graded: exact_match, auto (what each row says), a verifier's name, or a module",
       ),
-    extract: z.enum(extractions).default("auto").describe("what of a response is its answer"),
+    extract: z.enum(exactMatchExtractions).default("auto").describe("what of a response is its answer"),
     num_fewshot: z.int().nonnegative().default(0).describe("solved examples before each question"),
     fewshot_data: z.string().optional().describe("where they come from: the first rows of this file"),
     limit: z.int().positive().optional().describe("only the first so many questions"),

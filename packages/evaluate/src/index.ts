@@ -1,7 +1,6 @@
 export { type Accuracy, wilson } from "./accuracy.js";
 export { type EvaluateConfig, evaluateConfig } from "./config.js";
-export { type Extraction, extractAnswer, extractions, isExactMatch, referenceAnswer } from "./extract.js";
-export { exactMatch, type Grader, type ModelResponse } from "./grade.js";
+export { type Grading, openGrading } from "./grading.js";
 export {
   type Answered,
   exactMatchMeasure,
@@ -11,10 +10,12 @@ export {
   passMeasure,
 } from "./measures.js";
 export { type Majority, majorityOf, meanScore, passAtK } from "./pass-at-k.js";
-export { examplesFor, type Question, type ReadOptions, readQuestions, taskOf } from "./questions.js";
+export { examplesFor, type Question, type ReadOptions, readingOf, readQuestions } from "./questions.js";
 export {
   type Asked,
   type Graded,
+  type Grader,
+  type ModelResponse,
   type Prompts,
   type RespondOptions,
   renderPrompts,

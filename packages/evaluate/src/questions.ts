@@ -7,11 +7,12 @@ import {
   isJsonObject,
   type OnProgress,
   parseSftRow,
+  plainAnswer,
   readJsonl,
   stringifyJson,
   UserError,
 } from "@posttrain/data";
-import { plainAnswer } from "./plain-answer.js";
+import type { EvaluateConfig } from "./config.js";
 import { findTask, type Task } from "./tasks.js";
 
 export interface Question {
@@ -31,13 +32,26 @@ export interface Question {
 export interface ReadOptions {
   /** A benchmark whose rows are asked in its own way. */
   readonly task?: Task | undefined;
-  /** Another verifier than exact match reads the row itself: it may have no answer column. */
+  /** A verifier was asked for that reads the row itself: it may have no answer column. */
   readonly answerless?: boolean;
   readonly onProgress?: OnProgress | undefined;
 }
 
+/** Of rows that nothing else is said about: a question and its answer. */
+export const plainVerifier = "exact_match";
+
+/** How the rows of a config are read. A benchmark's rows that are graded as plain ones are asked as plain ones. */
+export async function readingOf({
+  task: name,
+  verifier,
+  data,
+}: Pick<EvaluateConfig, "task" | "verifier" | "data">): Promise<ReadOptions> {
+  const task = verifier === plainVerifier ? undefined : await taskOf(name, data);
+  return { task, answerless: verifier !== undefined && verifier !== plainVerifier };
+}
+
 /** The benchmark of this name, unless the first row of the file is none of its own. */
-export async function taskOf(name: string | undefined, path: string): Promise<Task | undefined> {
+async function taskOf(name: string | undefined, path: string): Promise<Task | undefined> {
   const task = findTask(name);
   if (task?.isOwn === undefined) return task;
   for await (const { value } of readJsonl(path)) {

@@ -11,8 +11,19 @@ import {
 } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
 import { checkRoom, rollOut } from "@posttrain/rollout";
-import type { Grader, ModelResponse } from "./grade.js";
 import type { Question } from "./questions.js";
+
+export interface ModelResponse {
+  readonly text: string;
+  /** length: it did not end by itself. */
+  readonly finish: "stop" | "length";
+}
+
+/** `infrastructure-error` counts neither way; any other outcome but `pass` counts as wrong. */
+export type Grader = (
+  question: Pick<Question, "answer"> & Partial<Pick<Question, "doc">>,
+  response: ModelResponse,
+) => Verdict | Promise<Verdict>;
 
 /** What of a question is asked, and the solved examples before it. */
 export interface Asked

@@ -1,6 +1,6 @@
 // The benchmarks that evaluate knows by name: how a row is asked, and which verifier grades its response. The rows come from a file,
 // as the benchmark publishes them; the sentences are ours.
-import { plainAnswer } from "./plain-answer.js";
+import { plainAnswer } from "@posttrain/data";
 
 type Doc = Readonly<Record<string, unknown>>;
 

@@ -3,17 +3,14 @@
 import { type Verdict, withoutThinking } from "@posttrain/data";
 import { checkInstructions } from "@posttrain/instructions";
 import type { GradedResponse, Row, Verifiers } from "@posttrain/verify";
-import type { Grader } from "./grade.js";
-
-/** Answers: a response that never ended has none. Programs and instructions are judged by what is there. */
-const answersEnd = ["code", "checker", "ifeval", "instructions"];
+import type { Grader } from "./respond.js";
 
 /** `doc` of the question is what the verifier reads; responses that it may hold are not looked at. */
 export function verifierGrader(verifiers: Verifiers): Grader {
   return async ({ doc = {}, answer }, { text, finish }) => {
     const row = rowOf(doc, answer, text);
-    const name = verifiers.nameOf(row);
-    if (finish === "length" && name !== undefined && !answersEnd.includes(name)) {
+    const { name, judges } = verifiers.verifierOf(row) ?? {};
+    if (finish === "length" && (judges === "answer" || judges === "response")) {
       return {
         outcome: "unparseable",
         evidence: "No answer was taken from the response: it never ended.",

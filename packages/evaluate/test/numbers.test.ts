@@ -4,15 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openVerifiers } from "@posttrain/verify";
 import { afterAll, expect, test } from "vitest";
-import {
-  evaluateConfig,
-  exactMatch,
-  type Grader,
-  readQuestions,
-  summarize,
-  verifierGrader,
-  writeResults,
-} from "../src/index.js";
+import { evaluateConfig, readQuestions, summarize, verifierGrader, writeResults } from "../src/index.js";
 
 const dir = mkdtempSync(join(tmpdir(), "numbers-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -39,8 +31,9 @@ test("an answer beyond 2^53 is its digits; one that Python wrote as a float is t
     "2.5",
     "0.12345678901234567891",
   ]);
+  await using exactMatch = openVerifiers({ concurrency: 1, verifier: "exact_match" });
   await using verifiers = openVerifiers({ concurrency: 1 });
-  const graders: readonly Grader[] = [exactMatch("auto"), verifierGrader(verifiers)];
+  const graders = [verifierGrader(exactMatch), verifierGrader(verifiers)];
   for (const grade of graders) {
     const outcome = async (question: typeof big, text: string) =>
       (await grade(question!, { text, finish: "stop" })).outcome;

@@ -1,11 +1,11 @@
 /** Verifiers of answers: mathematics, choices, words, and open-instruct's rules by their names. */
 
 import type { AnswerOptions } from "@posttrain/answers";
-import { normaliseText, openInstructScorers, tokenF1 } from "@posttrain/answers";
+import { exactMatch, normaliseText, openInstructScorers, tokenF1 } from "@posttrain/answers";
 import type { Verdict } from "@posttrain/data";
 import { asDouble, isJsonNumber, stringifyJson } from "@posttrain/data";
 import { z } from "zod";
-import { dataOf, finalAnswer, references, referenceValue } from "./references.js";
+import { dataOf, finalAnswer, plainReferences, references, referenceValue } from "./references.js";
 import {
   defineVerifier,
   type Row,
@@ -41,6 +41,7 @@ const inOpenInstruct = (
 
 const math = defineVerifier({
   name: "math",
+  judges: "answer",
   about: "a final answer against a reference, as mathematics, words, units, dates",
   needs: references,
   grade: async (response, labels, settings, tools) => {
@@ -56,6 +57,7 @@ const math = defineVerifier({
 
 const gsm8k = defineVerifier({
   name: "gsm8k",
+  judges: "answer",
   about: "a final number behind ####, in a box or announced, against a reference that may show its work",
   needs: references,
   grade: async (response, labels, settings, tools) => {
@@ -69,6 +71,15 @@ const gsm8k = defineVerifier({
     // GSM8K's published solutions end in "A: 18", which announces an answer nowhere else.
     return tools.answers.grade({ reference, response, options: { mode: "gsm8k" } });
   },
+});
+
+const exactMatchVerifier = defineVerifier({
+  name: "exact_match",
+  judges: "answer",
+  about:
+    "the answer that extract finds is the reference, but for case, spaces, thousands separators and a trailing point",
+  needs: plainReferences,
+  grade: async (response, labels, { extract = "auto" }) => exactMatch(labels, response, extract),
 });
 
 const letters = "ABCDEFGHIJ";
@@ -117,6 +128,7 @@ function answersOf(letter: string, options: readonly string[] | undefined): read
 
 const multipleChoice = defineVerifier({
   name: "multiple_choice",
+  judges: "answer",
   about: "a letter from A to J, or the words of the choice beside it",
   needs: choice,
   grade: (response, reference, settings, tools) =>
@@ -132,6 +144,7 @@ const multipleChoice = defineVerifier({
 
 const exact = defineVerifier({
   name: "exact",
+  judges: "answer",
   about: "the whole response is the reference, but for white space around it",
   needs: references,
   grade: async (response, labels) => {
@@ -145,6 +158,7 @@ const exact = defineVerifier({
 
 const text = defineVerifier({
   name: "text",
+  judges: "answer",
   about: "an announced answer in the same words, but for case, articles and punctuation",
   needs: references,
   grade: (response, reference, settings, tools) =>
@@ -157,6 +171,7 @@ const text = defineVerifier({
 
 const json = defineVerifier({
   name: "json",
+  judges: "answer",
   about: "an announced answer that is the same JSON value",
   needs: z
     .custom<Row>((row) => typeof row === "object" && row !== null)
@@ -181,6 +196,7 @@ const json = defineVerifier({
 const openInstruct = (["strict_math", "puzzle", "string_matcher", "flan", "string_f1"] as const).map((name) =>
   defineVerifier({
     name,
+    judges: "answer",
     about: `open-instruct's rule of this name${name === "string_f1" ? ", a score" : ""}`,
     needs: references,
     grade: async (response, labels, settings) => {
@@ -204,6 +220,7 @@ const finish = z
 
 const reSearch = defineVerifier({
   name: "re_search",
+  judges: "answer",
   about: "what stands in <finish> has the words of a reference (open-instruct, Search-R1)",
   needs: finish,
   grade: async (response, labels) => {
@@ -220,6 +237,7 @@ const reSearch = defineVerifier({
 
 const reSearchF1 = defineVerifier({
   name: "re_search_f1",
+  judges: "answer",
   about: "token F1 of what stands in <finish>, at least 0.1 (open-instruct, ReSearch), a score",
   needs: finish,
   grade: async (response, labels, settings) => {
@@ -241,6 +259,7 @@ const shorten = (long: string): string => (long.length > 200 ? `${long.slice(0, 
 export const answerVerifiers: readonly VerifierDefinition[] = [
   math,
   gsm8k,
+  exactMatchVerifier,
   multipleChoice,
   exact,
   text,

@@ -73,6 +73,18 @@ const answerGroups: readonly CanaryGroup[] = [
     "72 and 73 and 74",
   ]),
   answers("gsm8k", "gsm8k", { answer: "72", ...mode("gsm8k") }, ["#### 72", "#### 73", `#### ${deep}`]),
+  ...(
+    [
+      ["auto", "The sum is 7, so 72.", "The sum is 72, so 73.", "72 or 73"],
+      ["boxed", "\\boxed{72}", "\\boxed{73}", `\\boxed{72${deep}`],
+      ["hash", "72\n#### 72", "72\n#### 73", "#### 72 or 73"],
+      ["answer", "Answer: 72.", "Answer: 73", "Answer: 72, answer: 73"],
+      ["last_number", "It is 72", "72 and 73", "72.72"],
+      ["whole", "72", "It is 72", "72 72"],
+    ] as const
+  ).map(([extract, ...responses]) =>
+    answers("exact_match", extract, { answer: 72, settings: { extract } }, responses),
+  ),
   answers("multiple_choice", "letters", { choices: ["red", "green", "blue"], answer: 1 }, [
     "The answer is B.",
     "The answer is C.",

@@ -28,6 +28,7 @@ const needs = z
 
 const code = defineVerifier({
   name: "code",
+  judges: "program",
   about: "a program passes tests: assert lines, function calls, or standard input and output",
   needs,
   grade: async (text, row, settings, { sandbox }): Promise<Verdict> => {

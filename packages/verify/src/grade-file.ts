@@ -143,7 +143,7 @@ async function scan(path: string, verifiers: Verifiers, problems: Problems | und
       unfit.push({ line, problem: problem! });
       unfitResponses += own;
     } else {
-      const name = verifiers.nameOf(read.row)!;
+      const name = verifiers.verifierOf(read.row)!.name;
       names.set(name, (names.get(name) ?? 0) + own);
     }
   }
@@ -289,7 +289,7 @@ async function gradeRows(
   };
   const fault = (row: Row, problem: string): GradedResponse => {
     done++;
-    return { ...rowFault(problem), verifier: verifiers.nameOf(row) ?? "none", seconds: 0 };
+    return { ...rowFault(problem), verifier: verifiers.verifierOf(row)?.name ?? "none", seconds: 0 };
   };
   const waiting: Waiting[] = [];
   const settle = async (): Promise<void> => {

@@ -43,6 +43,7 @@ export {
   selfTest,
 } from "./self-test.js";
 export {
+  type Judged,
   programOptions,
   programSettings,
   type Row,

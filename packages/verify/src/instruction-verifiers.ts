@@ -68,6 +68,7 @@ const ifevalNeeds = z
 
 const ifeval = defineVerifier({
   name: "ifeval",
+  judges: "instructions",
   about: "every instruction of instruction_id_list with its kwargs is followed, strict or loose",
   needs: ifevalNeeds,
   grade: (response, requests, { strictness = "strict" }) => checkInstructions(response, requests, strictness),
@@ -75,6 +76,7 @@ const ifeval = defineVerifier({
 
 const instructions = defineVerifier({
   name: "instructions",
+  judges: "instructions",
   about: "every one of instructions, {id, kwargs}, is followed, strict or loose",
   needs: z.object({
     instructions: z
@@ -87,6 +89,7 @@ const instructions = defineVerifier({
 
 const checker = defineVerifier({
   name: "checker",
+  judges: "instructions",
   about: "a checker program, {language, source, entryPoint}, says true of the response (AutoIF)",
   needs: z.object({
     checker: z.object({

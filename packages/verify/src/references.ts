@@ -1,7 +1,7 @@
 /** Where a row keeps the right answer, whoever wrote the file. */
 
 import { extractAnswer } from "@posttrain/answers";
-import { isJsonNumber, stringifyJson } from "@posttrain/data";
+import { isJsonNumber, plainAnswer, stringifyJson } from "@posttrain/data";
 import { z } from "zod";
 import { parseLiteral } from "./python-literal.js";
 import type { Row } from "./verifier.js";
@@ -38,38 +38,46 @@ export function referenceValue(row: Row): { readonly value: unknown; readonly co
 }
 
 /** The references as texts, of which one is enough. Numbers count as the row writes them, truth values as what they read as. */
-export const references = z
-  .custom<Row>((row) => typeof row === "object" && row !== null)
-  .transform((row, context): readonly string[] => {
-    const found = referenceValue(row);
-    const refuse = (message: string): typeof z.NEVER => {
-      context.addIssue({ code: "custom", message });
-      return z.NEVER;
-    };
-    if (found === undefined) {
-      return refuse(
-        "it has no reference: expected answer, ground_truth, reward_model.ground_truth, target, label or solution",
-      );
-    }
-    const { value, column } = found;
-    const values = Array.isArray(value) ? value : isTargets(value) ? value.target : [value];
-    const texts = (Array.isArray(values) ? values : [values]).map(plainText);
-    if (texts.length === 0 || texts.some((text) => text === undefined || text.trim() === "")) {
-      return refuse(
-        `${column}: expected text, a number, true or false, or a list of these, came ${stringifyJson(value)?.slice(0, 80)}`,
-      );
-    }
-    return texts as string[];
-  });
+export const references = referencesWith(String);
+
+/** The same, but a number is its value: 72.0 is 72. */
+export const plainReferences = referencesWith(plainAnswer);
+
+function referencesWith(numberText: (value: unknown) => string) {
+  return z
+    .custom<Row>((row) => typeof row === "object" && row !== null)
+    .transform((row, context): readonly string[] => {
+      const found = referenceValue(row);
+      const refuse = (message: string): typeof z.NEVER => {
+        context.addIssue({ code: "custom", message });
+        return z.NEVER;
+      };
+      if (found === undefined) {
+        return refuse(
+          "it has no reference: expected answer, ground_truth, reward_model.ground_truth, target, label or solution",
+        );
+      }
+      const { value, column } = found;
+      const values = Array.isArray(value) ? value : isTargets(value) ? value.target : [value];
+      const texts = (Array.isArray(values) ? values : [values]).map((one) => plainText(one, numberText));
+      if (texts.length === 0 || texts.some((text) => text === undefined || text.trim() === "")) {
+        return refuse(
+          `${column}: expected text, a number, true or false, or a list of these, came ${stringifyJson(value)?.slice(0, 80)}`,
+        );
+      }
+      return texts as string[];
+    });
+}
 
 /** verl's search data: {"target": [...]}. */
 function isTargets(value: unknown): value is { readonly target: unknown } {
   return typeof value === "object" && value !== null && "target" in value;
 }
 
-function plainText(value: unknown): string | undefined {
+function plainText(value: unknown, numberText: (value: unknown) => string): string | undefined {
   if (typeof value === "string") return value;
-  return isJsonNumber(value) || typeof value === "boolean" ? String(value) : undefined;
+  if (isJsonNumber(value)) return numberText(value);
+  return typeof value === "boolean" ? String(value) : undefined;
 }
 
 /** Of a reference that shows its work (`... #### 72`, `... \boxed{72}`) what it comes to. */

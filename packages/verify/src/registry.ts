@@ -15,6 +15,7 @@ import { instructionVerifiers } from "./instruction-verifiers.js";
 import { responsesOf } from "./responses.js";
 import { createSlots } from "./slots.js";
 import {
+  type Judged,
   type Row,
   rowFault,
   type Tools,
@@ -45,6 +46,8 @@ export function detectVerifier(row: Row): Detected {
 /** Grades a response with what a row holds. */
 export interface Verifier {
   readonly name: string;
+  /** Default: response. */
+  readonly judges?: Judged;
   grade(response: string, row: Row): Promise<Verdict>;
 }
 
@@ -71,7 +74,7 @@ export interface Verifiers extends AsyncDisposable {
   /** What keeps a row from being graded, said before anything is: a missing field, an unknown name, no response. */
   problemOf(row: Row): string | undefined;
   /** The verifier that will grade the row; undefined where problemOf names something. */
-  nameOf(row: Row): string | undefined;
+  verifierOf(row: Row): { readonly name: string; readonly judges: Judged } | undefined;
   grade(response: string, row: Row): Promise<GradedResponse>;
   /** A verdict for each response of the row. Never rejects for anything that is in it. */
   gradeRow(row: Row): Promise<readonly GradedResponse[]>;
@@ -80,6 +83,7 @@ export interface Verifiers extends AsyncDisposable {
 
 interface Prepared {
   readonly name: string;
+  readonly judges: Judged;
   readonly grade: (response: string) => Promise<Verdict>;
 }
 
@@ -118,7 +122,11 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
   /** Reads the row once: which verifier, what it needs, how strictly. */
   function prepare(row: Row): Prepared | { readonly problem: string; readonly name: string } {
     if (typeof forced === "object")
-      return { name: forced.name, grade: (response) => forced.grade(response, row) };
+      return {
+        name: forced.name,
+        judges: forced.judges ?? "response",
+        grade: (response) => forced.grade(response, row),
+      };
     const detection = detected(row);
     if ("problem" in detection) return { problem: detection.problem, name: "none" };
     const { name } = detection;
@@ -139,7 +147,11 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       return { problem: `${where}${message} (verifier ${name}, from ${detection.by})`, name };
     }
     const settings = { ...defaults, ...own.data };
-    return { name, grade: (response) => gradeSeen(definition, response, needs.data, settings, tools) };
+    return {
+      name,
+      judges: definition.judges,
+      grade: (response) => gradeSeen(definition, response, needs.data, settings, tools),
+    };
   }
 
   function gradeWith(prepared: ReturnType<typeof prepare>, response: string): Promise<GradedResponse> {
@@ -171,6 +183,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       if (definition === undefined) return undefined;
       return {
         name,
+        judges: definition.judges,
         grade: async (response, row) => {
           const needs = definition.needs.safeParse(row);
           if (!needs.success)
@@ -185,9 +198,9 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       const responses = responsesOf(row);
       return "problem" in responses ? responses.problem : undefined;
     },
-    nameOf: (row) => {
+    verifierOf: (row) => {
       const prepared = prepare(row);
-      return "problem" in prepared ? undefined : prepared.name;
+      return "problem" in prepared ? undefined : prepared;
     },
     grade: (response, row) => gradeWith(prepare(row), response),
     gradeRow: async (row) => {

@@ -3,7 +3,7 @@
  * that a row without them is found before anything is graded, and so that an error can say which field.
  */
 
-import type { AnswerGrader } from "@posttrain/answers";
+import { type AnswerGrader, exactMatchExtractions } from "@posttrain/answers";
 import type { Verdict } from "@posttrain/data";
 import type { GradeOptions } from "@posttrain/sandbox";
 import { z } from "zod";
@@ -17,6 +17,8 @@ export const verifierSettings = z.strictObject({
   mode: z.enum(["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k", "open-instruct"]).optional(),
   /** Own mode: `lenient` goes on to the last formula, letter or number where no answer is announced. */
   extraction: z.enum(["strict", "lenient"]).optional(),
+  /** exact_match: what of a response is its answer. Default: auto. */
+  extract: z.enum(exactMatchExtractions).optional(),
   /** Instructions: the response as it is, or any of IFEval's eight variants. */
   strictness: z.enum(["strict", "loose"]).optional(),
   /** Words: token F1 from which they agree. */
@@ -77,8 +79,15 @@ export interface Tools {
   readonly sandbox: GradeOptions;
 }
 
+/**
+ * What a verifier looks at. An answer is not there before its response has ended, and the answers of several responses can be counted;
+ * programs and instructions are judged by what is there. A verifier of the user's own sees the whole response.
+ */
+export type Judged = "answer" | "program" | "instructions" | "response";
+
 export interface VerifierDefinition {
   readonly name: string;
+  readonly judges: Judged;
   /** One line for people. */
   readonly about: string;
   readonly needs: z.ZodType;
@@ -94,6 +103,7 @@ export interface VerifierDefinition {
 /** Keeps the schema's type for `grade`. */
 export function defineVerifier<Needs extends z.ZodType>(definition: {
   readonly name: string;
+  readonly judges: Judged;
   readonly about: string;
   readonly needs: Needs;
   readonly grade: (

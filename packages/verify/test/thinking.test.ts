@@ -57,6 +57,7 @@ test("no verifier of ours grades what stands in thinking", async () => {
     ["gsm8k", "\n#### 72\nA: 72", { answer: "72" }],
     ["multiple_choice", "The answer is B.", { answer: "B" }],
     ["exact", "Paris", { answer: "Paris" }],
+    ["exact_match", "Paris", { answer: "Paris" }],
     ["text", "The answer is Paris.", { answer: "Paris" }],
     ["json", '<answer>{"a": 1}</answer>', { answer: '{"a": 1}' }],
     ["string_f1", "Paris", { answer: "Paris" }],

@@ -8,9 +8,12 @@ import {
   evaluateConfig,
   examplesFor,
   type Graded,
+  type Grading,
   makeResultFolder,
+  openGrading,
   type Prompts,
   type ReadOptions,
+  readingOf,
   readQuestions,
   renderPrompts,
   respondSeveral,
@@ -18,13 +21,11 @@ import {
   resultTable,
   settingsLine,
   summarize,
-  taskOf,
   writeResults,
 } from "@posttrain/evaluate";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
 import { stopIdsOf } from "@posttrain/rollout";
 import { defineCommand } from "../command.js";
-import { exactGrading, type Grading, openGrading } from "../evaluate-grading.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
@@ -64,15 +65,13 @@ export const command = defineCommand({
     const { model_name_or_path: dir } = config;
     const { config: model, generationConfig } = await openModelFolder(dir);
     const stopIds = stopIdsOf(config, generationConfig, model);
-    const rules = config.verifier === "exact_match" ? undefined : await taskOf(config.task, config.data);
-    const isExact = (config.verifier ?? (rules === undefined ? "exact_match" : "")) === "exact_match";
     const output = createOutput(context, process.stderr);
     const watched = watchReading(output);
-    const reading = { task: rules, answerless: !isExact, onProgress: watched.onProgress };
+    const reading = { ...(await readingOf(config)), onProgress: watched.onProgress };
     const questions = (await readQuestions(config.data, reading)).slice(0, config.limit);
     watched.end();
     const asked = await withExamples(questions, config, reading);
-    const grading = isExact ? exactGrading(config) : await openGrading(config, rules, questions);
+    const grading = await openGrading(config, reading.task, questions);
     try {
       const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings, config.template_date);
       const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
@@ -85,8 +84,7 @@ export const command = defineCommand({
         if (warning !== undefined) output.say(warning);
         return ask(opened, asked, prompts, grading, { ...config, stopIds }, output);
       });
-      const answered =
-        config.num_samples > 1 ? await grading.vote(samples) : samples.map((own) => ({ samples: own }));
+      const answered = await grading.vote(samples);
       const summary = summarize(task, questions, answered, grading.measure);
       const evaluation: Evaluation = {
         ...{ config, task, version, questions, answered, summary, started },
@@ -98,7 +96,7 @@ export const command = defineCommand({
       const { withoutAnswer, ungraded, unended, responses } = summary.all;
       const several = config.num_samples > 1 ? `, ${plural(responses, "response")}` : "";
       output.say(
-        `${plural(questions.length, "question")}${several}: ${plural(unended.correct, "response")} never ended${isExact ? " (counted as wrong)" : ""}, ` +
+        `${plural(questions.length, "question")}${several}: ${plural(unended.correct, "response")} never ended${grading.unendedIsWrong ? " (counted as wrong)" : ""}, ` +
           `${count(withoutAnswer)} ended without an answer${ungraded > 0 ? `, ${count(ungraded)} could not be graded (left out)` : ""}`,
       );
       const unsealed = samples.flat().filter(({ verdict }) => verdict.details?.["sealed"] === false).length;
@@ -125,7 +123,7 @@ export const command = defineCommand({
       }
       if (files) output.print(`\n${files.results}\n${files.samples}`);
       output.result({ json: { ...resultsOf(evaluation), files: files ?? null } });
-      if (ungraded > 0 && !isExact) process.exitCode = exitCodes.ungraded;
+      if (ungraded > 0) process.exitCode = exitCodes.ungraded;
     } finally {
       await grading.close();
     }

@@ -17,6 +17,7 @@ import {
   selfTest,
   unfitError,
   verifierNames,
+  verifierSettings,
 } from "@posttrain/verify";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
@@ -58,6 +59,7 @@ const options = z
       .enum(["accept", "refuse"])
       .default("accept")
       .describe("verdicts of tests that had to run beside the candidate"),
+    extract: verifierSettings.shape.extract.describe("exact_match: what of a response is its answer (auto)"),
     ...programOptions,
     route: z
       .enum(["auto", "native", "wasm"])
@@ -216,13 +218,14 @@ async function runSelfTest({ concurrency, verifier }: Options, output: Output): 
 }
 
 function settingsOf(given: Options) {
-  const { mode, extraction, strictness, cpu_seconds, memory_mb, pass_score } = given;
+  const { mode, extraction, extract, strictness, cpu_seconds, memory_mb, pass_score } = given;
   return {
     mode,
     extraction,
     strictness,
     cpu_seconds,
     memory_mb,
+    ...(extract !== undefined && { extract }),
     ...(pass_score !== undefined && { pass_score }),
     ...programSettings(given),
   };

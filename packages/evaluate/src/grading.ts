@@ -1,32 +1,23 @@
-// How posttrain evaluate grades: exact match, or the verifiers of posttrain verify; what it measures then, and what a majority is.
+// How evaluate grades: by the verifiers of packages/verify; what it measures then, and what a majority is.
 import { availableParallelism } from "node:os";
-import { createAnswerGrader } from "@posttrain/answers";
+import { createAnswerGrader, isExactMatch } from "@posttrain/answers";
 import { shortened, UserError } from "@posttrain/data";
 import {
-  type Answered,
-  type EvaluateConfig,
-  exactMatch,
-  exactMatchMeasure,
-  type Graded,
-  type Grader,
-  ifevalMeasure,
-  isExactMatch,
-  type Measure,
-  majorityOf,
-  passMeasure,
-  type Question,
-  rowOf,
-  type Task,
-  verifierGrader,
-} from "@posttrain/evaluate";
-import {
   isModulePath,
+  type Judged,
   openOwnVerifier,
   openVerifiers,
   programSettings,
   selfTest,
   type Verifiers,
 } from "@posttrain/verify";
+import type { EvaluateConfig } from "./config.js";
+import { type Answered, exactMatchMeasure, ifevalMeasure, type Measure, passMeasure } from "./measures.js";
+import { majorityOf } from "./pass-at-k.js";
+import { plainVerifier, type Question } from "./questions.js";
+import type { Graded, Grader } from "./respond.js";
+import type { Task } from "./tasks.js";
+import { rowOf, verifierGrader } from "./verifier-grader.js";
 
 type Samples = readonly (readonly Graded[])[];
 
@@ -35,31 +26,40 @@ export interface Grading {
   readonly measure: Measure;
   /** Its name in tables and files. */
   readonly filter: string;
+  /** Answers alone are graded: a response that never ended has none. */
+  readonly unendedIsWrong: boolean;
   /** The majority of each question's answers. */
   vote(samples: Samples): Promise<readonly Answered[]>;
   close(): Promise<void>;
 }
-
-const nothing = async (): Promise<void> => undefined;
 
 /** Of pass@k; 1 is always among them. */
 function ksOf({ pass_at: given, num_samples: samples }: EvaluateConfig): readonly number[] {
   return [...new Set([1, ...(given ?? [samples])])].sort((a, b) => a - b);
 }
 
-export function exactGrading(config: EvaluateConfig): Grading {
-  const passes = passMeasure(ksOf(config), true);
-  return {
-    grader: exactMatch(config.extract),
-    measure:
-      config.num_samples > 1
-        ? (answered) => [...exactMatchMeasure(answered), ...passes(answered)]
-        : exactMatchMeasure,
-    filter: config.extract,
-    vote: (samples) => voteOn(samples, isExactMatch),
-    close: nothing,
-  };
+type Same = (a: string, b: string) => Promise<boolean> | boolean;
+
+/** What is reported of a verifier in other ways than pass@k under its name, with answers of the same value counted together. */
+interface Reporting {
+  readonly measure?: (config: EvaluateConfig) => Measure;
+  readonly filter?: (config: EvaluateConfig) => string;
+  readonly same?: Same;
 }
+
+const reportings: Readonly<Record<string, Reporting>> = {
+  exact_match: {
+    measure: (config) => {
+      const passes = passMeasure(ksOf(config), true);
+      return config.num_samples > 1
+        ? (answered) => [...exactMatchMeasure(answered), ...passes(answered)]
+        : exactMatchMeasure;
+    },
+    filter: ({ extract }) => extract,
+    same: isExactMatch,
+  },
+  ifeval: { measure: () => ifevalMeasure },
+};
 
 /** UserError `bad_question` where a row has nothing that could grade its responses. */
 export async function openGrading(
@@ -67,37 +67,34 @@ export async function openGrading(
   task: Task | undefined,
   questions: readonly Question[],
 ): Promise<Grading> {
-  const named = config.verifier === "auto" ? undefined : (config.verifier ?? task?.verifier);
+  const wanted = config.verifier ?? task?.verifier ?? plainVerifier;
+  const named = wanted === "auto" ? undefined : wanted;
   const concurrency = availableParallelism();
   const own =
     named !== undefined && isModulePath(named) ? await openOwnVerifier(named, { concurrency }) : undefined;
   const verifiers = openVerifiers({
     concurrency,
     unsealed: config.unsealed,
+    extract: config.extract,
     ...programSettings(config),
     ...(named !== undefined && { verifier: own ?? named }),
   });
   try {
-    const names = checkRows(verifiers, questions, config.data);
-    await proveGraders([...names]);
-    const [only] = names.size === 1 ? [...names] : [];
-    const answers = [...names].every(
-      (name) =>
-        name !== "code" &&
-        name !== "ifeval" &&
-        name !== "instructions" &&
-        name !== "checker" &&
-        !name.includes("#"),
-    );
+    const asked = checkRows(verifiers, questions, config.data);
+    await proveGraders([...asked.keys()]);
+    const [only] = asked.size === 1 ? [...asked.keys()] : [];
+    const { measure, filter, same } = (only && reportings[only]) || {};
+    const answers = [...asked.values()].every((judges) => judges === "answer");
+    const voted = answers && config.num_samples > 1;
     return {
       grader: verifierGrader(verifiers),
-      measure:
-        only === "ifeval" ? ifevalMeasure : passMeasure(ksOf(config), answers && config.num_samples > 1),
-      filter: only ?? "auto",
-      vote: (samples) =>
-        answers
-          ? voteByValue(samples, concurrency)
-          : Promise.resolve(samples.map((own) => ({ samples: own }))),
+      measure: measure?.(config) ?? passMeasure(ksOf(config), voted),
+      filter: filter?.(config) ?? only ?? "auto",
+      unendedIsWrong: answers,
+      vote: async (samples) => {
+        if (!voted) return samples.map((own) => ({ samples: own }));
+        return same ? voteOn(samples, same) : voteByValue(samples, concurrency);
+      },
       close: async () => {
         await verifiers.close();
         await own?.close();
@@ -128,16 +125,21 @@ async function proveGraders(verifiers: readonly string[]): Promise<void> {
   );
 }
 
-/** The verifiers that the rows ask for. */
-function checkRows(verifiers: Verifiers, questions: readonly Question[], path: string): ReadonlySet<string> {
-  const names = new Set<string>();
+/** The verifiers that the rows ask for, and what each judges. */
+function checkRows(
+  verifiers: Verifiers,
+  questions: readonly Question[],
+  path: string,
+): ReadonlyMap<string, Judged> {
+  const asked = new Map<string, Judged>();
   for (const { line, doc, answer } of questions) {
     const row = rowOf(doc, answer, "x");
     const problem = verifiers.problemOf(row);
     if (problem !== undefined) throw new UserError("bad_question", `${path}, line ${line}: ${problem}`);
-    names.add(verifiers.nameOf(row)!);
+    const { name, judges } = verifiers.verifierOf(row)!;
+    asked.set(name, judges);
   }
-  return names;
+  return asked;
 }
 
 async function voteByValue(samples: Samples, workers: number): Promise<readonly Answered[]> {
@@ -154,10 +156,7 @@ async function voteByValue(samples: Samples, workers: number): Promise<readonly 
   }
 }
 
-function voteOn(
-  samples: Samples,
-  same: (a: string, b: string) => Promise<boolean> | boolean,
-): Promise<readonly Answered[]> {
+function voteOn(samples: Samples, same: Same): Promise<readonly Answered[]> {
   return Promise.all(
     samples.map(async (own) => {
       const answers = own.map(({ verdict }) => {

@@ -1,5 +1,5 @@
 // The answer column as text.
-import { asDouble, isJsonNumber, sameDecimal } from "@posttrain/data";
+import { asDouble, isJsonNumber, sameDecimal } from "./lossless-json.js";
 
 /** Text, or a number: 72.0 is the answer 72. */
 export function plainAnswer(answer: unknown): string {
