@@ -6,14 +6,30 @@ import { Parser } from "yargs/helpers";
 import type { Command } from "./command.js";
 import { describeFailure, exitCodes } from "./failure.js";
 import { widthOf, wrap } from "./format.js";
+import { loadStage, stageNames, stages } from "./stages/registry.js";
 import { guardStandardStreams } from "./standard-streams.js";
 import { listenForSignals } from "./stopping.js";
 import { visible } from "./visible.js";
 
 interface Entry {
   readonly about: string;
-  readonly load: () => Promise<Command>;
+  /** `stage` is what the settings say: for commands that serve every stage. */
+  readonly load: (stage?: unknown) => Promise<Command>;
 }
+
+/** posttrain <stage>, of every stage. */
+const stageCommands: Readonly<Record<string, Entry>> = Object.fromEntries(
+  stageNames.map((name) => [
+    name,
+    {
+      about: stages[name].about,
+      load: async () => {
+        const { stageCommand } = await import("./stages/stage-command.js");
+        return stageCommand(await loadStage(name));
+      },
+    },
+  ]),
+);
 
 const commands: Readonly<Record<string, Entry>> = {
   quickstart: {
@@ -22,20 +38,17 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   init: {
     about: "write a config for your own model and rows, with reasons",
-    load: async () => (await import("./commands/init.js")).command,
+    load: async (stage) => (await import("./commands/init.js")).command(await loadStage(stage)),
   },
   validate: {
-    about: "what sft would do with its rows, and what would be lost",
-    load: async () => (await import("./commands/validate.js")).command,
+    about: "what a stage would do with its rows, and what would be lost",
+    load: async (stage) => (await import("./commands/validate.js")).command(await loadStage(stage)),
   },
   plan: {
-    about: "what sft would take of memory and time, and whether it fits",
-    load: async () => (await import("./commands/plan.js")).command,
+    about: "what a stage would take of memory and time, and whether it fits",
+    load: async (stage) => (await import("./commands/plan.js")).command(await loadStage(stage)),
   },
-  sft: {
-    about: "fine-tune a model on conversations",
-    load: async () => (await import("./commands/sft.js")).command,
-  },
+  ...stageCommands,
   generate: {
     about: "sample answers to a prompt or to a file of prompts",
     load: async () => (await import("./commands/generate.js")).command,
@@ -92,30 +105,34 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (entry === undefined) throw await unknownCommand(name);
-  const command = await entry.load();
-  if (flags.some((flag) => flag === "--help" || flag === "-h")) {
-    console.log(await helpOf(name, entry, command));
-    return;
-  }
+  const asksHelp = flags.some((flag) => flag === "--help" || flag === "-h");
   const [{ checkOptions, knowsAll }, { collectSettings, environmentSettings, flagSettings }] =
     await Promise.all([import("./options.js"), import("./settings.js")]);
   const { _: positional, ...given } = parseFlags(flags.map(snakeCase));
+  const said = flagSettings(given);
+  if (asksHelp) {
+    const stage = said.find((setting) => setting.name === "stage")?.value;
+    console.log(await helpOf(name, entry, await entry.load(stage)));
+    return;
+  }
   const environment = environmentSettings(process.env);
-  const { settings, problems } = await collectSettings(flagSettings(given), environment);
+  const { settings, problems } = await collectSettings(said, environment);
+  const stage = settings.findLast((setting) => setting.name === "stage")?.value;
+  const command = await entry.load(stage);
   const { options, common, sources } = checkOptions(name, command.options, settings, {
     problems,
     positional: positional.map(String),
-    ...(knowsAll(command.options, settings) ? {} : { elsewhere: await ownersOfOptions() }),
+    ...(knowsAll(command.options, settings) ? {} : { elsewhere: await ownersOfOptions(stage) }),
   });
   await command.run(options, { ...common, sources });
 }
 
 /** Options -> the commands that have them. */
-async function ownersOfOptions(): Promise<ReadonlyMap<string, readonly string[]>> {
+async function ownersOfOptions(stage: unknown): Promise<ReadonlyMap<string, readonly string[]>> {
   const { namesOf } = await import("./options.js");
   const owners = new Map<string, string[]>();
   for (const [name, { load }] of Object.entries(commands)) {
-    for (const option of namesOf((await load()).options)) {
+    for (const option of namesOf((await load(stage)).options)) {
       owners.set(option, [...(owners.get(option) ?? []), name]);
     }
   }

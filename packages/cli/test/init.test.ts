@@ -6,6 +6,7 @@ import { residentBytes } from "@posttrain/sft";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { suggest } from "../src/init/suggest.js";
+import { stage } from "../src/stages/sft.js";
 import {
   conversation,
   copyModel,
@@ -137,7 +138,7 @@ describe("suggestions", () => {
     memory: number,
     heldOut = 0,
   ): Promise<Record<string, number | boolean | string>> => {
-    const all = await suggest({ config: qwen, parameters, lengths, heldOut, memory });
+    const all = await suggest(stage, { config: qwen, parameters, lengths, heldOut, memory });
     return Object.fromEntries(all.map(({ key, value }) => [key, value]));
   };
   const short = Array.from({ length: 2000 }, (_, i) => 100 + (i % 300));

@@ -1,6 +1,6 @@
 // What `posttrain sft` can be told: what every trainer can be, and how rows of conversations are read and trained.
-import { rowFormats, specialTokenChoices } from "@posttrain/data";
-import { checkTraining, rowOptions, trainingOptions, withRole } from "@posttrain/train";
+import { rowFormats } from "@posttrain/data";
+import { checkTraining, rowOptions, trainingOptions } from "@posttrain/train";
 import { z } from "zod";
 
 const { model_name_or_path, output_dir, ...training } = trainingOptions;
@@ -19,16 +19,6 @@ export const sftConfig = z
     output_dir,
     ...training,
     ...rows,
-    // Free, as rows that were changed for it stand in the identity themselves: error and token train the same bits.
-    special_tokens_in_content: withRole(
-      "free",
-      z
-        .enum(specialTokenChoices)
-        .default("error")
-        .describe(
-          "what <|im_end|> and its like are in the text of messages: text reads them as ordinary text, token as the tokens that they spell",
-        ),
-    ),
     packing: z
       .boolean()
       .default(false)

@@ -1,7 +1,7 @@
 // What fine-tuning does with its rows, as packages/train takes it dry: for `posttrain plan`, and for the refusal of what cannot fit.
 import { IGNORED_LABEL, type TokenizedRow } from "@posttrain/data";
 import { forward, predict, type Qwen2Config } from "@posttrain/model";
-import { adamwOf, type PlannedRun, processBytes, type StageSteps, trainingMemory } from "@posttrain/train";
+import { adamwOf, microBatchBytes, type PlannedRun, type StageSteps } from "@posttrain/train";
 import type { SftConfig } from "./config.js";
 import { microBatch } from "./micro-batch.js";
 import type { SftData } from "./rows.js";
@@ -32,17 +32,15 @@ export function plannedSft(
 }
 
 /** The most bytes that a process takes which trains on micro-batches of `rows` rows of `length` tokens: for who has no rows yet. */
-export async function residentBytes(
+export function residentBytes(
   model: Qwen2Config,
   rows: number,
   length: number,
   activationCheckpointing: boolean,
-): Promise<{ readonly resident: number; readonly activations: number }> {
+): ReturnType<typeof microBatchBytes> {
   const inputIds = Int32Array.from({ length: Math.max(2, length) }, (_, i) => i % model.vocabSize);
   const row: TokenizedRow = { id: "", line: 0, parents: [], inputIds, labels: inputIds };
   const rule = adamwOf({ adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: 0 });
-  const step = [Array.from({ length: rows }, () => row)];
-  const memory = await trainingMemory({ model, activationCheckpointing, rule }, sftSteps, step);
-  const resident = memory.arena + memory.scratch + processBytes();
-  return { resident, activations: memory.held + memory.working };
+  const batch = Array.from({ length: rows }, () => row);
+  return microBatchBytes({ model, stage: sftSteps, rule }, batch, activationCheckpointing);
 }

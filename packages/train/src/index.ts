@@ -32,11 +32,11 @@ export {
   withRole,
 } from "./options.js";
 export {
+  microBatchBytes,
   type PlannedMachine,
   type PlannedOptions,
   type PlannedRun,
   planTraining,
-  processBytes,
   refusalOf,
   refuseWhatCannotFit,
   type TrainingPlan,

@@ -1,5 +1,6 @@
 // What every trainer can be told: names and defaults as TRL and transformers have them, unless a comment says why not. What a key does to
 // the identity of a run stands beside it, in its meta.
+import { specialTokenChoices } from "@posttrain/data";
 import type { ComputeDtype } from "@posttrain/model";
 import { z } from "zod";
 import { adamwRule } from "./adamw.js";
@@ -144,6 +145,16 @@ export const rowOptions = {
     .nonnegative()
     .default(0)
     .describe("keep rows of data out of training for that: a share below 1, or a number of rows"),
+  // Free, as rows that were changed for it stand in the identity themselves: error and token train the same bits.
+  special_tokens_in_content: withRole(
+    "free",
+    z
+      .enum(specialTokenChoices)
+      .default("error")
+      .describe(
+        "what <|im_end|> and its like are in the text of messages: text reads them as ordinary text, token as the tokens that they spell",
+      ),
+  ),
 };
 
 export type TrainingConfig = z.output<z.ZodObject<typeof trainingOptions>>;

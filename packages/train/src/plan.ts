@@ -164,8 +164,19 @@ function largestBatch<Row>(stage: StageSteps<Row>, rows: readonly Row[], size: n
   return largest;
 }
 
+/** The most bytes that a process takes which trains on the micro-batch `rows`: for who looks for their number. */
+export async function microBatchBytes<Row>(
+  { model, stage, rule }: Pick<PlannedRun<Row>, "model" | "stage" | "rule">,
+  rows: readonly Row[],
+  activationCheckpointing: boolean,
+): Promise<{ readonly resident: number; readonly activations: number }> {
+  const memory = await trainingMemory({ model, activationCheckpointing, rule }, stage, [rows]);
+  const resident = memory.arena + memory.scratch + processBytes();
+  return { resident, activations: memory.held + memory.working };
+}
+
 /** Of this process, and what it grows by while it trains. */
-export function processBytes(): number {
+function processBytes(): number {
   return process.memoryUsage.rss() + processGrowth;
 }
 

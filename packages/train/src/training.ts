@@ -117,7 +117,7 @@ export async function openTraining(
     if (from !== undefined) await restoreOptimizer(model, optimizer, from);
     const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
     setup.onBegin?.();
-    await run.begin(lasting);
+    await run.begin({ stage, ...lasting });
     const metrics = await openMetrics(run.dir, left?.global_step ?? -1, totalSteps);
     const rowsOfSteps = await openStepLog(join(run.dir, "steps.jsonl"), left?.global_step ?? -1);
     let state: TrainerState = { ...(left ?? newTrainerState(stage, totalSteps)), max_steps: totalSteps };

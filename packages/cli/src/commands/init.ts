@@ -1,139 +1,154 @@
-// posttrain init: looks at a model folder and at rows, and writes a config for sft with the reason for each value.
+// posttrain init: looks at a model folder and at rows, and writes a config for a stage with the reason for each value.
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { loadChatTemplate, loadTokenizer, type RowFormat, splitRows, UserError } from "@posttrain/data";
+import { loadChatTemplate, loadTokenizer, type OnProgress, splitRows, UserError } from "@posttrain/data";
 import { machineMemory } from "@posttrain/kernels";
 import { openModelFolder, parameterCount, resolveStopIds } from "@posttrain/model";
-import { prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { defineCommand } from "../command.js";
+import { type Command, defineCommand } from "../command.js";
 import { count, millions, plural, shellQuote, wrap } from "../format.js";
 import { heldOutRows, type Suggestion, suggest } from "../init/suggest.js";
 import { createOutput } from "../output.js";
+import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
+import { stageOption } from "../stages/registry.js";
+import type { Stage, StageData, StageRow } from "../stages/stage.js";
+import { configOf } from "../stages/unrun-options.js";
 import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 
-export const command = defineCommand({
-  options: z.strictObject({
-    model_name_or_path: z.string().describe("Hugging Face folder of the model to start from"),
-    data: z.string().describe("training rows, JSONL or JSONL.gz, in any form that sft takes"),
-    output: z.string().default("run.yaml").describe("new file for the config"),
-    output_dir: z
-      .string()
-      .optional()
-      .describe("folder of the run that the config names (default: under runs/, called as the config)"),
-  }),
-  examples: [
-    [
-      "npx posttrain init --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output arithmetic.yaml",
-      "a config for what npm start has made",
+export const command = (stage: Stage): Command =>
+  defineCommand({
+    options: z.strictObject({
+      ...stageOption,
+      model_name_or_path: z.string().describe("Hugging Face folder of the model to start from"),
+      data: z.string().describe("training rows, JSONL or JSONL.gz, in any form that the stage takes"),
+      output: z.string().default("run.yaml").describe("new file for the config"),
+      output_dir: z
+        .string()
+        .optional()
+        .describe("folder of the run that the config names (default: under runs/, called as the config)"),
+    }),
+    examples: [
+      [
+        "npx posttrain init --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --output arithmetic.yaml",
+        "a config for what npm start has made",
+      ],
+      [
+        "npx posttrain init --model_name_or_path ~/models/Qwen2.5-0.5B --data rows.jsonl \\\n--output first.yaml --output_dir runs/first",
+        "your own model and rows; then validate and sft with --config first.yaml",
+      ],
     ],
-    [
-      "npx posttrain init --model_name_or_path ~/models/Qwen2.5-0.5B --data rows.jsonl \\\n--output first.yaml --output_dir runs/first",
-      "your own model and rows; then validate and sft with --config first.yaml",
-    ],
-  ],
-  notes:
-    "It reads the model's config and all rows, and changes nothing but the new file, which it never puts over an old one. Every value stands there " +
-    'with its reason; change what you know better. --json prints {"config", "options", "model", "rows"}; --quiet the file\'s path.',
-  run: async ({ model_name_or_path: dir, data: path, output: file, output_dir }, context) => {
-    const { config, generationConfig } = await openModelFolder(dir);
-    const stops = resolveStopIds(generationConfig, config);
-    const results = await openResultFile(file);
-    try {
-      const parameters = parameterCount(config);
-      const { data, date } = await readRows(dir, path);
-      const rows = data.trainRows;
-      const bad = data.rejects.length;
-      if (rows.length === 0) {
-        throw new UserError(
-          "no_rows",
-          `${path}: none of its ${plural(data.counts.read, "row")} can be trained on, so there is nothing to suggest. The first: ${data.rejects[0]?.remedy ?? "no rows"}`,
-        );
-      }
-      const template = await hasTemplate(dir);
-      const lengths = rows.map(({ inputIds }) => inputIds.length);
-      const within = rows.filter(({ inputIds }) => inputIds.length <= config.maxPositionEmbeddings);
-      const heldOut = holdOut(within);
-      const memory = machineMemory();
-      const values = await suggest({ config, parameters, lengths, heldOut, memory });
-      const runDir = output_dir ?? (await freeFolder(file));
-      const fixed = {
-        model_name_or_path: dir,
-        data: path,
-        output_dir: runDir,
-        ...(date !== undefined && { template_date: date }),
-      };
-      const options = { ...fixed, ...Object.fromEntries(values.map(({ key, value }) => [key, value])) };
-      sftConfig.parse(options);
-      const formats = Object.keys(data.counts.formats) as RowFormat[];
-      const model = `${millions(parameters)} parameters, context of ${count(config.maxPositionEmbeddings)} tokens, ${template ? "with" : "without"} a chat template`;
-      const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${plural(data.counts.tokens, "token")}, ${count(data.counts.trainedTokens)} of them trained`;
-      const ends = turnEndsText(data.turnEnds, stops);
-      await results.writeText(text({ fixed, values, model, rows: rowsText, ends, bad }));
-      await results.commit();
-
-      const output = createOutput(context, process.stdout);
-      output.table([
-        ["model", `${dir}: ${model}`],
-        ["data", `${path}: ${rowsText}`],
-        ["turns end", ends],
-        ...(bad > 0
-          ? [
-              [
-                "bad",
-                `${plural(bad, "row")} cannot be trained on: validate lists them with what to do`,
-              ] as const,
-            ]
-          : []),
-        ["", ""],
-        ["written", `${file}, each value with its reason`],
-        ["next", `npx posttrain validate --config ${shellQuote(file)}`],
-        ["", `npx posttrain sft --config ${shellQuote(file)}`],
-      ]);
-      output.result({
-        quiet: file,
-        json: {
-          config: file,
-          options,
-          model: { parameters, context: config.maxPositionEmbeddings, chat_template: template },
-          rows: {
-            sound: rows.length,
-            bad,
-            formats: data.counts.formats,
-            tokens: data.counts.tokens,
-            turn_ends: turnEndsJson(data.turnEnds, stops),
+    notes:
+      "It reads the model's config and all rows, and changes nothing but the new file, which it never puts over an old one. Every value stands there " +
+      'with its reason; change what you know better. --json prints {"config", "options", "model", "rows"}; --quiet the file\'s path.',
+    run: async ({ model_name_or_path: dir, data: path, output: file, output_dir }, context) => {
+      const { config, generationConfig } = await openModelFolder(dir);
+      const stops = resolveStopIds(generationConfig, config);
+      const results = await openResultFile(file);
+      try {
+        const parameters = parameterCount(config);
+        const output = createOutput(context, process.stdout);
+        const reading = watchReading(output);
+        const { data, date } = await readRows(stage, dir, path, reading.onProgress);
+        reading.end();
+        const rows = data.trainRows;
+        const bad = data.rejects.length;
+        if (rows.length === 0) {
+          throw new UserError(
+            "no_rows",
+            `${path}: none of its ${plural(data.counts.read, "row")} can be trained on, so there is nothing to suggest. The first: ${data.rejects[0]?.remedy ?? "no rows"}`,
+          );
+        }
+        const template = await hasTemplate(dir);
+        const tokens = rows.map((row) => ({ id: row.id, inputIds: tokensOf(stage, row) }));
+        const lengths = tokens.map(({ inputIds }) => inputIds.length);
+        const within = tokens.filter(({ inputIds }) => inputIds.length <= config.maxPositionEmbeddings);
+        const heldOut = holdOut(within);
+        const memory = machineMemory();
+        const values = [
+          {
+            key: "stage",
+            value: stage.name,
+            reason: `the stage of training: validate and plan take this config as ${stage.name} does`,
           },
-        },
-      });
-    } finally {
-      await results.discard();
-    }
-  },
-});
+          ...(await suggest(stage, { config, parameters, lengths, heldOut, memory })),
+        ];
+        const runDir = output_dir ?? (await freeFolder(file));
+        const fixed = {
+          model_name_or_path: dir,
+          data: path,
+          output_dir: runDir,
+          ...(date !== undefined && { template_date: date }),
+        };
+        const options = { ...fixed, ...Object.fromEntries(values.map(({ key, value }) => [key, value])) };
+        stage.config.parse(configOf(stage, options));
+        const formats = Object.keys(data.counts.formats);
+        const model = `${millions(parameters)} parameters, context of ${count(config.maxPositionEmbeddings)} tokens, ${template ? "with" : "without"} a chat template`;
+        const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${plural(data.counts.tokens, "token")}, ${count(data.counts.trainedTokens)} of them trained`;
+        const ends = turnEndsText(data.turnEnds, stops);
+        await results.writeText(text(stage, { fixed, values, model, rows: rowsText, ends, bad }));
+        await results.commit();
+
+        output.table([
+          ["model", `${dir}: ${model}`],
+          ["data", `${path}: ${rowsText}`],
+          ["turns end", ends],
+          ...(bad > 0
+            ? [
+                [
+                  "bad",
+                  `${plural(bad, "row")} cannot be trained on: validate lists them with what to do`,
+                ] as const,
+              ]
+            : []),
+          ["", ""],
+          ["written", `${file}, each value with its reason`],
+          ["next", `npx posttrain validate --config ${shellQuote(file)}`],
+          ["", `npx posttrain ${stage.name} --config ${shellQuote(file)}`],
+        ]);
+        output.result({
+          quiet: file,
+          json: {
+            config: file,
+            options,
+            model: { parameters, context: config.maxPositionEmbeddings, chat_template: template },
+            rows: {
+              sound: rows.length,
+              bad,
+              formats: data.counts.formats,
+              tokens: data.counts.tokens,
+              turn_ends: turnEndsJson(data.turnEnds, stops),
+            },
+          },
+        });
+      } finally {
+        await results.discard();
+      }
+    },
+  });
 
 /** All rows at their full length. A template that writes today's date gets today's, which the config then states. */
 async function readRows(
+  stage: Stage,
   dir: string,
   path: string,
-): Promise<{ readonly data: SftData; readonly date: string | undefined }> {
-  const read = (date?: string): Promise<SftData> =>
-    prepareSftData(
-      {
-        ...{ model_name_or_path: dir, data: path, val_size: 0, loss_on: "assistant", on_overlong: "error" },
-        ...{ max_length: Number.MAX_SAFE_INTEGER, packing: false, seed: 42, template_date: date },
-        // The context is a matter of what it suggests.
-        allow_beyond_context: true,
-        special_tokens_in_content: "error",
-        ...{ data_format: undefined, eval_data: undefined },
-      },
-      "reject",
-    );
+  onProgress: OnProgress,
+): Promise<{ readonly data: StageData; readonly date: string | undefined }> {
+  const read = (template_date?: string): Promise<StageData> => {
+    const whole = { max_length: Number.MAX_SAFE_INTEGER, allow_beyond_context: true }; // the context is a matter of what it suggests
+    const given = { model_name_or_path: dir, data: path, output_dir: "", ...whole, template_date };
+    return stage.prepare(stage.config.parse(given), "reject", onProgress);
+  };
   const data = await read();
   if (!data.rejects.some(({ reason }) => reason === "template_needs_date")) return { data, date: undefined };
   const date = new Date().toISOString().slice(0, 10);
   return { data: await read(date), date };
+}
+
+/** Of a row, one sequence after the other. */
+function tokensOf(stage: Stage, row: StageRow): Int32Array {
+  return Int32Array.from(stage.describe.sequences(row).flatMap(({ inputIds }) => [...inputIds]));
 }
 
 async function hasTemplate(dir: string): Promise<boolean> {
@@ -146,7 +161,7 @@ async function hasTemplate(dir: string): Promise<boolean> {
   }
 }
 
-/** How many rows sft will keep out of training: rows that are alike stay together, so there may be fewer than asked for, or no choice. */
+/** How many rows the stage will keep out of training: rows that are alike stay together, so there may be fewer than asked for, or no choice. */
 function holdOut(rows: Parameters<typeof splitRows>[0]): number {
   const wanted = heldOutRows(rows.length);
   try {
@@ -176,12 +191,12 @@ interface Parts {
   readonly bad: number;
 }
 
-function text({ fixed, values, model, rows, ends, bad }: Parts): string {
+function text(stage: Stage, { fixed, values, model, rows, ends, bad }: Parts): string {
   const comment = (words: string): string => `# ${wrap(words, 98).replaceAll("\n", "\n# ")}`;
   const entry = (key: string, value: unknown): string => stringify({ [key]: value }).trimEnd();
   return [
     comment(
-      "Fine-tuning, written by posttrain init: every value with its reason. All others: posttrain sft --help.",
+      `${stage.describe.title}, written by posttrain init: every value with its reason. All others: posttrain ${stage.name} --help.`,
     ),
     comment(`Model: ${model}.`),
     comment(`Rows: ${rows}.`),

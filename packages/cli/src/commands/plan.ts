@@ -1,26 +1,17 @@
-// posttrain plan: what sft with the same options would take of this machine. Nothing is trained or written; rows are read, the largest
+// posttrain plan: what a stage with the same options would take of this machine. Nothing is trained or written; rows are read, the largest
 // step is taken dry, and the processor's peak is measured for a moment.
 import { freemem } from "node:os";
 import { byteText } from "@posttrain/data";
 import { probeFmaPeak } from "@posttrain/kernels";
-import { plannedSft, prepareSftData, sftConfig } from "@posttrain/sft";
 import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
-import { z } from "zod";
-import { defineCommand } from "../command.js";
+import { type Command, defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Line } from "../output.js";
 import { watchReading } from "../reading.js";
+import type { Stage } from "../stages/stage.js";
+import { configOf, unrunOptions } from "../stages/unrun-options.js";
 import { withDevice } from "../with-model.js";
-
-const { output_dir: outputDir, ...shape } = sftConfig.shape;
-
-const options = z
-  .strictObject({ ...shape, output_dir: outputDir.optional() })
-  .superRefine((config, context) => {
-    const issues = sftConfig.safeParse({ output_dir: "", ...config }).error?.issues ?? [];
-    for (const { path, message } of issues) context.addIssue({ code: "custom", path: [...path], message });
-  });
 
 /**
  * Share of the fp32 peak that training reaches, on all it computes: 0.77 measured on two AVX-512 cores, 2026-11-25 (docs/benchmarks.md: 0.60 of
@@ -29,70 +20,72 @@ const options = z
 const reachedShare = 0.75;
 const probeSeconds = 0.3;
 
-export const command = defineCommand({
-  options,
-  examples: [
-    ["npx posttrain plan --config run.yaml", "what sft --config run.yaml will take"],
-    [
-      "npx posttrain plan --model_name_or_path ~/models/Qwen2.5-0.5B \\\n--data rows.jsonl --gradient_checkpointing false",
-      "whether it fits without checkpointing",
+export const command = (stage: Stage): Command =>
+  defineCommand({
+    options: unrunOptions(stage, {}),
+    examples: [
+      ["npx posttrain plan --config run.yaml", `what ${stage.name} --config run.yaml will take`],
+      [
+        "npx posttrain plan --model_name_or_path ~/models/Qwen2.5-0.5B \\\n--data rows.jsonl --gradient_checkpointing false",
+        "whether it fits without checkpointing",
+      ],
     ],
-  ],
-  notes:
-    "It takes every option of sft. Memory is what the run's largest step asks for, taken without computing anything; predicted and measured peaks differ by less than 10 % " +
-    "(docs/memory.md). Time is the work over a share of the processor's fp32 peak, measured just then: other programs slow it. Exit code 1: it cannot fit; the message " +
-    'says what to lower and to what. --json prints one object: {"fits", "memory", "tokens", "work", "time", "steps"}; --quiet the predicted bytes.',
-  run: async (config, context) => {
-    const output = createOutput(context, process.stdout);
-    const reading = watchReading(output);
-    const data = await prepareSftData(config, "error", reading.onProgress);
-    reading.end();
-    await withDevice(context, async (device) => {
-      const planned = plannedSft(config, data);
-      const plan = await planTraining(config, planned, device.options);
-      const peak = await probeFmaPeak(device, probeSeconds);
-      const rate = reachedShare * peak;
-      const seconds = (plan.work.run + plan.work.again) / rate;
-      output.print("memory, at most");
-      output.table(memoryLines(plan, config.bf16));
-      output.print("");
-      output.table([
-        [
-          "steps",
-          `${count(plan.totalSteps)}, of ${count(plan.tokens.step)} tokens in the mean; the largest micro-batch has ${count(plan.tokens.largestMicroBatch)}; ${count(plan.tokens.run)} tokens in all`,
-        ],
-        [
-          "work",
-          `${operations(plan.work.step)} a step, ${operations(plan.work.run)} in all` +
-            (plan.work.again > 0
-              ? `; checkpointing computes ${operations(plan.work.again)} of it twice`
-              : ""),
-        ],
-        [
-          "time",
-          `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
-        ],
-      ]);
-      const refusal = await refusalOf(plan, config, planned, device.options);
-      output.print("");
-      output.table([refusal === undefined ? ["ok", "it fits"] : ["refused", refusal]]);
-      const { memory, process: own, resident, available, tensorLimit, totalSteps, tokens, work } = plan;
-      output.result({
-        quiet: String(Math.round(resident)),
-        json: {
-          fits: refusal === undefined,
-          refusal: refusal ?? null,
-          memory: { ...memory, process: own, resident, available, tensor_limit: tensorLimit },
-          steps: totalSteps,
-          tokens,
-          work,
-          time: { seconds, share: reachedShare, fp32_peak: peak },
-        },
+    notes:
+      "It takes every option of the stage. Memory is what the run's largest step asks for, taken without computing anything; predicted and measured peaks differ by less than 10 % " +
+      "(docs/memory.md). Time is the work over a share of the processor's fp32 peak, measured just then: other programs slow it. Exit code 1: it cannot fit; the message " +
+      'says what to lower and to what. --json prints one object: {"fits", "memory", "tokens", "work", "time", "steps"}; --quiet the predicted bytes.',
+    run: async (options, context) => {
+      const config = configOf(stage, options);
+      const output = createOutput(context, process.stdout);
+      const reading = watchReading(output);
+      const data = await stage.prepare(config, "error", reading.onProgress);
+      reading.end();
+      await withDevice(context, async (device) => {
+        const planned = stage.plan(config, data);
+        const plan = await planTraining(config, planned, device.options);
+        const peak = await probeFmaPeak(device, probeSeconds);
+        const rate = reachedShare * peak;
+        const seconds = (plan.work.run + plan.work.again) / rate;
+        output.print("memory, at most");
+        output.table(memoryLines(plan, config.bf16));
+        output.print("");
+        output.table([
+          [
+            "steps",
+            `${count(plan.totalSteps)}, of ${count(plan.tokens.step)} tokens in the mean; the largest micro-batch has ${count(plan.tokens.largestMicroBatch)}; ${count(plan.tokens.run)} tokens in all`,
+          ],
+          [
+            "work",
+            `${operations(plan.work.step)} a step, ${operations(plan.work.run)} in all` +
+              (plan.work.again > 0
+                ? `; checkpointing computes ${operations(plan.work.again)} of it twice`
+                : ""),
+          ],
+          [
+            "time",
+            `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
+          ],
+        ]);
+        const refusal = await refusalOf(plan, config, planned, device.options);
+        output.print("");
+        output.table([refusal === undefined ? ["ok", "it fits"] : ["refused", refusal]]);
+        const { memory, process: own, resident, available, tensorLimit, totalSteps, tokens, work } = plan;
+        output.result({
+          quiet: String(Math.round(resident)),
+          json: {
+            fits: refusal === undefined,
+            refusal: refusal ?? null,
+            memory: { ...memory, process: own, resident, available, tensor_limit: tensorLimit },
+            steps: totalSteps,
+            tokens,
+            work,
+            time: { seconds, share: reachedShare, fp32_peak: peak },
+          },
+        });
+        if (refusal !== undefined) process.exitCode = exitCodes.mistake;
       });
-      if (refusal !== undefined) process.exitCode = exitCodes.mistake;
-    });
-  },
-});
+    },
+  });
 
 function memoryLines(
   { memory, process: own, resident, available }: TrainingPlan,

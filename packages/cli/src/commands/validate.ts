@@ -1,11 +1,10 @@
-// posttrain validate: everything that comes before the model. It takes what sft takes and reads rows as sft does (prepareSftData), but
+// posttrain validate: everything that comes before the model. It takes what a stage takes and reads rows as the stage does, but
 // goes on after a bad one, so that all that is wrong with a file is said at once.
 import { byteText, loadTokenizer, type Reject, summarizeRejects, UserError } from "@posttrain/data";
 import { openModelFolder, resolveStopIds } from "@posttrain/model";
-import { plannedSft, prepareSftData, type SftData, sftConfig } from "@posttrain/sft";
 import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
 import { z } from "zod";
-import { defineCommand, type RunContext } from "../command.js";
+import { type Command, defineCommand, type RunContext } from "../command.js";
 import { contentTokenLines } from "../content-tokens.js";
 import { exitCodes } from "../failure.js";
 import { count, plural, shellQuote } from "../format.js";
@@ -13,86 +12,79 @@ import { valueText } from "../options.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
+import type { Stage, StageConfig, StageData, StageRow } from "../stages/stage.js";
+import { rowsText } from "../stages/telling.js";
+import { configOf, unrunOptions } from "../stages/unrun-options.js";
 import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 import { histogram, type Lengths, summarizeLengths } from "../validate/lengths.js";
 import { sampleLines, segmentsOf, spread } from "../validate/samples.js";
 import { type Plan, planOf, stepTable } from "../validate/step-table.js";
 
-const { output_dir: outputDir, ...shape } = sftConfig.shape;
+const own = {
+  rejects: z.string().optional().describe("new file for the rows that would be lost: line, reason, remedy"),
+  samples: z.int().nonnegative().default(3).describe("rows to show with what is trained in them"),
+};
 
-const options = z
-  .strictObject({
-    ...shape,
-    output_dir: outputDir.optional(),
-    rejects: z.string().optional().describe("new file for the rows that would be lost: line, reason, remedy"),
-    samples: z.int().nonnegative().default(3).describe("rows to show with what is trained in them"),
-  })
-  .superRefine(({ rejects: _, samples: __, ...config }, context) => {
-    const issues = sftConfig.safeParse({ output_dir: "", ...config }).error?.issues ?? [];
-    for (const { path, message } of issues) context.addIssue({ code: "custom", path: [...path], message });
+export const command = (stage: Stage): Command =>
+  defineCommand({
+    options: unrunOptions(stage, own),
+    examples: [
+      [
+        "npx posttrain validate --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --packing",
+        "the rows that npm start has made",
+      ],
+      [
+        "npx posttrain validate --config run.yaml --rejects rejects.jsonl",
+        `what ${stage.name} --config run.yaml will do`,
+      ],
+    ],
+    notes:
+      "It takes every option of the stage, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
+      "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
+      'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
+      '"repeated_rows", "content_tokens", "turn_ends", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
+    run: async (options, context) => {
+      const { rejects: file, samples } = options;
+      const config = configOf(stage, options);
+      const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path);
+      const stops = resolveStopIds(generationConfig, model);
+      const results = file === undefined ? undefined : await openResultFile(file);
+      try {
+        const output = createOutput(context, process.stdout);
+        const reading = watchReading(output);
+        const data = await stage.prepare(config, "reject", reading.onProgress);
+        reading.end();
+        const rejects: readonly (Reject & { readonly file: string })[] = [
+          ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
+          ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
+        ];
+        for (const reject of rejects) await results?.write(reject);
+        await results?.commit();
+        const lost = rejects.filter((reject) => isLoss(reject, data.longestRow));
+        const checked = await check(stage, config, data, samples, context);
+        report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
+        const verdict =
+          lost.length > 0
+            ? `${plural(lost.length, "row")} would be lost or cut; mend ${lost.length === 1 ? "it" : "them"}, or leave ${lost.length === 1 ? "it" : "them"} out.` +
+              (file === undefined ? " --rejects FILE lists every one." : ` All of them: ${file}`)
+            : `sound: nothing of ${plural(data.counts.read, "row")} is lost`;
+        output.print("");
+        output.table([
+          [lost.length > 0 ? "lost" : "ok", verdict],
+          ...(lost.length > 0 || checked.refusal !== undefined
+            ? []
+            : [["next", nextCommand(stage, options, context)] as const]),
+        ]);
+        output.result({
+          quiet: verdict,
+          json: { ok: lost.length === 0 && checked.refusal === undefined, ...jsonOf(data, checked, stops) },
+        });
+        if (lost.length > 0 || checked.refusal !== undefined) process.exitCode = exitCodes.mistake;
+      } finally {
+        await results?.discard();
+      }
+    },
   });
-
-type Options = z.output<typeof options>;
-
-export const command = defineCommand({
-  options,
-  examples: [
-    [
-      "npx posttrain validate --model_name_or_path runs/quickstart-1/model \\\n--data runs/quickstart-1/training.jsonl --packing",
-      "the rows that npm start has made",
-    ],
-    [
-      "npx posttrain validate --config run.yaml --rejects rejects.jsonl",
-      "what sft --config run.yaml will do",
-    ],
-  ],
-  notes:
-    "It takes every option of sft, of which the model folder, data and what says how rows are read count. Exit code 1: a row is bad, or too long, " +
-    "or cut, or the run takes more memory than there is; every one of them is counted and, with --rejects, listed with line, reason and remedy. Trained tokens of the sample rows are green; " +
-    'without colour they stand between ⟦ and ⟧. --json prints all of it as one object: {"ok", "counts", "rejects", "eval_rejects", ' +
-    '"repeated_rows", "content_tokens", "turn_ends", "train_rows", "eval_rows", "lengths", "plan", "memory", "samples", "digests"}; --quiet one line.',
-  run: async (config, context) => {
-    const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path);
-    const stops = resolveStopIds(generationConfig, model);
-    const results = config.rejects === undefined ? undefined : await openResultFile(config.rejects);
-    try {
-      const output = createOutput(context, process.stdout);
-      const reading = watchReading(output);
-      const data = await prepareSftData(config, "reject", reading.onProgress);
-      reading.end();
-      const rejects: readonly (Reject & { readonly file: string })[] = [
-        ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
-        ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
-      ];
-      for (const reject of rejects) await results?.write(reject);
-      await results?.commit();
-      const lost = rejects.filter((reject) => isLoss(reject, data.longestRow));
-      const checked = await check(config, data, context);
-      report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
-      const verdict =
-        lost.length > 0
-          ? `${plural(lost.length, "row")} would be lost or cut; mend ${lost.length === 1 ? "it" : "them"}, or leave ${lost.length === 1 ? "it" : "them"} out.` +
-            (config.rejects === undefined
-              ? " --rejects FILE lists every one."
-              : ` All of them: ${config.rejects}`)
-          : `sound: nothing of ${plural(data.counts.read, "row")} is lost`;
-      output.print("");
-      output.table([
-        [lost.length > 0 ? "lost" : "ok", verdict],
-        ...(lost.length > 0 || checked.refusal !== undefined
-          ? []
-          : [["next", nextCommand(config, context)] as const]),
-      ]);
-      output.result({
-        quiet: verdict,
-        json: { ok: lost.length === 0 && checked.refusal === undefined, ...jsonOf(data, checked, stops) },
-      });
-      if (lost.length > 0 || checked.refusal !== undefined) process.exitCode = exitCodes.mistake;
-    } finally {
-      await results?.discard();
-    }
-  },
-});
 
 /** Of a row that somebody else has packed, a piece may have no trained token: it is left out, and listed, but nothing is lost with it. */
 function isLoss({ reason, tokens }: Reject, longestRow: number): boolean {
@@ -117,34 +109,38 @@ interface Checked {
 }
 
 async function check(
-  config: Options,
-  data: SftData,
+  stage: Stage,
+  config: StageConfig,
+  data: StageData,
+  samples: number,
   { device: backend, threads, cpu_path: path }: RunContext,
 ): Promise<Checked> {
   const rows = [...data.trainRows, ...data.evalRows];
-  const shown = spread(data.trainRows, config.samples);
+  const shown = spread(data.trainRows, samples);
   const tokenizer = shown.length === 0 ? undefined : await tokenizerOf(config.model_name_or_path);
   const cut = new Map(
     data.rejects.filter(({ reason }) => reason === "truncated").map(({ id, tokens }) => [id, tokens]),
   );
   const left = data.rejects.filter(({ reason }) => reason !== "truncated").map(({ tokens }) => tokens);
   const own = config.eval_data === undefined ? rows : data.trainRows;
-  const lengths = [...own.map(({ id, inputIds }) => cut.get(id) ?? inputIds.length), ...left].filter(
+  const planned = stage.plan(config, data);
+  const tokensOf = (row: StageRow): number =>
+    planned.stage.sequencesOf(row).reduce((sum, { tokens }) => sum + tokens, 0);
+  const lengths = [...own.map((row) => cut.get(row.id) ?? tokensOf(row)), ...left].filter(
     (length) => length !== null,
   );
-  const planned = plannedSft(config, data);
   const takes =
     data.units.length === 0 ? undefined : await planTraining(config, planned, { backend, threads, path });
   return {
     lengths: lengths.length === 0 ? undefined : summarizeLengths(lengths),
-    plan: data.units.length === 0 ? undefined : planOf(config, data),
+    plan: data.units.length === 0 ? undefined : planOf(config, data, planned),
     takes,
     refusal: takes && (await refusalOf(takes, config, planned, { backend, threads, path })),
     samples: shown.map((row) => ({
       line: row.line,
       id: row.id,
-      tokens: row.inputIds.length,
-      segments: segmentsOf(row, tokenizer),
+      tokens: tokensOf(row),
+      segments: stage.describe.sequences(row).flatMap((sequence) => segmentsOf(sequence, tokenizer)),
     })),
     repeated: own.filter(({ id }) => id.includes("#")).length,
   };
@@ -161,8 +157,8 @@ async function tokenizerOf(dir: string) {
 }
 
 function report(
-  config: Options,
-  data: SftData,
+  config: StageConfig,
+  data: StageData,
   checked: Checked,
   { context, stops }: { readonly context: number; readonly stops: readonly number[] },
   output: Output,
@@ -175,10 +171,7 @@ function report(
       ? `kept out of ${config.data} by val_size ${config.val_size}`
       : config.eval_data;
   output.table([
-    [
-      "data",
-      `${config.data}: ${plural(counts.read, "row")} read, ${count(counts.kept)} kept (${formats.join(", ") || "none"}); ${plural(counts.tokens, "token")}, ${count(counts.trainedTokens)} of them trained`,
-    ],
+    ["data", rowsText(config.data, data, ` (${formats.join(", ") || "none"})`)],
     ...(data.evalRows.length > 0
       ? [["held out", `${plural(data.evalRows.length, "row")}, ${evaluation}`] as const]
       : []),
@@ -258,7 +251,7 @@ function printRejects(output: Output, file: string, rejects: readonly Reject[]):
 }
 
 function jsonOf(
-  data: SftData,
+  data: StageData,
   { lengths, plan, takes, samples, repeated }: Checked,
   stops: readonly number[],
 ): object {
@@ -279,17 +272,21 @@ function jsonOf(
   };
 }
 
-/** sft with what validate was told. */
-function nextCommand(config: Options, { config: file, sources }: RunContext): string {
+/** The stage with what validate was told. */
+function nextCommand(
+  { name: command, config: { shape } }: Stage,
+  options: Readonly<Record<string, unknown>>,
+  { config: file, sources }: RunContext,
+): string {
   const flags = [...sources].flatMap(([name, { kind }]) => {
-    const value = config[name as keyof Options];
-    if (kind !== "flag" || name === "rejects" || name === "samples" || value === undefined) return [];
+    const value = options[name];
+    if (kind !== "flag" || !(name in shape) || value === undefined) return [];
     return value === true ? [`--${name}`] : [`--${name} ${shellQuote(valueText(value))}`];
   });
   return [
-    "npx posttrain sft",
+    `npx posttrain ${command}`,
     ...(file === undefined ? [] : [`--config ${shellQuote(file)}`]),
     ...flags,
-    ...(config.output_dir === undefined ? ["--output_dir RUN"] : []),
+    ...(options["output_dir"] === undefined ? ["--output_dir RUN"] : []),
   ].join(" ");
 }

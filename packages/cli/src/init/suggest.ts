@@ -2,9 +2,9 @@
 // and not arithmetic, the reason says so.
 import { byteText, packBestFit } from "@posttrain/data";
 import type { Qwen2Config } from "@posttrain/model";
-import { residentBytes } from "@posttrain/sft";
-import { planSteps } from "@posttrain/train";
-import { count, millions, plainNumber } from "../format.js";
+import { microBatchBytes, planSteps } from "@posttrain/train";
+import { count } from "../format.js";
+import type { Stage } from "../stages/stage.js";
 import { summarizeLengths } from "../validate/lengths.js";
 
 export interface Facts {
@@ -30,22 +30,18 @@ const usableShare = 0.85;
 const checkpointBytesPerParameter = 12;
 /** More in a micro-batch makes nothing faster. */
 const mostMicroTokens = 16_384;
-/** Of the report: arXiv 2412.15115, section 4.1. */
-const reportRate = 7e-6;
 
-export async function suggest({
-  config,
-  parameters,
-  lengths,
-  heldOut,
-  memory,
-}: Facts): Promise<readonly Suggestion[]> {
+/** Values for the keys that the stage has. */
+export async function suggest(
+  stage: Stage,
+  { config, parameters, lengths, heldOut, memory }: Facts,
+): Promise<readonly Suggestion[]> {
   const context = config.maxPositionEmbeddings;
   const { median, p99, longest } = summarizeLengths(lengths);
   const maxLength = Math.max(2, Math.min(context, roundUp(longest)));
   const fitting = lengths.filter((length) => length <= maxLength);
   const beyond = lengths.length - fitting.length;
-  const packing = 2 * median <= maxLength && fitting.length > 1;
+  const packing = "packing" in stage.config.shape && 2 * median <= maxLength && fitting.length > 1;
 
   const trainRows = Math.max(1, fitting.length - heldOut);
   const mean = fitting.reduce((sum, length) => sum + length, 0) / Math.max(1, fitting.length);
@@ -57,8 +53,13 @@ export async function suggest({
   );
   const unitsPerStep = packing ? powerOfTwo((rowsPerStep * mean) / maxLength) : rowsPerStep;
   const unitTokens = packing ? maxLength : Math.min(maxLength, p99);
+  const row = stage.suggest.row(
+    Int32Array.from({ length: Math.max(2, unitTokens) }, (_, i) => i % config.vocabSize),
+  );
+  const defaults = stage.config.parse({ model_name_or_path: "", data: "", output_dir: "" });
+  const planned = stage.plan(defaults, { model: config, units: [[row]], evalRows: [] });
   const bytes = (micro: number, checkpointing: boolean) =>
-    residentBytes(config, micro, unitTokens, checkpointing);
+    microBatchBytes(planned, new Array<typeof row>(micro).fill(row), checkpointing);
   const fits = async (micro: number, checkpointing: boolean): Promise<boolean> =>
     micro * unitTokens <= Math.max(mostMicroTokens, unitTokens) &&
     (await bytes(micro, checkpointing)).resident <= usableShare * memory;
@@ -67,13 +68,12 @@ export async function suggest({
   while (micro > 1 && !(await fits(micro, checkpointing))) micro /= 2;
   const accumulation = unitsPerStep / micro;
   const { stepsPerEpoch } = planSteps(units, micro, accumulation);
-  const totalSteps = 2 * stepsPerEpoch;
+  const { totalSteps, values } = stage.suggest.recipe({ parameters, stepsPerEpoch });
   const every = Math.max(1, Math.ceil(totalSteps / 4));
-  const rate = rateOf(parameters);
   const unit = packing ? "packs" : "rows";
   const { resident: needed } = await bytes(micro, checkpointing);
 
-  return [
+  const all: readonly Suggestion[] = [
     {
       key: "max_length",
       value: maxLength,
@@ -112,24 +112,7 @@ export async function suggest({
         ? `activations would take about ${byteText((await bytes(micro, false)).activations)} without it; the same bits, and every forward pass twice`
         : "the activations fit, so nothing has to be computed twice; the same bits either way",
     },
-    { key: "num_train_epochs", value: 2, reason: `as the Qwen2.5 report: ${count(totalSteps)} steps` },
-    {
-      key: "learning_rate",
-      value: rate,
-      reason:
-        rate === reportRate
-          ? "as the Qwen2.5 report"
-          : `a usual start for ${millions(parameters)} parameters, to be tried: smaller models take larger rates (the Qwen2.5 report: ${plainNumber(reportRate)})`,
-    },
-    { key: "min_lr", value: Number((rate / 10).toPrecision(6)), reason: "a tenth of it, as the report" },
-    { key: "lr_scheduler_type", value: "cosine", reason: "the report names no shape; this one ends gently" },
-    {
-      key: "warmup_steps",
-      value: Math.round(0.03 * totalSteps),
-      reason: "3 % of the steps, while the moments fill",
-    },
-    { key: "weight_decay", value: 0.1, reason: "as the report" },
-    { key: "max_grad_norm", value: 1, reason: "as the report" },
+    ...values,
     ...evaluation(heldOut, every),
     {
       key: "save_steps",
@@ -139,6 +122,7 @@ export async function suggest({
     { key: "save_total_limit", value: 2, reason: "the newest two are kept" },
     { key: "seed", value: 42, reason: "same seed, same weights to the last bit" },
   ];
+  return all.filter(({ key }) => key in stage.config.shape);
 }
 
 function evaluation(heldOut: number, every: number): readonly Suggestion[] {
@@ -164,16 +148,6 @@ function evaluation(heldOut: number, every: number): readonly Suggestion[] {
 /** Rows to keep out of `rows`: a twentieth, at most 500. */
 export function heldOutRows(rows: number): number {
   return rows < 50 ? 0 : Math.min(500, Math.round(rows / 20));
-}
-
-function rateOf(parameters: number): number {
-  const rates = [
-    [20e6, 1e-3],
-    [300e6, 5e-5],
-    [1e9, 2e-5],
-    [4e9, 1e-5],
-  ] as const;
-  return rates.find(([most]) => parameters < most)?.[1] ?? reportRate;
 }
 
 const roundUp = (length: number): number => Math.ceil(length / 64) * 64;

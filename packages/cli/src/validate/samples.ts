@@ -1,8 +1,9 @@
 // Rows as a person checks them: their text, with what is trained in colour; without colour between ⟦ and ⟧.
 import { styleText } from "node:util";
-import { IGNORED_LABEL, type TokenizedRow, type Tokenizer } from "@posttrain/data";
+import { IGNORED_LABEL, type Tokenizer } from "@posttrain/data";
 import stringWidth from "string-width";
 import { count } from "../format.js";
+import type { LabelledTokens } from "../stages/stage.js";
 import { visible } from "../visible.js";
 
 export interface Segment {
@@ -10,9 +11,9 @@ export interface Segment {
   readonly trained: boolean;
 }
 
-/** The row's text, cut where training begins and ends. Without a tokenizer: its ids. */
+/** A sequence's text, cut where training begins and ends. Without a tokenizer: its ids. */
 export function segmentsOf(
-  { inputIds, labels }: TokenizedRow,
+  { inputIds, labels }: LabelledTokens,
   tokenizer: Tokenizer | undefined,
 ): readonly Segment[] {
   const segments: { text: string; trained: boolean }[] = [];

@@ -1,9 +1,7 @@
 // What a run will do with its rows: rows, packs, micro-batches and optimizer steps of a step, an epoch and the run.
-import type { TokenizedRow } from "@posttrain/data";
-import { IGNORED_LABEL } from "@posttrain/data";
-import type { SftConfig, SftData } from "@posttrain/sft";
-import { planSteps, totalStepsOf } from "@posttrain/train";
+import { type PlannedRun, planSteps, totalStepsOf } from "@posttrain/train";
 import { count } from "../format.js";
+import type { StageConfig, StageData, StageRow } from "../stages/stage.js";
 
 export interface Amounts {
   readonly rows: number;
@@ -25,17 +23,18 @@ export interface Plan {
 }
 
 /** Of at least one row to train on. */
-export function planOf(config: Omit<SftConfig, "output_dir">, data: SftData): Plan {
+export function planOf(config: StageConfig, data: StageData, { stage }: PlannedRun<StageRow>): Plan {
   const micro = config.per_device_train_batch_size;
   const plan = planSteps(data.units.length, micro, config.gradient_accumulation_steps);
   const steps = totalStepsOf(config, plan);
+  const sequences = data.trainRows.flatMap(stage.sequencesOf);
   const epoch: Amounts = {
     rows: data.trainRows.length,
     packs: data.units.length,
     micro_batches: Math.ceil(data.units.length / micro),
     optimizer_steps: plan.stepsPerEpoch,
-    tokens: data.trainRows.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
-    trained_tokens: data.trainRows.reduce((sum, row) => sum + trainedTokens(row), 0),
+    tokens: sequences.reduce((sum, { tokens }) => sum + tokens, 0),
+    trained_tokens: sequences.reduce((sum, { predictions }) => sum + predictions, 0),
   };
   const whole = Math.floor(steps / plan.stepsPerEpoch);
   const rest = (steps % plan.stepsPerEpoch) * micro * config.gradient_accumulation_steps;
@@ -51,12 +50,6 @@ export function planOf(config: Omit<SftConfig, "output_dir">, data: SftData): Pl
         }
       : null,
   };
-}
-
-function trainedTokens({ labels }: TokenizedRow): number {
-  let trained = 0;
-  for (let i = 1; i < labels.length; i++) if (labels[i] !== IGNORED_LABEL) trained++;
-  return trained;
 }
 
 function scaled(amounts: Amounts, factor: number): Amounts {

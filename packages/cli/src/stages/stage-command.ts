@@ -1,0 +1,81 @@
+// posttrain <stage>: what a stage's run() does, with what a person wants to see before, during and after.
+import { z } from "zod";
+import { type Command, defineCommand } from "../command.js";
+import { exitCodes } from "../failure.js";
+import { createOutput } from "../output.js";
+import { watchReading } from "../reading.js";
+import { configLines } from "../resolved-config.js";
+import { timeLeft } from "../speed.js";
+import { stopOnSignal } from "../stopping.js";
+import { withDevice } from "../with-model.js";
+import { stageNames } from "./registry.js";
+import type { Stage } from "./stage.js";
+import { endLines } from "./telling.js";
+
+export function stageCommand(stage: Stage): Command {
+  const options = stage.config.safeExtend({ stage: ownStage(stage) });
+  return defineCommand({
+    options,
+    examples: stage.examples,
+    notes: stage.notes,
+    run: async ({ stage: _, ...config }, context) => {
+      const output = createOutput(context, process.stdout);
+      output.table(configLines(options, { stage: _, ...config }, context.sources));
+      const progress = output.progress();
+      const reading = watchReading(output);
+      using stopping = stopOnSignal(() => {
+        progress.end();
+        console.error("Stopping after this step, with a checkpoint. Ctrl-C again: at once, without.");
+      });
+      let started = performance.now();
+      let first = 0;
+      const report = {
+        onReading: reading.onProgress,
+        onSavable: () => stopping.begin(),
+        onStart: (run: Parameters<Stage["describe"]["start"]>[1]) => {
+          reading.end();
+          output.table(stage.describe.start(config, run));
+          output.print("");
+          started = performance.now();
+          first = run.from?.step ?? 0;
+          progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
+        },
+        onStep: (metrics: Parameters<Stage["describe"]["step"]>[0], totalSteps: number) => {
+          const line = (): string => {
+            const { step } = metrics;
+            const number = `step ${String(step).padStart(String(totalSteps).length)}/${totalSteps}`;
+            const left = step < totalSteps ? [timeLeft(started, step - first, totalSteps - first)] : [];
+            return [number, ...stage.describe.step(metrics), ...left].join("  ");
+          };
+          if (metrics.step < totalSteps) progress.show(line);
+          else progress.end(line());
+        },
+        onEvaluation: (metrics: unknown) => {
+          progress.end();
+          output.print(stage.describe.evaluation(metrics));
+        },
+      };
+      const result = await withDevice(context, (device) =>
+        stage.run(config, device, report, stopping.signal),
+      );
+      output.table(endLines(stage, config, result, (performance.now() - started) / 1000));
+      const { checkpoint, end, steps, last } = result;
+      output.result({ quiet: checkpoint, json: { end, checkpoint, step: steps, ...last } });
+      if (end === "nothing_to_do") process.exitCode = exitCodes.nothing;
+      if (end === "interrupted") process.exitCode = stopping.exitCode();
+    },
+  }) as unknown as Command;
+}
+
+/** A config may say which stage it is for; another's is refused with the command that takes it. */
+function ownStage({ name }: Stage) {
+  const expected = ({ input }: { readonly input?: unknown }): string => {
+    const other = stageNames.find((known) => known === input);
+    return `expected ${name}${other === undefined ? "" : `; posttrain ${other} takes a config of that stage`}`;
+  };
+  return z
+    .string()
+    .refine((given) => given === name, { error: expected })
+    .optional()
+    .describe(`the stage that a config is for: ${name}`);
+}

@@ -1,0 +1,152 @@
+// What a stage of training is to the command line: data and functions that it registers (registry.ts). `posttrain <stage>` (stage-command.ts),
+// validate, plan and init are made from it.
+import type { ContentToken, OnProgress, Packing, Reject, SftCounts, TurnEnds } from "@posttrain/data";
+import type { Device } from "@posttrain/kernels";
+import type { Model, Qwen2Config } from "@posttrain/model";
+import type {
+  End,
+  PlannedRun,
+  rowOptions,
+  StepPlan,
+  TrainingPlan,
+  trainingOptions,
+  Unit,
+} from "@posttrain/train";
+import type { z } from "zod";
+import type { Suggestion } from "../init/suggest.js";
+import type { Line } from "../output.js";
+
+/** A stage's schema has the keys of all trainers, whatever else it has. */
+export type StageSchema = z.ZodObject<typeof trainingOptions & typeof rowOptions>;
+export type StageConfig = z.output<StageSchema>;
+
+export interface StageRow {
+  readonly id: string;
+  readonly line: number;
+}
+
+/** What a stage has read: everything before the model. */
+export interface StageData<Row = StageRow> {
+  readonly model: Qwen2Config;
+  /** What steps draw: single rows, or packs of them. */
+  readonly units: readonly Unit<Row>[];
+  readonly trainRows: readonly Row[];
+  readonly evalRows: readonly Row[];
+  readonly counts: Omit<SftCounts, "formats"> & { readonly formats: Readonly<Record<string, number>> };
+  readonly rejects: readonly Reject[];
+  readonly evalRejects: readonly Reject[];
+  /** Undefined where units are single rows. */
+  readonly packing: Packing | undefined;
+  /** The longest row that is taken: max_length, or the model's context. */
+  readonly longestRow: number;
+  /** Added tokens in what conversations say, and what becomes of those that are special. */
+  readonly contentTokens: readonly ContentToken[];
+  readonly turnEnds: TurnEnds;
+  readonly digests: Readonly<Record<string, string>>;
+}
+
+/** A sequence of a row; a label of -100: not trained. */
+export interface LabelledTokens {
+  readonly inputIds: Int32Array;
+  readonly labels: Int32Array;
+}
+
+/** A run as it begins. */
+export interface StageStart<Data = StageData> {
+  readonly model: Model;
+  readonly data: Data;
+  readonly plan: StepPlan;
+  readonly totalSteps: number;
+  readonly prediction: TrainingPlan;
+  readonly from: { readonly dir: string; readonly step: number } | undefined;
+  readonly damaged: readonly { readonly dir: string; readonly reason: string }[];
+  readonly missing: readonly string[];
+}
+
+export interface StageReport<Start, Metrics, Evaluation> {
+  readonly onReading: OnProgress;
+  readonly onSavable: () => void;
+  readonly onStart: (run: Start) => void;
+  readonly onStep: (metrics: Metrics, totalSteps: number) => void;
+  readonly onEvaluation: (metrics: Evaluation) => void;
+}
+
+export interface StageMetrics {
+  readonly step: number;
+  readonly loss: number;
+  readonly num_tokens: number;
+}
+
+export interface StageResult<Metrics = StageMetrics> extends Pick<StageStart, "damaged" | "missing"> {
+  readonly checkpoint: string;
+  readonly steps: number;
+  readonly end: End | "nothing_to_do";
+  readonly last: Metrics | undefined;
+}
+
+export interface Stage<
+  S extends StageSchema = StageSchema,
+  Row extends StageRow = StageRow,
+  Data extends StageData<Row> = StageData<Row>,
+  Start extends StageStart = StageStart,
+  Metrics extends StageMetrics = StageMetrics,
+  Evaluation = unknown,
+> {
+  readonly name: string;
+  readonly config: S;
+  /** Commands that work as pasted, with what they do; paragraphs below the help. */
+  readonly examples: readonly (readonly [command: string, what: string])[];
+  readonly notes: string;
+  /** Reads all rows. `error` ends at the first bad one, `reject` lists them all. */
+  prepare(config: z.output<S>, onBadRow: "error" | "reject", onProgress: OnProgress): Promise<Data>;
+  /** What planTraining() takes. */
+  plan(config: z.output<S>, data: Pick<Data, "model" | "units" | "evalRows">): PlannedRun<Row>;
+  run(
+    config: z.output<S>,
+    device: Device,
+    report: StageReport<Start, Metrics, Evaluation>,
+    signal: AbortSignal,
+  ): Promise<StageResult<Metrics>>;
+  /** What people read. Functions of telling.ts say what all stages have to say. */
+  readonly describe: {
+    /** At the head of a config: "Fine-tuning". */
+    readonly title: string;
+    /** A row's tokens, with what is trained of them. */
+    sequences(row: Row): readonly LabelledTokens[];
+    start(config: z.output<S>, run: Start): readonly Line[];
+    /** Parts of the line of a step, between its number and the time left. */
+    step(metrics: Metrics): readonly string[];
+    evaluation(metrics: Evaluation): string;
+    /** Commands that come next, once the run has ended. */
+    next(config: z.output<S>, checkpoint: string): readonly string[];
+  };
+  /** What init asks. */
+  readonly suggest: {
+    /** A row of these tokens, for rows that are not chosen yet. */
+    row(inputIds: Int32Array): Row;
+    /** How long and at what rate, with reasons. Shared values give way to these. */
+    recipe(facts: RecipeFacts): Recipe;
+  };
+}
+
+export interface RecipeFacts {
+  readonly parameters: number;
+  readonly stepsPerEpoch: number;
+}
+
+export interface Recipe {
+  readonly totalSteps: number;
+  readonly values: readonly Suggestion[];
+}
+
+/** Keeps the types of rows and metrics among a stage's functions. */
+export function defineStage<
+  S extends StageSchema,
+  Row extends StageRow,
+  Data extends StageData<Row>,
+  Start extends StageStart,
+  Metrics extends StageMetrics,
+  Evaluation,
+>(stage: Stage<S, Row, Data, Start, Metrics, Evaluation>): Stage {
+  return stage as unknown as Stage;
+}
