@@ -1,8 +1,9 @@
 // How far a file of rows is read: rows, rows a second, and the time that is left by the share of its bytes.
 import { basename } from "node:path";
 import type { OnProgress } from "@posttrain/data";
-import { count, duration, plural } from "./format.js";
+import { count, plural } from "./format.js";
 import type { Output } from "./output.js";
+import { secondsSince, timeLeft } from "./speed.js";
 
 export interface Reading {
   readonly onProgress: OnProgress;
@@ -20,8 +21,8 @@ export function watchReading(output: Output): Reading {
         reading = path;
         started = performance.now();
       }
-      const seconds = (performance.now() - started) / 1000;
-      const left = share > 0 ? `, about ${duration((seconds / share) * (1 - share))} left` : "";
+      const seconds = secondsSince(started);
+      const left = share > 0 ? `, about ${timeLeft(started, share, 1)}` : "";
       progress.show(
         () =>
           `reading ${basename(path)}: ${plural(rows, "row")}, ${count(Math.round(rows / seconds))} rows/s${left}`,

@@ -35,7 +35,8 @@ it.each(files)("%s", async (name) => {
   const config = ["--config", `examples/${name}`];
   const validated = await posttrain(["validate", ...config, "--quiet"], { cwd: folder });
   expect([validated.code, validated.err]).toEqual([0, ""]);
-  const { code, out, err } = await posttrain(["sft", ...config, "--max_steps", "2", "--json"], {
+  const { stage = "sft" } = parse(readFileSync(join(examples, name), "utf8"));
+  const { code, out, err } = await posttrain([stage, ...config, "--max_steps", "2", "--json"], {
     cwd: folder,
   });
   expect([name, code, err]).toEqual([

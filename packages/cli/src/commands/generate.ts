@@ -15,11 +15,12 @@ import {
 } from "@posttrain/rollout";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
-import { count, duration, float32, plural } from "../format.js";
+import { count, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { samplingText, textOptions } from "../sampling-text.js";
+import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visible } from "../visible.js";
 import { modelOptions, withModel } from "../with-model.js";
@@ -134,20 +135,15 @@ async function respond(
 ): Promise<readonly Rollout[]> {
   const progress = output.progress();
   const started = performance.now();
-  const speed = (tokens: number): string => {
-    const seconds = (performance.now() - started) / 1000;
-    return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
-  };
   const { maxNewTokens } = sampling.settings;
   const context = model.config.maxPositionEmbeddings;
   const most = samples * rows.reduce((sum, { ids }) => sum + Math.min(maxNewTokens, context - ids.length), 0);
-  const left = (): string => duration(((performance.now() - started) / 1000 / tokens) * (most - tokens));
   let tokens = 0;
   const responses: Rollout[] = [];
   try {
     const onToken = (): void => {
       tokens++;
-      progress.show(() => `${speed(tokens)}, at most ${left()} left`);
+      progress.show(() => `${tokensAndSpeed(tokens, started)}, at most ${timeLeft(started, tokens, most)}`);
     };
     for await (const response of rollOut(model, rows, {
       ...sampling,
@@ -165,7 +161,7 @@ async function respond(
   const stopped = responses.filter(({ finish }) => finish === "stop").length;
   const limit = "max_new_tokens or the end of the context";
   output.say(
-    `${plural(responses.length, "sample")}: ${speed(tokens)}; ${count(stopped)} stopped, ${count(responses.length - stopped)} reached ${limit}`,
+    `${plural(responses.length, "sample")}: ${tokensAndSpeed(tokens, started)}; ${count(stopped)} stopped, ${count(responses.length - stopped)} reached ${limit}`,
   );
   return responses.sort((a, b) => a.prompt - b.prompt || a.sample - b.sample);
 }

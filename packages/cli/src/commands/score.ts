@@ -16,6 +16,7 @@ import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { readScored, type ScoredRow } from "../scored-rows.js";
+import { secondsSince, timeLeft, tokensPerSecond } from "../speed.js";
 import { modelOptions, withModel } from "../with-model.js";
 
 /** Rows are packed until they have this many tokens; one longer row goes alone. */
@@ -87,10 +88,10 @@ export const command = defineCommand({
             if (!silent) await results.write(resultOf(scored));
             done += scored.row.ids.length;
           }
-          progress.show(() => {
-            const seconds = (performance.now() - started) / 1000;
-            return `${count(done)} of ${plural(total, "token")}, ${count(done / seconds)} tokens/s, ${duration((seconds / done) * (total - done))} left`;
-          });
+          progress.show(
+            () =>
+              `${count(done)} of ${plural(total, "token")}, ${tokensPerSecond(done, secondsSince(started))}, ${timeLeft(started, done, total)}`,
+          );
         }
       });
       await results.commit();
@@ -103,7 +104,7 @@ export const command = defineCommand({
         'What the model computes leaves the range of float32: its weights are broken or far too large. In JSON such numbers are the words "NaN", "Infinity" and "-Infinity".',
       );
     }
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = secondsSince(started);
     output.print(`${plural(rows.length, "row")}, ${plural(total, "token")} in ${duration(seconds)}\n`);
     // The table is a result, but standard output may have the rows.
     if (!context.json) console.error(table(lossOn, all, counted));

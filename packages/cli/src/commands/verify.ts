@@ -25,6 +25,7 @@ import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { openResultFile } from "../result-file.js";
+import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
 import { gradingNotes, selfTestTable, verdictList, verdictTable } from "../verification-report.js";
 
@@ -173,15 +174,15 @@ export const command = defineCommand({
         },
         onGraded: ({ done, total, fromJournal }) => {
           progress.show(() => {
-            const seconds = (performance.now() - started) / 1000;
-            const rate = (done - fromJournal) / seconds;
-            const left = rate > 0 ? `, ${duration((total - done) / rate)} left` : "";
+            const own = done - fromJournal;
+            const rate = own / secondsSince(started);
+            const left = own > 0 ? `, ${timeLeft(started, own, total - fromJournal)}` : "";
             return `${count(done)} of ${plural(total, "response")}, ${rate.toFixed(rate < 10 ? 1 : 0)}/s${left}`;
           });
         },
       });
       progress.end();
-      conclude(result, given, context, output, (performance.now() - started) / 1000);
+      conclude(result, given, context, output, secondsSince(started));
       if (result.end === "stopped") process.exitCode = stopping.exitCode();
     } finally {
       progress.end();
@@ -207,7 +208,7 @@ async function runSelfTest({ concurrency, verifier }: Options, output: Output): 
     onGroup: ({ verifier, variant, language = "" }, done, total) =>
       progress.show(() => `${done} of ${total}: ${[verifier, language, variant].filter(Boolean).join(" ")}`),
   }).finally(() => progress.end());
-  const seconds = (performance.now() - started) / 1000;
+  const seconds = secondsSince(started);
   output.print(selfTestTable(report));
   output.print("");
   const of = (state: string): number => report.groups.filter((group) => group.state === state).length;

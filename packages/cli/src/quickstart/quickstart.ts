@@ -2,12 +2,10 @@
 // sft`, and asked again. The result is a function of the seed: the same weights to the last bit on every cpu path and any number of threads.
 //
 // A run folder holds model/ (untrained), training.jsonl, sft/ (metrics and checkpoint) and evaluation.jsonl (every question and answer).
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import type { Device } from "@posttrain/kernels";
+import { fileDigest } from "@posttrain/run";
 import {
   type ArithmeticProblem,
   arithmeticQuestion,
@@ -21,6 +19,7 @@ import { count, duration, shellQuote } from "../format.js";
 import { cardFile, type ModelCard } from "../model-card.js";
 import type { CommonOptions } from "../options.js";
 import { createOutput, type Output } from "../output.js";
+import { secondsSince, timeLeft, tokensPerSecond } from "../speed.js";
 import { endingSignals } from "../stopping.js";
 import { visible } from "../visible.js";
 import { withDevice } from "../with-model.js";
@@ -97,12 +96,12 @@ export async function quickstart(options: QuickstartOptions): Promise<void> {
 
       heading("4  Yours");
       const weights = join(checkpoint, "model.safetensors");
-      const digest = await sha256(weights);
+      const digest = await fileDigest(weights);
       body(weights, `SHA-256 ${digest}`, `every answer: ${join(run, "evaluation.jsonl")}`);
       body("", "talk to it:", `npx posttrain chat --model_name_or_path ${shellQuote(checkpoint)}`);
       body("", "fine-tune your own model (a Hugging Face folder) on your own conversations:");
       body("npx posttrain sft --model_name_or_path DIR --data rows.jsonl --output_dir RUN");
-      const seconds = (performance.now() - started) / 1000;
+      const seconds = secondsSince(started);
       output.print(`\nDone in ${duration(seconds)}.`);
       const result = { run, checkpoint, sha256: digest, held_out: heldOutProblems };
       const graded = { before: rightHeldOut(before), after: rightHeldOut(after) };
@@ -162,13 +161,12 @@ function trainingProgress(totalSteps: number, output: Output): TrainingProgress 
   const started = performance.now();
   return ({ step, loss, num_tokens: tokens }) => {
     const line = (): string => {
-      const seconds = (performance.now() - started) / 1000;
-      const left = (seconds / step) * (totalSteps - step);
+      const seconds = secondsSince(started);
       const parts = [
         `step ${String(step).padStart(String(totalSteps).length)} of ${totalSteps}`,
         `loss ${loss.toFixed(4)}`,
-        `${count(tokens / seconds)} tokens/s`,
-        step < totalSteps ? `${duration(left)} left` : `took ${duration(seconds)}`,
+        tokensPerSecond(tokens, seconds),
+        step < totalSteps ? timeLeft(started, step, totalSteps) : `took ${duration(seconds)}`,
       ];
       return `  ${parts.join("   ")}`;
     };
@@ -201,10 +199,4 @@ function evaluationLines(before: readonly GradedAnswer[], after: readonly Graded
       return `${JSON.stringify({ schema: "arithmetic_answer@1", set, kind, question, answer: truth, ...graded })}\n`;
     })
     .join("");
-}
-
-async function sha256(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
 }

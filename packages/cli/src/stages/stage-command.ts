@@ -5,7 +5,7 @@ import { exitCodes } from "../failure.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
 import { configLines } from "../resolved-config.js";
-import { timeLeft } from "../speed.js";
+import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
 import { withDevice } from "../with-model.js";
 import { stageNames } from "./registry.js";
@@ -58,7 +58,7 @@ export function stageCommand(stage: Stage): Command {
       const result = await withDevice(context, (device) =>
         stage.run(config, device, report, stopping.signal),
       );
-      output.table(endLines(stage, config, result, (performance.now() - started) / 1000));
+      output.table(endLines(stage, config, result, secondsSince(started)));
       const { checkpoint, end, steps, last } = result;
       output.result({ quiet: checkpoint, json: { end, checkpoint, step: steps, ...last } });
       if (end === "nothing_to_do") process.exitCode = exitCodes.nothing;
