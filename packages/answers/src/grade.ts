@@ -34,6 +34,7 @@ export interface AnswerOptions extends CompareOptions, ExtractionOptions {
 
 /** What decided, for programs. */
 interface Details {
+  readonly fault?: "row";
   readonly mode: AnswerMode;
   readonly reference: string;
   readonly extracted?: string;
@@ -70,10 +71,7 @@ const noReference = (mode: AnswerMode, reference: string): Verdict =>
   conclude(
     "infrastructure-error",
     "The reference is empty or cannot be read, so no answer can be graded against it.",
-    {
-      mode,
-      reference,
-    },
+    { fault: "row", mode, reference },
   );
 
 function gradeOne(reference: string, response: string, options: AnswerOptions): Verdict {

@@ -11,6 +11,9 @@ export interface Verdict {
   readonly outcome: Outcome;
   /** One paragraph for a person: what was compared or run, and what came. */
   readonly evidence: string;
-  /** What programs want to read of it: plain JSON, keys by kind of check. */
+  /**
+   * What programs want to read of it: plain JSON, keys by kind of check. `fault` of an infrastructure-error names its cause where
+   * trying again would say the same: "row" (its tests, its reference), "verifier", or "machine", which lacks something.
+   */
   readonly details?: Readonly<Record<string, unknown>>;
 }

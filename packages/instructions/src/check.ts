@@ -30,7 +30,7 @@ export interface InstructionResult {
 /** A verdict whose details have one entry for each instruction, in order. */
 export interface InstructionVerdict extends Verdict {
   readonly outcome: InstructionResult["outcome"];
-  readonly details: { readonly instructions: readonly InstructionResult[] };
+  readonly details: { readonly fault?: "row"; readonly instructions: readonly InstructionResult[] };
 }
 
 /**
@@ -52,7 +52,7 @@ export async function checkInstructions(
   if (unchecked.length > 0 || requests.length === 0) {
     const evidence =
       unchecked[0]?.evidence ?? "The list of instructions is empty: there is nothing to check.";
-    return { outcome: "infrastructure-error", evidence, details: { instructions } };
+    return { outcome: "infrastructure-error", evidence, details: { fault: "row", instructions } };
   }
   const failed = having("fail");
   return {

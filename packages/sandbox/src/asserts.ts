@@ -63,7 +63,9 @@ export async function gradeAsserts(
     const result = JSON.parse(line.slice(1)) as Result;
     if (result.outcome === "objects") {
       return objects === "refuse"
-        ? infrastructure(`${result.error}: they would have to run beside the candidate, which was refused`)
+        ? infrastructure(`${result.error}: they would have to run beside the candidate, which was refused`, {
+            fault: "row",
+          })
         : besideCandidate(task, candidate, limits, result, unsupported);
     }
     return verdictOf(result, candidate, limits, unsupported);
@@ -102,7 +104,7 @@ export function responseOf(line: string): Record<string, unknown> {
 
 export function raisedVerdict(raised: Raised, unsupported: Unsupported, when: string): Verdict {
   const missing = unsupported(raised);
-  if (missing !== undefined) return infrastructure(missing);
+  if (missing !== undefined) return infrastructure(missing, { fault: "machine" });
   const line = typeof raised.line === "number" ? `, line ${raised.line}` : "";
   return crash(`The candidate raised ${shortened(String(raised.text), 1000)}${line}, ${when}.`);
 }
@@ -121,7 +123,7 @@ async function verdictOf(
         sealed,
       );
     case "broken":
-      return infrastructure(`the tests cannot run: ${result.error}`);
+      return infrastructure(`the tests cannot run: ${result.error}`, { fault: "row" });
     case "closed": {
       if (result.candidate) return raisedVerdict(result.candidate, unsupported, "in a test");
       const exit = await stopped(candidate);
@@ -162,7 +164,8 @@ async function besideCandidate(
   const details = { sealed: false, reason };
   const at = result.at ? `, at line ${result.at.line} of the tests: ${result.at.text}` : "";
   if (result.outcome === "pass") return pass(`All tests passed, beside the candidate: ${reason}.`, details);
-  if (result.outcome === "broken") return infrastructure(`the tests cannot run: ${result.error}`);
+  if (result.outcome === "broken")
+    return infrastructure(`the tests cannot run: ${result.error}`, { fault: "row" });
   return fail(`A test failed${result.error ? ` (${result.error})` : ""}${at}.`, details);
 }
 

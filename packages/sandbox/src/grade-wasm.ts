@@ -50,6 +50,7 @@ export async function gradeWasm(
     if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
       return infrastructure(
         "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
+        { fault: "machine" },
       );
     }
     const [candidate, own] = await Promise.all([openCandidate(language), open(language, "tests")]);

@@ -40,7 +40,7 @@ export async function gradeCode(
 /** The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either. */
 function couldNot(error: unknown): Verdict {
   if (error instanceof UserError)
-    return infrastructure(error.message.replace(/\.$/, ""), { code: error.code });
+    return infrastructure(error.message.replace(/\.$/, ""), { fault: "machine", code: error.code });
   return infrastructure(
     `the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
   );
@@ -59,6 +59,7 @@ async function route(
   if (!canBeWasm) {
     return infrastructure(
       `${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`,
+      { fault: "machine" },
     );
   }
   return gradeWasm(task, candidate, await wasmContainment(), limits, options);

@@ -23,7 +23,7 @@ export async function gradeQuery(
     if (!("rows" in reference))
       return infrastructure(`the reference query does not run: ${reference.verdict.evidence}`);
     expected = reference.rows;
-  } else return infrastructure("the task has neither rows nor a reference query");
+  } else return infrastructure("the task has neither rows nor a reference query", { fault: "row" });
 
   const result = await rowsOf(await open(), task.setup, query, limits);
   if (!("rows" in result)) return result.verdict;

@@ -27,11 +27,11 @@ export async function gradeStdio(
     checker = opened;
   }
   const count = task.cases.length;
-  if (count === 0) return infrastructure("the task has no cases");
+  if (count === 0) return infrastructure("the task has no cases", { fault: "row" });
   for (const [i, { stdin, stdout }] of task.cases.entries()) {
     const exit = await prepared.run(stdin);
     const details = { sealed: true, case: i, cases: count };
-    if (exit.missing !== undefined) return infrastructure(exit.missing, details);
+    if (exit.missing !== undefined) return infrastructure(exit.missing, { ...details, fault: "machine" });
     if (exit.code !== 0 || exit.stopped !== undefined || !exit.started)
       return ended(exit, limits, `in case ${i + 1} of ${count}`);
     const got = exit.stdout.toString("utf8");
