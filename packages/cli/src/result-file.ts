@@ -1,10 +1,9 @@
 // Where result rows go: --output FILE, which appears complete or not at all, or standard output.
 import { appendFile, fsync, ftruncateSync, rmSync } from "node:fs";
-import { rename, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { stringifyJson, UserError } from "@posttrain/data";
-import { lockFile, syncPath } from "@posttrain/run";
+import { lockFile, renameDurably } from "@posttrain/run";
 import { writeResult } from "./standard-streams.js";
 import { visibleJson } from "./visible.js";
 
@@ -84,9 +83,8 @@ async function openFile(path: string): Promise<ResultFile> {
       await refuseUsed(path);
       try {
         await sync(descriptor);
-        await rename(partial, path);
+        await renameDurably(partial, path);
         end();
-        await syncPath(dirname(path));
       } catch (cause) {
         refuse(cause);
       }

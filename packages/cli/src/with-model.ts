@@ -1,7 +1,6 @@
 // A model on a device for as long as a command needs it.
 import { openDevice } from "@posttrain/kernels";
-import { computeDtype, dtypeNames, loadModel, type Model, parameterCount } from "@posttrain/model";
-import { z } from "zod";
+import { computeDtype, loadModel, type Model, type ModelChoice, parameterCount } from "@posttrain/model";
 import { count, millions } from "./format.js";
 import type { MachineOptions } from "./options.js";
 
@@ -15,20 +14,6 @@ export async function withDevice<T>(
   } finally {
     await device.close();
   }
-}
-
-/** Options of the commands that compute with a model as it is. */
-export const modelOptions = {
-  model_name_or_path: z.string().describe("Hugging Face folder of the model"),
-  dtype: z
-    .enum(dtypeNames)
-    .default("float32")
-    .describe("what to compute in; bfloat16 is what sft --bf16 computes"),
-};
-
-export interface ModelChoice {
-  readonly model_name_or_path: string;
-  readonly dtype: (typeof dtypeNames)[number];
 }
 
 export async function withModel<T>(

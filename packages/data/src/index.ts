@@ -48,7 +48,7 @@ export { placeholderBytes, refusePlaceholder } from "./placeholder.js";
 export { plainAnswer } from "./plain-answer.js";
 export { canonicalJson, createRecordIds } from "./record-id.js";
 export { mostLogBytes, openRegularFile, readRegularFile } from "./regular-file.js";
-export { type Reject, type RejectSummary, summarizeRejects, writeRejects } from "./rejects.js";
+export { type Reject, type RejectSummary, summarizeRejects } from "./rejects.js";
 export type { RowPlace } from "./row-check.js";
 export {
   type ContentToken,

@@ -2,8 +2,6 @@
  * Rows that were left out or cut, each with its reason: what a user reads to mend a file, and what is written
  * beside a run so that no row is missing without a trace.
  */
-import { open, rename, rm } from "node:fs/promises";
-import { UserError } from "./user-error.js";
 
 export interface Reject {
   readonly line: number;
@@ -40,29 +38,4 @@ export function summarizeRejects(rejects: readonly Reject[], examples = 3): read
     if (summary.examples.length < examples) summary.examples.push(reject);
   }
   return [...reasons.values()].sort((a, b) => b.count - a.count);
-}
-
-/**
- * Writes one JSON object a line: whole or not at all, over an older file of that name. Throws UserError
- * `unwritable_file`.
- */
-export async function writeRejects(path: string, rejects: readonly Reject[]): Promise<void> {
-  const beside = `${path}.${process.pid}.tmp`;
-  try {
-    const file = await open(beside, "w");
-    try {
-      for (let start = 0; start < rejects.length; start += 1000) {
-        const lines = rejects.slice(start, start + 1000).map((reject) => `${JSON.stringify(reject)}\n`);
-        await file.write(lines.join(""));
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(beside, path);
-  } catch (error) {
-    await rm(beside, { force: true }).catch(() => undefined);
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UserError("unwritable_file", `${path} cannot be written: ${reason}.`, { cause: error });
-  }
 }

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, expect, test } from "vitest";
@@ -11,7 +10,6 @@ import {
   type SftDatasetOptions,
   summarizeRejects,
   type Tokenizer,
-  writeRejects,
 } from "../src/index.js";
 import { folderWith, QWEN25_DIR, qwenTokenizerFile, userError } from "./support/qwen25.js";
 
@@ -238,11 +236,6 @@ test("the reject file has one object a line; the summary counts reasons", async 
     onOverlong: "truncate",
     onBadRow: "reject",
   });
-  const folder = await folderWith({});
-  await writeRejects(join(folder, "rejects.jsonl"), rejects);
-  const lines = (await readFile(join(folder, "rejects.jsonl"), "utf8")).trimEnd().split("\n");
-  expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(rejects);
-  expect(await readdir(folder)).toEqual(["rejects.jsonl"]);
   expect(rejects[1]).toMatchObject({ line: 2, reason: "truncated", tokens: 5 });
   expect(rejects[1]?.remedy).toContain("5 tokens, max_length is 4: cut, which lost 1 trained tokens");
   expect(rejects.at(-1)?.remedy).toBe("As line 2.");
@@ -250,7 +243,6 @@ test("the reject file has one object a line; the summary counts reasons", async 
     { reason: "truncated", count: 1200, examples: rejects.slice(1, 3) },
     { reason: "nothing_to_train", count: 1, examples: rejects.slice(0, 1) },
   ]);
-  await userError("unwritable_file", () => writeRejects(join(folder, "none", "x"), rejects));
 });
 
 test("digests change with what they stand for", async () => {

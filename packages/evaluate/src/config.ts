@@ -1,17 +1,14 @@
 // What `posttrain evaluate` can be told; names as lm-evaluation-harness and transformers have them.
 import { exactMatchExtractions } from "@posttrain/answers";
-import { dtypeNames } from "@posttrain/model";
+import { modelOptions } from "@posttrain/model";
+import { samplingOptions } from "@posttrain/rollout";
 import { programOptions } from "@posttrain/verify";
 import { z } from "zod";
 import { taskNames } from "./tasks.js";
 
 export const evaluateConfig = z
   .strictObject({
-    model_name_or_path: z.string().describe("Hugging Face folder of the model"),
-    dtype: z
-      .enum(dtypeNames)
-      .default("float32")
-      .describe("what to compute in; bfloat16 is what sft --bf16 computes"),
+    ...modelOptions,
     data: z.string().describe("questions, JSONL: question, prompt or messages, and answer"),
     task: z
       .string()
@@ -53,21 +50,9 @@ export const evaluateConfig = z
       .describe("the date that a chat template writes as today's, such as 2025-07-10"),
     temperature: z.number().nonnegative().default(0).describe("0: greedy"),
     max_new_tokens: z.int().positive().default(512).describe("most tokens of a response"),
-    stop_ids: z
-      .array(z.int().nonnegative())
-      .default([])
-      .describe("token ids that end a response, besides those of the model; they are no part of its text"),
-    stop: z
-      .array(z.string().min(1))
-      .default([])
-      .describe("text that ends a response, which is cut before it; repeat the flag for several")
-      .meta({ verbatim: true }),
-    seed: z
-      .int()
-      .min(0)
-      .max(2 ** 32 - 1)
-      .default(42)
-      .describe("same seed, same responses"),
+    stop_ids: samplingOptions.stop_ids,
+    stop: samplingOptions.stop,
+    seed: samplingOptions.seed.describe("same seed, same responses"),
     output_dir: z
       .string()
       .optional()

@@ -24,8 +24,6 @@ export { brokenWeights, loadModel } from "./load-model.js";
 export {
   type ComputeDtype,
   computeBytes,
-  computeDtype,
-  dtypeNames,
   emptyModel,
   enableGradients,
   foldLookups,
@@ -40,6 +38,7 @@ export {
 } from "./model.js";
 export { modelDigest } from "./model-digest.js";
 export { openModelFolder } from "./model-folder.js";
+export { computeDtype, type ModelChoice, modelOptions } from "./model-options.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
 export { forwardWork, type Work } from "./work.js";

@@ -5,11 +5,10 @@
  * A folder that opens is complete: every parameter of config.json is there, in its shape and a type that can be
  * trained. What is there besides and means nothing is listed in `ignored`; anything else is refused.
  */
-import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { readRegularFile, refusePlaceholder, UserError } from "@posttrain/data";
-import { asCannotWrite, syncPath } from "@posttrain/run";
+import { replaceDurably, syncPath, writeSynced } from "@posttrain/run";
 import { z } from "zod";
 import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
 import {
@@ -112,8 +111,7 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
   };
   await refuseFullFolder(target);
 
-  const partial = `${target}.partial-${randomBytes(6).toString("hex")}`;
-  try {
+  await replaceDurably(target, async (partial) => {
     await mkdir(dirname(target), { recursive: true });
     await mkdir(partial);
     await writeSafetensors(join(partial, singleFile), tensors);
@@ -123,12 +121,7 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
       await writeSynced(path, content);
     }
     await syncPath(partial);
-    await rename(partial, target);
-    await syncPath(dirname(target));
-  } catch (cause) {
-    await rm(partial, { recursive: true, force: true });
-    throw asCannotWrite(target, cause);
-  }
+  });
   return [singleFile, ...Object.keys(texts)].sort();
 }
 
@@ -371,16 +364,6 @@ async function refuseFullFolder(target: string): Promise<void> {
     "folder_exists",
     `${target} already exists and is not an empty folder. Nothing was written; choose another folder, or remove this one.`,
   );
-}
-
-async function writeSynced(path: string, content: string | Uint8Array): Promise<void> {
-  const handle = await open(path, "wx");
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 const isWeightDtype = (dtype: SafetensorsDtype): dtype is WeightDtype => dtype in weightDtypes;

@@ -24,13 +24,6 @@ export type ComputeDtype = FloatDtype;
 /** Bytes of a parameter or a cached key as the forward pass reads it. */
 export const computeBytes: Readonly<Record<ComputeDtype, number>> = { f32: 4, bf16: 2 };
 
-/** The names that torch, vLLM and lm-evaluation-harness give to these. */
-export const dtypeNames = ["float32", "bfloat16"] as const;
-
-export function computeDtype(name: (typeof dtypeNames)[number]): ComputeDtype {
-  return name === "bfloat16" ? "bf16" : "f32";
-}
-
 /** Values to which each parameter's start is aligned in an arena. */
 const alignment = 64;
 

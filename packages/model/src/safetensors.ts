@@ -6,11 +6,9 @@
  * nothing is allocated by a number in it before that number was held against the size of the file.
  * Format and byte order of a written file: github.com/huggingface/safetensors (Apache-2.0), README and tensor.rs.
  */
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, open } from "node:fs/promises";
 import { openRegularFile, placeholderBytes, refusePlaceholder, UserError } from "@posttrain/data";
-import { asCannotWrite, syncPath } from "@posttrain/run";
+import { replaceDurably } from "@posttrain/run";
 
 /** Bytes of one value, in the order in which the reference writer sorts its tensors (widest last). */
 const dtypeBytes = {
@@ -131,22 +129,16 @@ export async function writeSafetensors(path: string, tensors: Iterable<TensorSou
       Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
   );
   const header = safetensorsHeader(sorted);
-  const partial = `${path}.partial-${randomBytes(6).toString("hex")}`;
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(partial, "wx");
-    await writeAll(handle, header);
-    for (const tensor of sorted) await writeTensor(handle, tensor);
-    await handle.sync();
-    await handle.close();
-    handle = undefined;
-    await rename(partial, path);
-    await syncPath(dirname(path));
-  } catch (cause) {
-    await handle?.close().catch(() => undefined); // the first error is the one to tell
-    await rm(partial, { force: true });
-    throw asCannotWrite(path, cause);
-  }
+  await replaceDurably(path, async (partial) => {
+    const handle = await open(partial, "wx");
+    try {
+      await writeAll(handle, header);
+      for (const tensor of sorted) await writeTensor(handle, tensor);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
 }
 
 function headerLength(start: Uint8Array, fileSize: number, file: string): number {

@@ -3,7 +3,7 @@
  * the old content or the new one, never a part.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { openRegularFile, UserError } from "@posttrain/data";
 
@@ -17,23 +17,44 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
-/** Writes or replaces `path` as a whole. Throws UserError `cannot_write` when the disk refuses; `path` is then as it was. */
-export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+/** Gives a file or folder that is complete and synced its name. */
+export async function renameDurably(partial: string, path: string): Promise<void> {
+  await rename(partial, path);
+  await syncPath(dirname(path));
+}
+
+/**
+ * Makes or replaces `path`, a file or a folder, as a whole: `make` makes it, synced, under another name. Throws UserError `cannot_write`
+ * when the disk refuses; `path` is then as it was.
+ */
+export async function replaceDurably(path: string, make: (partial: string) => Promise<void>): Promise<void> {
   const partial = `${path}.partial-${randomBytes(6).toString("hex")}`;
   try {
-    const handle = await open(partial, "wx");
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-    await syncPath(dirname(path));
+    await make(partial);
+    await renameDurably(partial, path);
   } catch (cause) {
-    await rm(partial, { force: true }).catch(() => undefined); // the first error is the one to tell
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined); // the first error is the one to tell
     throw asCannotWrite(path, cause);
   }
+}
+
+/** A file that is written as a whole, or piece by piece. */
+export type Content = string | Uint8Array | Iterable<string>;
+
+/** A new file, synced. */
+export async function writeSynced(path: string, content: Content): Promise<void> {
+  const handle = await open(path, "wx");
+  try {
+    await writeFile(handle, content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes or replaces `path` as a whole, as {@link replaceDurably}. */
+export function writeDurably(path: string, content: Content): Promise<void> {
+  return replaceDurably(path, (partial) => writeSynced(partial, content));
 }
 
 /** A file system's refusal (full disk, no permission) as the user's to mend; anything else as it came. */

@@ -8,7 +8,15 @@ export {
   verifyCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.js";
-export { asCannotWrite, fileDigest, syncPath, writeDurably } from "./durable.js";
+export {
+  asCannotWrite,
+  fileDigest,
+  renameDurably,
+  replaceDurably,
+  syncPath,
+  writeDurably,
+  writeSynced,
+} from "./durable.js";
 export { acceptDifferences, type Difference, differences, type Identity } from "./identity.js";
 export { type Journal, openJournal } from "./journal.js";
 export { type FileLock, lockFile, lockRun, type RunLock } from "./lock.js";

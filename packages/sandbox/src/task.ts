@@ -16,6 +16,12 @@ export const languages = [
   "sql",
 ] as const;
 
+/** What programs that judge may be written in. */
+export const judgeLanguages = ["python", "javascript"] as const;
+
+/** How what programs print is compared. */
+export const comparisonKinds = ["exact", "tokens", "lines", "floats"] as const;
+
 export type Language = (typeof languages)[number];
 
 /** `native`: under bubblewrap. `wasm`: Python and JavaScript with nothing installed but npm's packages. */
@@ -94,7 +100,7 @@ export interface ValueComparison {
  * `lines`: the same lines, ends of lines and trailing empty lines apart. `floats`: words, numbers within a tolerance.
  */
 export interface OutputComparison {
-  readonly kind: "exact" | "tokens" | "lines" | "floats";
+  readonly kind: (typeof comparisonKinds)[number];
   readonly absolute?: number;
   readonly relative?: number;
   readonly ignoreCase?: boolean;
@@ -105,7 +111,7 @@ export interface OutputComparison {
  * true or false, or a pair of that and a message; in a calls task, input is the list of arguments.
  */
 export interface Checker {
-  readonly language: "python" | "javascript";
+  readonly language: (typeof judgeLanguages)[number];
   readonly source: string;
   /** Default: `check`. */
   readonly entryPoint?: string;

@@ -4,7 +4,9 @@ import {
   type AssertsTask,
   type CallCase,
   type CodeTask,
+  comparisonKinds,
   humanEvalTask,
+  judgeLanguages,
   type Language,
   languages,
   mbppTask,
@@ -82,7 +84,7 @@ export function readCodeRow(row: Row): CodeRow | { readonly problem: string } {
 
 const limits = { absolute: z.number().optional(), relative: z.number().optional() };
 const judge = z.strictObject({
-  language: z.enum(["python", "javascript"]),
+  language: z.enum(judgeLanguages),
   source: z.string(),
   entryPoint: z.string().optional(),
 });
@@ -121,7 +123,7 @@ const taskSchema = z.discriminatedUnion("mode", [
       .preprocess(
         withDoubles,
         z.strictObject({
-          kind: z.enum(["exact", "tokens", "lines", "floats"]),
+          kind: z.enum(comparisonKinds),
           ...limits,
           ignoreCase: z.boolean().optional(),
         }),

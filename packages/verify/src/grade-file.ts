@@ -4,10 +4,17 @@
  * the second time does not. What could not be graded is not journalled: the same command tries it again.
  */
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { isJsonObject, readJsonl, stringifyJson, UserError } from "@posttrain/data";
-import { asCannotWrite, differences, type Journal, lockRun, openJournal, syncPath } from "@posttrain/run";
+import {
+  asCannotWrite,
+  differences,
+  type Journal,
+  lockRun,
+  openJournal,
+  renameDurably,
+} from "@posttrain/run";
 import { createReport, type GradingReport } from "./grading-report.js";
 import { type Problems, Unnamed, wholeRow } from "./problems.js";
 import type { GradedResponse, Verifiers } from "./registry.js";
@@ -235,8 +242,7 @@ async function openPartial(output: string): Promise<PartialFile> {
       try {
         await handle.sync();
         await close();
-        await rename(path, output);
-        await syncPath(dirname(output));
+        await renameDurably(path, output);
       } catch (cause) {
         refuse(cause);
       }

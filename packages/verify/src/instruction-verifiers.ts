@@ -1,7 +1,7 @@
 /** Verifiers of instructions: IFEval's and open-instruct's kinds, and checker programs as AutoIF makes them. */
 import { stringifyJson } from "@posttrain/data";
 import { checkInstructions, type InstructionRequest } from "@posttrain/instructions";
-import { judgeWith } from "@posttrain/sandbox";
+import { judgeLanguages, judgeWith } from "@posttrain/sandbox";
 import { z } from "zod";
 import { dataOf, referenceValue } from "./references.js";
 import { defineVerifier, type Row, type VerifierDefinition } from "./verifier.js";
@@ -93,7 +93,7 @@ const checker = defineVerifier({
   about: "a checker program, {language, source, entryPoint}, says true of the response (AutoIF)",
   needs: z.object({
     checker: z.object({
-      language: z.enum(["python", "javascript"]),
+      language: z.enum(judgeLanguages),
       source: z.string().min(1),
       entryPoint: z.string().default("evaluate"),
     }),

@@ -3,9 +3,9 @@
  * that a row without them is found before anything is graded, and so that an error can say which field.
  */
 
-import { type AnswerGrader, exactMatchExtractions } from "@posttrain/answers";
+import { type AnswerGrader, answerModes, exactMatchExtractions } from "@posttrain/answers";
 import type { Verdict } from "@posttrain/data";
-import type { GradeOptions } from "@posttrain/sandbox";
+import { comparisonKinds, type GradeOptions } from "@posttrain/sandbox";
 import { z } from "zod";
 
 /** A row of a data file: extra columns are welcome everywhere. */
@@ -14,7 +14,7 @@ export type Row = Readonly<Record<string, unknown>>;
 /** What decides how strictly a verifier grades; each reads what concerns it. Set for a file, and overridden by a row. */
 export const verifierSettings = z.strictObject({
   /** Whose conventions decide whether answers agree; `own` is for rewards. */
-  mode: z.enum(["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k", "open-instruct"]).optional(),
+  mode: z.enum([...answerModes, "open-instruct"]).optional(),
   /** Own mode: `lenient` goes on to the last formula, letter or number where no answer is announced. */
   extraction: z.enum(["strict", "lenient"]).optional(),
   /** exact_match: what of a response is its answer. Default: auto. */
@@ -32,7 +32,7 @@ export const verifierSettings = z.strictObject({
   /** Programs: the block of an answer that counts. Default: the last that defines what is asked for, with what it uses of the others. */
   choose: z.enum(["first", "last", "longest", "all"]).optional(),
   /** Programs: whether their output is compared as the same bytes, words, lines, or with numbers within a tolerance. Default: words. */
-  comparison: z.enum(["exact", "tokens", "lines", "floats"]).optional(),
+  comparison: z.enum(comparisonKinds).optional(),
   /** Programs: CPU time in seconds for all tests together. */
   cpu_seconds: z.number().positive().max(3600).optional(),
   /** Programs: memory in MiB. */

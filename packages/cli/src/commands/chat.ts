@@ -2,7 +2,7 @@
 // questions give plain answers.
 import { createInterface, type Interface } from "node:readline";
 import { type AnswerText, type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
-import { type Model, openModelFolder } from "@posttrain/model";
+import { type Model, modelOptions, openModelFolder } from "@posttrain/model";
 import {
   renderPrompt,
   resolveSampling,
@@ -22,7 +22,7 @@ import { samplingText, textOptions } from "../sampling-text.js";
 import { throwIfOutputGone } from "../standard-streams.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visibleStream } from "../visible.js";
-import { describeModel, modelOptions, withModel } from "../with-model.js";
+import { describeModel, withModel } from "../with-model.js";
 
 export const command = defineCommand({
   options: z.strictObject({

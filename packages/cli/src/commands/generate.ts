@@ -1,6 +1,6 @@
 // posttrain generate: samples of a model for one prompt or a file of prompts.
 import { answerText, type Tokenizer, UserError } from "@posttrain/data";
-import { type Model, openModelFolder } from "@posttrain/model";
+import { type Model, modelOptions, openModelFolder } from "@posttrain/model";
 import {
   checkRoom,
   type PromptRow,
@@ -23,7 +23,7 @@ import { samplingText, textOptions } from "../sampling-text.js";
 import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visible } from "../visible.js";
-import { modelOptions, withModel } from "../with-model.js";
+import { withModel } from "../with-model.js";
 
 export const command = defineCommand({
   options: z.strictObject({

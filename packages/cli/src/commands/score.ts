@@ -3,6 +3,7 @@ import { IGNORED_LABEL, specialTokenChoices } from "@posttrain/data";
 import {
   forward,
   type Model,
+  modelOptions,
   openModelFolder,
   packSequences,
   predict,
@@ -17,7 +18,7 @@ import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import { readScored, type ScoredRow } from "../scored-rows.js";
 import { secondsSince, timeLeft, tokensPerSecond } from "../speed.js";
-import { modelOptions, withModel } from "../with-model.js";
+import { withModel } from "../with-model.js";
 
 /** Rows are packed until they have this many tokens; one longer row goes alone. */
 const tokensPerBatch = 4096;

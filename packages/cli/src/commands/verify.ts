@@ -47,15 +47,18 @@ const options = z
       .describe(
         `for every row, in place of what rows say: ${verifierNames.join(", ")}, or a module of your own, ./FILE.mjs or ./FILE.py, #NAME behind it for one of several functions`,
       ),
-    mode: z
-      .enum(["own", "qwen2.5-math", "hendrycks", "math-verify", "gsm8k", "open-instruct"])
+    mode: verifierSettings.shape.mode
+      .unwrap()
       .default("own")
       .describe("whose conventions decide whether answers agree; rewards want own"),
-    extraction: z
-      .enum(["strict", "lenient"])
+    extraction: verifierSettings.shape.extraction
+      .unwrap()
       .default("strict")
       .describe("lenient takes the last formula or number where no answer is announced"),
-    strictness: z.enum(["strict", "loose"]).default("strict").describe("of instructions, as IFEval's two"),
+    strictness: verifierSettings.shape.strictness
+      .unwrap()
+      .default("strict")
+      .describe("of instructions, as IFEval's two"),
     unsealed: z
       .enum(["accept", "refuse"])
       .default("accept")
