@@ -4,7 +4,7 @@
  * value instead of a random one. Formulas: argument reduction and Taylor series; ln by Halley's step on exp; atan by
  * halving (x / (1 + sqrt(1 + x^2))); pi by Machin.
  */
-import { noValue } from "./limits.js";
+import { NoValue, noValue } from "./limits.js";
 import { bitLength, integerRoot, type Rational } from "./rational.js";
 
 const PRECISION = 320;
@@ -303,10 +303,16 @@ export function atan(a: Complex): Complex {
 
 /** Within 2^-200 of the larger, or of `scale` where that is larger still. */
 export function agree(a: Complex, b: Complex, bits = AGREE_BITS): boolean {
-  const distance = absComplex(addComplex(a, negateComplex(b)));
-  if (distance.m === 0n) return true;
-  const size = Math.max(magnitude(absComplex(a)), magnitude(absComplex(b)));
-  return magnitude(distance) <= size - bits;
+  try {
+    const distance = absComplex(addComplex(a, negateComplex(b)));
+    if (distance.m === 0n) return true;
+    const size = Math.max(magnitude(absComplex(a)), magnitude(absComplex(b)));
+    return magnitude(distance) <= size - bits;
+  } catch (error) {
+    // Two values at the end of the range whose distance or size is beyond it.
+    if (error instanceof NoValue) return false;
+    throw error;
+  }
 }
 
 /** As a double, for tolerances of other graders and for evidence. */

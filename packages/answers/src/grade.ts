@@ -9,7 +9,7 @@ import { compareAnswers, isJson } from "./compare.js";
 import type { CompareOptions } from "./compare-trees.js";
 import { type ExtractionOptions, extractAnswer } from "./extract.js";
 import { ENGLISH, LANGUAGES } from "./languages.js";
-import { MAX_ANSWER_LENGTH, MAX_RESPONSE_LENGTH, OverBudget } from "./limits.js";
+import { MAX_ANSWER_LENGTH, MAX_RESPONSE_LENGTH, NoValue, OverBudget } from "./limits.js";
 import { newBudget } from "./points.js";
 import { gsm8kEqual, gsm8kExtract } from "./published/gsm8k.js";
 import { hendrycksEqual, hendrycksExtract } from "./published/hendrycks.js";
@@ -83,6 +83,10 @@ function gradeOne(reference: string, response: string, options: AnswerOptions): 
       ? gradeOwn(reference, response, options)
       : gradeAs(mode, reference, response, options);
   } catch (error) {
+    if (error instanceof NoValue) {
+      const evidence = `Comparing the answer with the reference "${shorten(reference)}" leaves the range of numbers.`;
+      return conclude("fail", evidence, { mode, reference });
+    }
     if (!(error instanceof OverBudget)) throw error;
     const evidence =
       "Comparing the answer with the reference takes more operations than one comparison may spend.";

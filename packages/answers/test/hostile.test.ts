@@ -97,6 +97,17 @@ test.each(hostile)("%s: no pass, and in under a second, in every mode", (_, refe
   }
 });
 
+test.each([
+  ["(1+i)e^{500000}", "(1+i)e^{400000}"],
+  ["(1+i)\\cdot e^{500000}", "2e^{500000}i"],
+  ["2^{999999.9}", "-2^{999999.9}+\\pi"],
+])("at the end of the range of numbers %s is not %s, and says so", (reference, answer) => {
+  for (const mode of ["own", "math-verify"] as const)
+    expect(["fail", "unparseable"]).toContain(
+      gradeAnswer(reference, answer, { mode, extracted: true }).outcome,
+    );
+});
+
 test("10^10^10 overflows: it is itself and nothing else", () => {
   const outcome = (reference: string, answer: string) =>
     gradeAnswer(reference, answer, { extracted: true, mode: "own" }).outcome;
