@@ -1,4 +1,4 @@
-// Tokens of the model in what conversations say, for validate and sft.
+// Tokens of the model in what conversations say, for validate and the head of a run.
 import type { ContentToken, SpecialTokensInContent } from "@posttrain/data";
 import { count, plural } from "./format.js";
 

@@ -1,13 +1,17 @@
-// With what trained turns end, and whether generation stops there: for validate, init and sft.
+// With what trained turns end, and whether generation stops there: for validate, init and the head of a run.
 import { type ChatTemplate, type Tokenizer, type TurnEnds, templateEnd } from "@posttrain/data";
 import { count, plural } from "./format.js";
 
-/** `stops`: the ids at which the model's folder stops. `will`: what becomes of an end that is not among them. */
+/** `stops`: the ids at which the model's folder stops. `stage`: whose checkpoints will stop at others; without it, those of the run at hand. */
 export function turnEndsText(
   { turns, ends, template }: TurnEnds,
   stops: readonly number[],
-  will = "a checkpoint of sft will (eos_token_id of its generation_config.json and config.json)",
+  stage?: string,
 ): string {
+  const will =
+    stage === undefined
+      ? "the checkpoints will (eos_token_id of their generation_config.json and config.json)"
+      : `a checkpoint of ${stage} will (eos_token_id of its generation_config.json and config.json)`;
   const ended = ends.reduce((sum, end) => sum + end.turns, 0);
   const parts = ends.map(({ id, token, turns: own }) => {
     const share = own === turns ? "" : ` (${count(own)} of ${count(turns)})`;

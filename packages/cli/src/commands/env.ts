@@ -1,5 +1,4 @@
 // posttrain env: one block to paste into a bug report. No host name, no user, no path of theirs, no value of a variable but our own.
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { readFile, statfs } from "node:fs/promises";
 import { arch, availableParallelism, cpus, freemem, release, totalmem, type } from "node:os";
@@ -7,6 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { byteText } from "@posttrain/data";
 import { addonFile, backends, cpuPaths, machineMemory, openDevice } from "@posttrain/kernels";
+import { fileDigest } from "@posttrain/run";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
@@ -31,7 +31,7 @@ export const command = defineCommand({
 });
 
 async function gather(): Promise<Readonly<Record<string, string>>> {
-  const { paths, addon } = kernels();
+  const { paths, addon } = await kernels();
   const features = await cpuFeatures();
   return {
     posttrain: versionOf("posttrain") ?? "unknown",
@@ -86,10 +86,10 @@ function bf16Products(paths: readonly string[], features: readonly string[]): st
   return `by fp32 multiply-adds in the order of AMX, the same bits at about fp32's rate: ${why}`;
 }
 
-function kernels(): { readonly paths: readonly string[]; readonly addon: string } {
+async function kernels(): Promise<{ readonly paths: readonly string[]; readonly addon: string }> {
   const { variant, path: file } = addonFile();
   const build = existsSync(file)
-    ? `build ${variant} of ${statSync(file).mtime.toISOString()}, ${byteText(statSync(file).size)}, SHA-256 ${createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 16)}`
+    ? `build ${variant} of ${statSync(file).mtime.toISOString()}, ${byteText(statSync(file).size)}, SHA-256 ${(await fileDigest(file)).slice(0, 16)}`
     : `build ${variant} is not there`;
   try {
     const paths = cpuPaths();

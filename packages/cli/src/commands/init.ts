@@ -36,7 +36,7 @@ export const command = (stage: Stage): Command =>
       ],
       [
         "npx posttrain init --model_name_or_path ~/models/Qwen2.5-0.5B --data rows.jsonl \\\n--output first.yaml --output_dir runs/first",
-        "your own model and rows; then validate and sft with --config first.yaml",
+        `your own model and rows; then validate and ${stage.name} with --config first.yaml`,
       ],
     ],
     notes:
@@ -86,7 +86,7 @@ export const command = (stage: Stage): Command =>
         const formats = Object.keys(data.counts.formats);
         const model = `${millions(parameters)} parameters, context of ${count(config.maxPositionEmbeddings)} tokens, ${template ? "with" : "without"} a chat template`;
         const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${plural(data.counts.tokens, "token")}, ${count(data.counts.trainedTokens)} of them trained`;
-        const ends = turnEndsText(data.turnEnds, stops);
+        const ends = turnEndsText(data.turnEnds, stops, stage.name);
         await results.writeText(text(stage, { fixed, values, model, rows: rowsText, ends, bad }));
         await results.commit();
 

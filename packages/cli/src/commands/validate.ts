@@ -62,7 +62,7 @@ export const command = (stage: Stage): Command =>
         await results?.commit();
         const lost = rejects.filter((reject) => isLoss(reject, data.longestRow));
         const checked = await check(stage, config, data, samples, context);
-        report(config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
+        report(stage, config, data, checked, { context: model.maxPositionEmbeddings, stops }, output);
         const verdict =
           lost.length > 0
             ? `${plural(lost.length, "row")} would be lost or cut; mend ${lost.length === 1 ? "it" : "them"}, or leave ${lost.length === 1 ? "it" : "them"} out.` +
@@ -157,6 +157,7 @@ async function tokenizerOf(dir: string) {
 }
 
 function report(
+  stage: Stage,
   config: StageConfig,
   data: StageData,
   checked: Checked,
@@ -175,7 +176,9 @@ function report(
     ...(data.evalRows.length > 0
       ? [["held out", `${plural(data.evalRows.length, "row")}, ${evaluation}`] as const]
       : []),
-    ...(data.turnEnds.turns > 0 ? [["turns end", turnEndsText(data.turnEnds, stops)] as const] : []),
+    ...(data.turnEnds.turns > 0
+      ? [["turns end", turnEndsText(data.turnEnds, stops, stage.name)] as const]
+      : []),
     ...(repeated > 0
       ? [["repeated", `${plural(repeated, "row")} with the content of an earlier one, kept`] as const]
       : []),

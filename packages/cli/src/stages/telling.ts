@@ -43,14 +43,7 @@ export function startLines(
     ["data", rowsText(config.data, data)],
     ...lostLines(config, data),
     ...own,
-    [
-      "turns end",
-      turnEndsText(
-        data.turnEnds,
-        resolveStopIds(model.generationConfig, model.config),
-        "the checkpoints will (eos_token_id of their generation_config.json and config.json)",
-      ),
-    ],
+    ["turns end", turnEndsText(data.turnEnds, resolveStopIds(model.generationConfig, model.config))],
     [
       "steps",
       `${count(totalSteps)}, each of ${plural(units, data.packing === undefined ? "row" : "pack")} or about ${plural(tokens, "token")}`,
