@@ -40,7 +40,6 @@ export {
   type PackingStrategy,
   type Piece,
   packBestFit,
-  packingStrategies,
   packPieces,
 } from "./packing.js";
 export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";

@@ -15,8 +15,7 @@ export interface Packing {
 }
 
 /** How rows fill bins, by TRL's names. */
-export const packingStrategies = ["bfd", "bfd_split", "wrapped"] as const;
-export type PackingStrategy = (typeof packingStrategies)[number];
+export type PackingStrategy = "bfd" | "bfd_split" | "wrapped";
 
 /** Tokens `start` to `end` (exclusive) of a row. */
 export interface Piece {

@@ -1,15 +1,7 @@
 export { type Accuracy, wilson } from "./accuracy.js";
 export { type EvaluateConfig, evaluateConfig } from "./config.js";
 export { type Grading, openGrading } from "./grading.js";
-export {
-  type Answered,
-  exactMatchMeasure,
-  ifevalMeasure,
-  type Measure,
-  type Metric,
-  passMeasure,
-} from "./measures.js";
-export { type Majority, majorityOf, meanScore, passAtK } from "./pass-at-k.js";
+export type { Answered, Measure, Metric } from "./measures.js";
 export { examplesFor, type Question, type ReadOptions, readingOf, readQuestions } from "./questions.js";
 export {
   type Asked,
@@ -25,5 +17,5 @@ export {
 export { type Evaluation, makeResultFolder, resultsOf, writeResults } from "./results.js";
 export { type Score, type Summary, summarize } from "./summary.js";
 export { resultTable, settingsLine } from "./table.js";
-export { type Task, taskNames } from "./tasks.js";
-export { rowOf, verifierGrader } from "./verifier-grader.js";
+export type { Task } from "./tasks.js";
+export { verifierGrader } from "./verifier-grader.js";

@@ -1,6 +1,6 @@
 // The public face of the model package: folders, models, the forward pass, generation. Token ids only; text is @posttrain/data's.
 export { type Companions, checkCompanions, readCompanions } from "./companions.js";
-export { parameterCount, parameterShapes, parseModelConfig, type Qwen2Config } from "./config.js";
+export { parameterCount, parseModelConfig, type Qwen2Config } from "./config.js";
 export {
   type ForwardOptions,
   forward,

@@ -6,7 +6,7 @@ export { codeBlocks } from "./fences.js";
 export { type CheckerTest, gradeCode, judgeWith, type ProgramRun, runProgram, testChecker } from "./grade.js";
 export type { Limits } from "./limits.js";
 export { type GradingPool, gradingPool } from "./pool.js";
-export { nativeSelfTest, type Proof, provenLayout, type SelfTest } from "./self-test.js";
+export { nativeSelfTest, type Proof, type SelfTest } from "./self-test.js";
 export {
   type AssertsTask,
   type CallCase,

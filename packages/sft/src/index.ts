@@ -16,12 +16,12 @@ export {
   shortOperands,
 } from "./builders/arithmetic.js";
 export { type SftConfig, sftConfig } from "./config.js";
-export { type SftLoss, sftLoss } from "./loss.js";
+export type { SftLoss } from "./loss.js";
 export type { SftEvalMetrics, SftMetrics } from "./metrics.js";
 export { type MicroBatch, microBatch } from "./micro-batch.js";
 export { plannedSft, residentBytes, sftSteps } from "./plan.js";
 export { prepareSftData, type SftData, type SftRowOptions } from "./rows.js";
-export { evaluateSft, type SftEvaluation, type SftStepResult, sftStep } from "./step.js";
+export { type SftEvaluation, type SftStepResult, sftStep } from "./step.js";
 export {
   runSft,
   type SftReport,

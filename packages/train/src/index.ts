@@ -22,7 +22,6 @@ export { loadOptimizer, saveOptimizer } from "./optimizer-state.js";
 export {
   adamwOf,
   checkTraining,
-  dtypeOf,
   type IdentityRole,
   type RowConfig,
   rateOf,
@@ -41,7 +40,7 @@ export {
   refuseWhatCannotFit,
   type TrainingPlan,
 } from "./plan.js";
-export { learningRateAt, type Schedule, scheduleTypes } from "./schedule.js";
+export { learningRateAt, type Schedule } from "./schedule.js";
 export { planSteps, type StepPlan, stepRows, totalStepsOf, type Unit } from "./steps.js";
 export type { TrainerState } from "./trainer-state.js";
 export {

@@ -42,7 +42,6 @@ const inOpenInstruct = (
 const math = defineVerifier({
   name: "math",
   judges: "answer",
-  about: "a final answer against a reference, as mathematics, words, units, dates",
   needs: references,
   grade: async (response, labels, settings, tools) => {
     if (settings.mode === "open-instruct")
@@ -58,7 +57,6 @@ const math = defineVerifier({
 const gsm8k = defineVerifier({
   name: "gsm8k",
   judges: "answer",
-  about: "a final number behind ####, in a box or announced, against a reference that may show its work",
   needs: references,
   grade: async (response, labels, settings, tools) => {
     const reference = labels.map(finalAnswer);
@@ -76,8 +74,6 @@ const gsm8k = defineVerifier({
 const exactMatchVerifier = defineVerifier({
   name: "exact_match",
   judges: "answer",
-  about:
-    "the answer that extract finds is the reference, but for case, spaces, thousands separators and a trailing point",
   needs: plainReferences,
   grade: async (response, labels, { extract = "auto" }) => exactMatch(labels, response, extract),
 });
@@ -129,7 +125,6 @@ function answersOf(letter: string, options: readonly string[] | undefined): read
 const multipleChoice = defineVerifier({
   name: "multiple_choice",
   judges: "answer",
-  about: "a letter from A to J, or the words of the choice beside it",
   needs: choice,
   grade: (response, reference, settings, tools) =>
     tools.answers.grade({
@@ -145,7 +140,6 @@ const multipleChoice = defineVerifier({
 const exact = defineVerifier({
   name: "exact",
   judges: "answer",
-  about: "the whole response is the reference, but for white space around it",
   needs: references,
   grade: async (response, labels) => {
     const same = labels.some((label) => label.trim() === response.trim());
@@ -159,7 +153,6 @@ const exact = defineVerifier({
 const text = defineVerifier({
   name: "text",
   judges: "answer",
-  about: "an announced answer in the same words, but for case, articles and punctuation",
   needs: references,
   grade: (response, reference, settings, tools) =>
     tools.answers.grade({
@@ -172,7 +165,6 @@ const text = defineVerifier({
 const json = defineVerifier({
   name: "json",
   judges: "answer",
-  about: "an announced answer that is the same JSON value",
   needs: z
     .custom<Row>((row) => typeof row === "object" && row !== null)
     .transform((row, context): string => {
@@ -197,7 +189,6 @@ const openInstruct = (["strict_math", "puzzle", "string_matcher", "flan", "strin
   defineVerifier({
     name,
     judges: "answer",
-    about: `open-instruct's rule of this name${name === "string_f1" ? ", a score" : ""}`,
     needs: references,
     grade: async (response, labels, settings) => {
       const scores = labels.map((label) => openInstructScorers[name]!(response, label));
@@ -221,7 +212,6 @@ const finish = z
 const reSearch = defineVerifier({
   name: "re_search",
   judges: "answer",
-  about: "what stands in <finish> has the words of a reference (open-instruct, Search-R1)",
   needs: finish,
   grade: async (response, labels) => {
     const answer = /<finish>([\s\S]*?)<\/finish>/i.exec(response)?.[1]?.trim();
@@ -238,7 +228,6 @@ const reSearch = defineVerifier({
 const reSearchF1 = defineVerifier({
   name: "re_search_f1",
   judges: "answer",
-  about: "token F1 of what stands in <finish>, at least 0.1 (open-instruct, ReSearch), a score",
   needs: finish,
   grade: async (response, labels, settings) => {
     const start = response.lastIndexOf("<finish>");

@@ -29,7 +29,6 @@ const needs = z
 const code = defineVerifier({
   name: "code",
   judges: "program",
-  about: "a program passes tests: assert lines, function calls, or standard input and output",
   needs,
   grade: async (text, row, settings, { sandbox }): Promise<Verdict> => {
     const task = withSettings(inLanguageOf(text, row), settings);

@@ -31,10 +31,8 @@ export {
   type Verifier,
   type Verifiers,
   type VerifiersOptions,
-  verifierList,
   verifierNames,
 } from "./registry.js";
-export { type FoundResponses, type Responses, responseColumns, responsesOf } from "./responses.js";
 export {
   type CanaryGroupResult,
   type CanaryResult,

@@ -69,7 +69,6 @@ const ifevalNeeds = z
 const ifeval = defineVerifier({
   name: "ifeval",
   judges: "instructions",
-  about: "every instruction of instruction_id_list with its kwargs is followed, strict or loose",
   needs: ifevalNeeds,
   grade: (response, requests, { strictness = "strict" }) => checkInstructions(response, requests, strictness),
 });
@@ -77,7 +76,6 @@ const ifeval = defineVerifier({
 const instructions = defineVerifier({
   name: "instructions",
   judges: "instructions",
-  about: "every one of instructions, {id, kwargs}, is followed, strict or loose",
   needs: z.object({
     instructions: z
       .array(z.object({ id: z.string(), kwargs: z.record(z.string(), z.unknown()).nullish() }))
@@ -90,7 +88,6 @@ const instructions = defineVerifier({
 const checker = defineVerifier({
   name: "checker",
   judges: "instructions",
-  about: "a checker program, {language, source, entryPoint}, says true of the response (AutoIF)",
   needs: z.object({
     checker: z.object({
       language: z.enum(judgeLanguages),

@@ -33,11 +33,6 @@ const definitions: ReadonlyMap<string, VerifierDefinition> = new Map(
 
 export const verifierNames: readonly string[] = [...definitions.keys()];
 
-/** Name and one line of each. */
-export const verifierList: readonly { readonly name: string; readonly about: string }[] = [
-  ...definitions.values(),
-].map(({ name, about }) => ({ name, about }));
-
 /** Which verifier a row asks for, or why none can be told. */
 export function detectVerifier(row: Row): Detected {
   return detect(row, verifierNames);

@@ -88,8 +88,6 @@ export type Judged = "answer" | "program" | "instructions" | "response";
 export interface VerifierDefinition {
   readonly name: string;
   readonly judges: Judged;
-  /** One line for people. */
-  readonly about: string;
   readonly needs: z.ZodType;
   /** `needs` is what the schema made of the row. */
   readonly grade: (
@@ -104,7 +102,6 @@ export interface VerifierDefinition {
 export function defineVerifier<Needs extends z.ZodType>(definition: {
   readonly name: string;
   readonly judges: Judged;
-  readonly about: string;
   readonly needs: Needs;
   readonly grade: (
     response: string,
