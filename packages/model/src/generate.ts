@@ -126,7 +126,7 @@ const defaults = { maxSequences: 128, cacheBytes: 2 ** 31, prefillTokens: 4096 }
 
 /**
  * Generates for all requests; results in the order (request, sample). UserError `cannot_serve` for a request that needs more cache than
- * there is; RangeError for one that means nothing.
+ * there is, or a temperature without an inverse; RangeError for one that means nothing.
  *
  * The next step is enqueued before the last one's tokens have arrived: it takes them from the device, so nothing waits for this side.
  * What stopped is known a step late; its one superfluous token is dropped. A repetition penalty needs the tokens here: then it waits.
@@ -259,8 +259,9 @@ function checkRequest(
   if (!(settings.maxNewTokens >= 1)) refuse(`maxNewTokens is ${settings.maxNewTokens}, expected at least 1`);
   const { temperature } = settings;
   if (!(temperature === 0 || (temperature > 0 && Number.isFinite(Math.fround(1 / temperature))))) {
-    refuse(
-      `temperature is ${temperature}, expected 0 (greedy) or more than 3e-39, whose inverse is a float32`,
+    throw new UserError(
+      "cannot_serve",
+      `temperature is ${temperature}, expected 0 (greedy) or more than 3e-39, whose inverse is a float32.`,
     );
   }
   if (!(settings.repetitionPenalty > 0)) {
