@@ -19,7 +19,7 @@ export interface Row {
   readonly milliseconds: number;
   /** How much it did a second. */
   readonly rate: number;
-  readonly unit: "GFLOP/s" | "GB/s" | "tokens/s" | "x" | "1/us";
+  readonly unit: "GFLOP/s" | "GB/s" | "tokens/s" | "rows/s" | "x" | "1/us";
   /** What the rate is held against, and what that was in this run. */
   readonly roof: string;
   readonly roofRate: number;
