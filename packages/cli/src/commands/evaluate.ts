@@ -27,9 +27,10 @@ import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
 import { stopIdsOf } from "@posttrain/rollout";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
-import { count, duration, plural } from "../format.js";
+import { count, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
+import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visible, visibleLine } from "../visible.js";
 import { describeModel, withModel } from "../with-model.js";
@@ -157,11 +158,6 @@ async function ask(
   const most = total * config.max_new_tokens;
   let tokens = 0;
   let graded = 0;
-  const speed = (): string => {
-    const seconds = (performance.now() - started) / 1000;
-    return `${plural(tokens, "token")}, ${count(tokens / seconds)} tokens/s`;
-  };
-  const left = (): string => duration(((performance.now() - started) / 1000 / tokens) * (most - tokens));
   try {
     return await respondSeveral(model, asked, prompts, grader, {
       samples: config.num_samples,
@@ -176,7 +172,10 @@ async function ask(
       stopIds: config.stopIds,
       onToken: () => {
         tokens++;
-        progress.show(() => `${plural(asked.length, "question")}: ${speed()}, at most ${left()} left`);
+        progress.show(
+          () =>
+            `${plural(asked.length, "question")}: ${tokensAndSpeed(tokens, started)}, at most ${timeLeft(started, tokens, most)}`,
+        );
       },
     });
   } finally {
