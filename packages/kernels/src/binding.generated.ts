@@ -34,6 +34,8 @@ export const opNames: readonly string[] = [
   "sample_forward",
   "sum_squares_forward",
   "adamw_forward",
+  "task_vector_forward",
+  "online_merging_forward",
   "probe_fma_forward",
   "probe_amx_forward",
   "probe_memory_forward"
@@ -188,29 +190,29 @@ export function rmsNormBackward(
 }
 
 export function ropeTableForward(
-  cosines: Tensor, // OUT F32 [M P]
-  sines: Tensor, // OUT F32 [M P]
+  cosines: Tensor, // OUT F32 [M A]
+  sines: Tensor, // OUT F32 [M A]
   positions: Tensor, // IN I32 [M]
-  frequencies: Tensor, // IN F64 [P]
+  frequencies: Tensor, // IN F64 [A]
   scale: number, // REAL
 ): void {
   enqueue(15, handleOf(cosines), handleOf(sines), handleOf(positions), handleOf(frequencies), scale);
 }
 
 export function ropeForward(
-  y: Tensor, // OVER FLOAT [M H 2*P]
-  x: Tensor, // IN FLOAT [M H 2*P]
-  cosines: Tensor, // IN F32 [M P]
-  sines: Tensor, // IN F32 [M P]
+  y: Tensor, // OVER FLOAT [M H 2*A]
+  x: Tensor, // IN FLOAT [M H 2*A]
+  cosines: Tensor, // IN F32 [M A]
+  sines: Tensor, // IN F32 [M A]
 ): void {
   enqueue(16, handleOf(y), handleOf(x), handleOf(cosines), handleOf(sines));
 }
 
 export function ropeBackward(
-  dx: Tensor, // OVER FLOAT [M H 2*P]
-  dy: Tensor, // IN FLOAT [M H 2*P]
-  cosines: Tensor, // IN F32 [M P]
-  sines: Tensor, // IN F32 [M P]
+  dx: Tensor, // OVER FLOAT [M H 2*A]
+  dy: Tensor, // IN FLOAT [M H 2*A]
+  cosines: Tensor, // IN F32 [M A]
+  sines: Tensor, // IN F32 [M A]
 ): void {
   enqueue(17, handleOf(dx), handleOf(dy), handleOf(cosines), handleOf(sines));
 }
@@ -341,7 +343,7 @@ export function sampleForward(
 }
 
 export function sumSquaresForward(
-  total: Tensor, // OUT F64 [1]
+  total: Tensor, // ACC F64 [1]
   x: Tensor, // IN FLOAT [*N]
 ): void {
   enqueue(28, handleOf(total), handleOf(x));
@@ -366,18 +368,68 @@ export function adamwForward(
   enqueue(29, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, clearGradient);
 }
 
+export function taskVectorForward(
+  tau: Tensor, // OVER F32 [*N]
+  distance: Tensor, // OUT F64 [1]
+  start: Tensor, // IN F32 [*N]
+  base: Tensor, // IN F32 [*N]
+  mask: Tensor | null, // OPT_IN F32 [*N]
+  scale: number, // REAL
+  method: number, // INT
+  keep: number, // INT
+  rescale: number, // INT
+  seed: number, // INT
+  first: number, // INT
+): void {
+  enqueue(30, handleOf(tau), handleOf(distance), handleOf(start), handleOf(base), handleOf(mask), scale, method, keep, rescale, seed, first);
+}
+
+export function onlineMergingForward(
+  parameter: Tensor, // ACC F32 [*N]
+  m: Tensor, // ACC F32 [*N]
+  v: Tensor, // ACC F32 [*N]
+  rounded: Tensor | null, // OPT_OUT BF16 [*N]
+  gradient: Tensor, // ACC F32 [*N]
+  tau: Tensor | null, // OPT_IN F32 [*N]
+  carry: Tensor | null, // OPT_ACC F32 [*N]
+  interim: Tensor | null, // OPT_ACC F32 [*N]
+  drift: Tensor | null, // OPT_OUT F64 [2]
+  mask: Tensor | null, // OPT_IN F32 [*N]
+  tauMask: Tensor | null, // OPT_IN F32 [*N]
+  learningRate: number, // REAL
+  beta1: number, // REAL
+  beta2: number, // REAL
+  eps: number, // REAL
+  weightDecay: number, // REAL
+  biasCorrection1: number, // REAL
+  biasCorrection2: number, // REAL
+  gradientScale: number, // REAL
+  alpha: number, // REAL
+  scale: number, // REAL
+  method: number, // INT
+  keep: number, // INT
+  repo: number, // INT
+  decayAfter: number, // INT
+  rescale: number, // INT
+  seed: number, // INT
+  first: number, // INT
+  step: number, // INT
+): void {
+  enqueue(31, handleOf(parameter), handleOf(m), handleOf(v), handleOf(rounded), handleOf(gradient), handleOf(tau), handleOf(carry), handleOf(interim), handleOf(drift), handleOf(mask), handleOf(tauMask), learningRate, beta1, beta2, eps, weightDecay, biasCorrection1, biasCorrection2, gradientScale, alpha, scale, method, keep, repo, decayAfter, rescale, seed, first, step);
+}
+
 export function probeFmaForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(30, handleOf(y), iterations);
+  enqueue(32, handleOf(y), iterations);
 }
 
 export function probeAmxForward(
   y: Tensor, // OUT F32 [*N]
   iterations: number, // INT
 ): void {
-  enqueue(31, handleOf(y), iterations);
+  enqueue(33, handleOf(y), iterations);
 }
 
 export function probeMemoryForward(
@@ -385,5 +437,5 @@ export function probeMemoryForward(
   x: Tensor, // IN F32 [*N]
   kind: number, // INT
 ): void {
-  enqueue(32, handleOf(y), handleOf(x), kind);
+  enqueue(34, handleOf(y), handleOf(x), kind);
 }

@@ -1,20 +1,22 @@
 // A device: an execution stream, its threads and its memory. Ops enqueue and return; only read() and drain() wait.
 //
-// The backend is the cpu, or a library beside the addon (native.ts). The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all
+// The backend is the cpu, or a library beside the addon (native.ts): "cuda" is the first GPU, "cuda:1" the second, "auto" the first GPU where it can
+// be used and the cpu elsewhere. The cpu path (amx, avx512, avx2, plain) is chosen when the device is opened; all
 // give the same bits. POSTTRAIN_CPU forces one, POSTTRAIN_THREADS sets the number of compute threads. One more path, amx_emulated, is slow
 // and for tests: amx with the tiles in C++.
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { opNames } from "./binding.generated.js";
 import { KernelError } from "./errors.js";
-import { defaultMemoryLimit } from "./machine-memory.js";
+import { askedMemoryLimit, defaultMemoryLimit } from "./machine-memory.js";
+import type { Messages } from "./messages.js";
 import { backendFile, backends, type DeviceHandle, type DeviceStatus, native } from "./native.js";
 import { Scope } from "./scope.js";
 import type { Tape } from "./tape.js";
 import { kindOf } from "./tensor.js";
 
 export interface DeviceOptions {
-  /** "cpu", which is the default, another one of backends(), or the file of one. */
+  /** "cpu", another one of backends() with its number behind a colon, the file of one, or "auto". Default: POSTTRAIN_DEVICE, else "cpu". */
   readonly backend?: string | undefined;
   /** Of the cpu: "amx", "avx512", "avx2" or "plain". Default: POSTTRAIN_CPU, else the fastest that this machine has. */
   readonly path?: string | undefined;
@@ -26,6 +28,8 @@ export interface DeviceOptions {
   readonly guards?: boolean | undefined;
   /** No arithmetic, and memory that is counted but not touched: to learn what a computation takes. Only what is written can be read. */
   readonly dry?: boolean | undefined;
+  /** To the devices of other ranks that train together with this one. Who opened them closes them. */
+  readonly messages?: Messages | undefined;
 }
 
 /** The cpu paths that this machine can run, fastest first. */
@@ -35,23 +39,60 @@ export function cpuPaths(): readonly string[] {
 
 export class Device {
   readonly handle: DeviceHandle;
-  /** "cpu", and of it "avx512": as its table says. */
+  /** "cpu", and of it "avx512"; "cuda", and of it "sm_90". */
   readonly backend: string;
   readonly path: string;
+  /** Of a GPU: what it is, with its memory and driver. Else "". */
+  readonly description: string;
+  /** Whether its tensors are in memory of its own and not the host's. */
+  readonly ownMemory: boolean;
+  /** Why "auto" took no GPU. */
+  readonly passedOver: string | undefined;
   readonly threads: number;
   /** The most bytes that its tensors may take. */
   readonly memoryLimit: number;
   /** What opens another one like it. */
-  readonly options: Pick<DeviceOptions, "backend" | "path" | "threads" | "memoryLimit">;
+  readonly options: Pick<DeviceOptions, "backend" | "path" | "threads" | "memoryLimit"> & {
+    readonly ownMemory: boolean;
+  };
+  readonly messages: Messages | undefined;
+  /** Computes nothing. */
+  readonly dry: boolean;
 
-  constructor(handle: DeviceHandle, backend: string, threads: number, memoryLimit: number) {
+  constructor(
+    handle: DeviceHandle,
+    {
+      backend,
+      threads,
+      messages,
+      dry,
+      passedOver,
+    }: Pick<DeviceOptions, "messages"> & {
+      readonly backend: string;
+      readonly dry: boolean;
+      readonly threads: number;
+      readonly passedOver?: string | undefined;
+    },
+  ) {
     this.handle = handle;
-    const names = native().deviceNames(handle);
+    const names = native().describeDevice(handle);
+    const { memoryLimit } = names;
     this.backend = names.backend;
     this.path = names.path;
-    this.options = { backend, path: backend === "cpu" ? names.path : undefined, threads, memoryLimit };
+    this.description = names.description;
+    this.ownMemory = names.description !== "";
+    this.passedOver = passedOver;
+    this.options = {
+      backend,
+      path: backend === "cpu" ? names.path : undefined,
+      threads,
+      memoryLimit,
+      ownMemory: this.ownMemory,
+    };
     this.threads = threads;
     this.memoryLimit = memoryLimit;
+    this.messages = messages;
+    this.dry = dry;
   }
 
   /** A scope that its caller ends; with a tape, ops record their backward rules there. */
@@ -121,6 +162,23 @@ export class Device {
 
 /** Opens a device. Throws KernelError when the asked-for backend or path is not there; never takes another one silently. */
 export function openDevice(options: DeviceOptions = {}): Device {
+  const backend = options.backend ?? (process.env["POSTTRAIN_DEVICE"] || undefined);
+  return backend === "auto" ? openFastest(options) : open({ ...options, backend });
+}
+
+/** A GPU, or the cpu, which knows then why it is no GPU. */
+function openFastest(options: DeviceOptions): Device {
+  try {
+    // A dry one would open anywhere.
+    if (options.dry) void open({ ...options, backend: "cuda", dry: false }).close();
+    return open({ ...options, backend: "cuda" });
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== "kernel_device") throw error;
+    return open({ ...options, backend: "cpu" }, error.message);
+  }
+}
+
+function open(options: DeviceOptions, passedOver?: string): Device {
   const names = native().opNames();
   if (names.join() !== opNames.join()) {
     throw new KernelError(
@@ -129,17 +187,22 @@ export function openDevice(options: DeviceOptions = {}): Device {
     );
   }
   const backend = options.backend ?? "cpu";
-  const library = backend === "cpu" ? undefined : libraryOf(backend);
+  const { library, index } = backend === "cpu" ? {} : libraryOf(backend);
   const path = library === undefined ? cpuPath(options.path) : "";
   const threads = options.threads ?? threadsFromEnvironment() ?? availableParallelism();
   const dry = options.dry ?? false;
-  const limit = options.memoryLimit ?? (dry ? 2 ** 44 : defaultMemoryLimit());
-  return new Device(
-    native().openDevice(path, threads, limit, options.guards ?? false, dry, library),
-    backend,
+  const asked = options.memoryLimit ?? (dry ? 2 ** 44 : askedMemoryLimit());
+  const handle = native().openDevice(
+    path,
     threads,
-    limit,
+    asked ?? defaultMemoryLimit(),
+    options.guards ?? false,
+    dry,
+    library,
+    index,
+    asked !== undefined,
   );
+  return new Device(handle, { backend, threads, messages: options.messages, dry, passedOver });
 }
 
 function cpuPath(asked: string | undefined): string {
@@ -155,15 +218,18 @@ function cpuPath(asked: string | undefined): string {
   );
 }
 
-function libraryOf(backend: string): string {
+function libraryOf(backend: string): { readonly library: string; readonly index?: number } {
   if (typeof backend !== "string") {
     throw new KernelError("kernel_argument", `openDevice: backend is ${kindOf(backend)}, expected a string`);
   }
-  const file = backend.includes("/") ? backend : backendFile(backend);
-  if (existsSync(file)) return file;
+  const [, name = backend, number] = /^(.+):(\d+)$/.exec(backend) ?? [];
+  const file = name.includes("/") ? name : backendFile(name);
+  const index = Number(number ?? 0);
+  if (existsSync(file)) return { library: file, index };
+  const remedy = name === "cuda" ? " Where nvcc is, npm run build:cuda builds it." : "";
   throw new KernelError(
     "kernel_device",
-    `The backend "${backend}" is not built: ${file} does not exist; there are: ${backends().join(", ")}.`,
+    `The backend "${name}" is not built: ${file} does not exist; there are: ${backends().join(", ")}.${remedy}`,
   );
 }
 

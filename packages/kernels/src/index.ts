@@ -3,9 +3,10 @@ export { cpuPaths, type Device, type DeviceOptions, openDevice } from "./device.
 export { KernelError, type KernelErrorCode } from "./errors.js";
 export { defaultMemoryLimit, machineMemory } from "./machine-memory.js";
 export { MappedFile } from "./mapped-file.js";
+export { type Messages, openMessages } from "./messages.js";
 export { addonFile, backends, type DeviceStatus } from "./native.js";
 export { type AdamwStep, adamw } from "./ops/adamw.js";
-export { add } from "./ops/add.js";
+export { accumulate, add } from "./ops/add.js";
 export { attention, attentionCached } from "./ops/attention.js";
 export { convert } from "./ops/convert.js";
 export { embedding, RowGradient } from "./ops/embedding.js";
@@ -15,6 +16,12 @@ export { gatherRows } from "./ops/gather-rows.js";
 export { type KvPages, keysPerPage, kvCacheCopy, kvCacheWrite, kvPages } from "./ops/kv-cache.js";
 export { linear } from "./ops/linear.js";
 export { type LinearMap, linears } from "./ops/linears.js";
+export {
+  type MergeMethod,
+  type OnlineMergingStep,
+  onlineMerging,
+  taskVector,
+} from "./ops/online-merging.js";
 export { probeAmxPeak } from "./ops/probe-amx.js";
 export { probeFmaPeak } from "./ops/probe-fma.js";
 export { type MemoryRates, probeMemory } from "./ops/probe-memory.js";

@@ -13,10 +13,15 @@ export function machineMemory(): number {
   return granted !== undefined && granted > 0 ? Math.min(granted, totalmem()) : totalmem();
 }
 
-/** The most bytes that a device's tensors may take when its opener names no limit. */
+/** The most bytes that a device's tensors may take when its opener names no limit. A GPU has a limit of its own where nobody asks. */
 export function defaultMemoryLimit(): number {
+  return askedMemoryLimit() ?? Math.floor(machineMemory() * usableShare);
+}
+
+/** What POSTTRAIN_MEMORY asks for. */
+export function askedMemoryLimit(): number | undefined {
   const text = process.env[variable];
-  return text === undefined || text === "" ? Math.floor(machineMemory() * usableShare) : bytesOf(text);
+  return text === undefined || text === "" ? undefined : bytesOf(text);
 }
 
 const units = { "": 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30 } as const;

@@ -27,6 +27,14 @@ export interface DeviceStatus {
   readonly capacity: number;
 }
 
+export interface DeviceNames {
+  readonly backend: string;
+  readonly path: string;
+  /** What a library says of its device, "" of the cpu. */
+  readonly description: string;
+  readonly memoryLimit: number;
+}
+
 interface Addon {
   cpuPaths(): string[];
   /** Of the cpu, or of the backend in `library`. */
@@ -37,6 +45,8 @@ interface Addon {
     guards: boolean,
     dry: boolean,
     library?: string,
+    index?: number,
+    limitAsked?: boolean,
   ): DeviceHandle;
   closeDevice(device: DeviceHandle): void;
   createTensor(device: DeviceHandle, dtype: number, shape: readonly number[], op: string): TensorHandle;
@@ -57,13 +67,18 @@ interface Addon {
     dtype: number,
     shape: readonly number[],
   ): TensorHandle;
-  deviceNames(device: DeviceHandle): { readonly backend: string; readonly path: string };
+  describeDevice(device: DeviceHandle): DeviceNames;
   status(device: DeviceHandle): DeviceStatus;
   /** Calls and nanoseconds of each op of the table, one after the other. */
   opTimes(device: DeviceHandle): number[];
   resetPeak(device: DeviceHandle): void;
   checkGuards(device: DeviceHandle): number;
   opNames(): string[];
+  /** Begins MPI from the library `file`, once in a process. */
+  openMessages(file: string): { readonly rank: number; readonly size: number };
+  sendMessage(rank: number, bytes: Uint8Array): Promise<void>;
+  receiveMessage(rank: number, bytes: Uint8Array): Promise<void>;
+  closeMessages(): Promise<void>;
 }
 
 /** The addon's file, whether it is there or not: `variant` is release, or what POSTTRAIN_NATIVE_VARIANT names (sanitizers). */

@@ -3,6 +3,7 @@
 import {
   attention,
   attentionCached,
+  convert,
   cpuPaths,
   type Device,
   fill,
@@ -137,6 +138,90 @@ describe.each(cpuPaths())("attention on %s", (path) => {
     async (piece) => {
       const [y] = await packed(device, { q, k, v, dy, starts });
       expect(firstDifference(y as Float32Array, await cached(device, piece))).toBe(-1);
+      expect(await device.checkGuards()).toBe(0);
+    },
+  );
+
+  // Single queries are worked on together, and those that share a page meet it together: neither may be seen in a bit.
+  it.each([
+    ["f32", 3, 16],
+    ["f32", 7, 64],
+    ["bf16", 3, 24],
+    ["bf16", 7, 64],
+  ] as const)(
+    "gives single queries in %s the same y alone and with others, pages shared or not",
+    async (dtype, heads, size) => {
+      const groups = 2;
+      // A prompt of two pages with samples of unequal lengths; sequences that end within one page, in any order; several queries, and none.
+      const table = [
+        ...[140, 140, 150, 140, 129, 191, 140, 140].map((length, i) => ({
+          pages: [0, 1, 2 + i],
+          length,
+          asks: 1,
+        })),
+        ...[10, 40, 20, 64].map((length) => ({ pages: [10], length, asks: 1 })),
+        { pages: [11], length: 0, asks: 0 },
+        { pages: [10, 12], length: 70, asks: 1 },
+        { pages: [13], length: 1, asks: 1 },
+        { pages: [0, 14], length: 100, asks: 5 },
+        { pages: [0, 1], length: 128, asks: 1 },
+        { pages: [0, 15], length: 65, asks: 1 },
+      ];
+      const random = new Random(9);
+      const normal = (shape: readonly number[]) => Float32Array.from(random.normal(shape).data);
+      const queries = normal([table.length, 5, groups * heads, size]);
+      const keys = normal([16, groups, size, keysPerPage]);
+      const values = normal([16, groups, keysPerPage, size]);
+      // Whoever ends before key 30 of page 10 does not see it; the others do.
+      for (let g = 0; g < groups; g++)
+        values[((10 * groups + g) * keysPerPage + 30) * size] =
+          g === 0 ? Number.NaN : Number.POSITIVE_INFINITY;
+      const ask = (rows: readonly number[]) =>
+        device.run(async (scope) => {
+          const tensor = (data: Float32Array, shape: readonly number[]) => {
+            const exact = scope.from(data, shape);
+            if (dtype === "f32") return exact;
+            const narrow = scope.empty(shape, dtype);
+            convert(narrow, exact);
+            return narrow;
+          };
+          const chosen = rows.map((row) => table[row] as (typeof table)[number]);
+          const offsets = [0];
+          const q: number[] = [];
+          for (const [i, { asks }] of chosen.entries()) {
+            const from = (rows[i] as number) * 5 * groups * heads * size;
+            q.push(...queries.subarray(from, from + asks * groups * heads * size));
+            offsets.push((offsets[i] as number) + asks);
+          }
+          const pages = chosen.flatMap(({ pages }) => [0, 1, 2].map((b) => pages[b] ?? -1));
+          const y = attentionCached(
+            scope,
+            tensor(Float32Array.from(q), [offsets[rows.length] as number, groups * heads, size]),
+            {
+              keys: tensor(keys, [16, groups, size, keysPerPage]),
+              values: tensor(values, [16, groups, keysPerPage, size]),
+            },
+            {
+              starts: scope.from(Int32Array.from(offsets)),
+              lengths: scope.from(Int32Array.from(chosen, ({ length }) => length)),
+              pages: scope.from(Int32Array.from(pages), [rows.length, 3]),
+            },
+            size ** -0.5,
+          );
+          return { y: (await y.read()) as Float32Array | Uint16Array, offsets };
+        });
+      const all = table.map((_, row) => row);
+      for (const order of [all, [...all].reverse(), all.filter((row) => row % 3 !== 1)]) {
+        const together = await ask(order);
+        for (const [i, row] of order.entries()) {
+          const width = groups * heads * size;
+          const part = together.y.slice(
+            (together.offsets[i] as number) * width,
+            (together.offsets[i + 1] as number) * width,
+          );
+          expect(Array.from(part), `sequence ${row}`).toEqual(Array.from((await ask([row])).y));
+        }
+      }
       expect(await device.checkGuards()).toBe(0);
     },
   );

@@ -18,7 +18,7 @@ interface Op {
   readonly run: (tensors: Tensors, scope: Scope) => void;
 }
 
-const [M, C, H, P, N] = [37, 83, 3, 21, 5003];
+const [M, C, H, A, N] = [37, 83, 3, 21, 5003];
 const rows = Int32Array.from({ length: 50 }, (_, i) => (i * 29) % M);
 /** A cache of two pages of two heads. */
 const slots = Int32Array.from({ length: M }, (_, i) => (i * 7) % 128);
@@ -82,8 +82,8 @@ const ops: readonly Op[] = [
   },
   ...[binding.ropeForward, binding.ropeBackward].map((rotate) => ({
     name: rotate.name,
-    inputs: { x: [M, H, 2 * P], cosines: [M, P], sines: [M, P] },
-    outputs: { y: [M, H, 2 * P] },
+    inputs: { x: [M, H, 2 * A], cosines: [M, A], sines: [M, A] },
+    outputs: { y: [M, H, 2 * A] },
     floats: [["x"], ["y"]],
     run: (t: Tensors) => rotate(of(t, "y"), of(t, "x"), of(t, "cosines"), of(t, "sines")),
   })),
@@ -122,7 +122,10 @@ const ops: readonly Op[] = [
     inputs: { x: [4096 * 9 + 77] },
     outputs: { total: [1] },
     floats: [["x"]],
-    run: (t) => binding.sumSquaresForward(of(t, "total"), of(t, "x")),
+    run: (t) => {
+      of(t, "total").write(Float64Array.of(0)); // it is added to
+      binding.sumSquaresForward(of(t, "total"), of(t, "x"));
+    },
   },
 ];
 

@@ -4,7 +4,7 @@ import * as binding from "@posttrain/kernels/binding";
 import { afterAll, describe, expect, it } from "vitest";
 
 const [M, C] = [9000, 1024]; // 37 MB in fp32; a half has 18
-const [H, P] = [16, 32];
+const [H, A] = [16, 32];
 
 interface Op {
   readonly name: string;
@@ -52,8 +52,8 @@ const ops: readonly Op[] = [
   },
   {
     name: "rope",
-    outputs: { y: [H, 2 * P] },
-    inputs: { a: [H, 2 * P], cosines: [P], sines: [P] },
+    outputs: { y: [H, 2 * A] },
+    inputs: { a: [H, 2 * A], cosines: [A], sines: [A] },
     run: (of) => binding.ropeForward(of("y"), of("a"), of("cosines"), of("sines")),
   },
   {

@@ -93,12 +93,12 @@ describe("a call that cannot be right", () => {
     [
       "twice a symbol",
       () => rope(scope, ones([2, 3, 8]), { cosines: ones([2, 3]), sines: ones([2, 4]) }),
-      "rope: cosines is f32 [2, 3], expected f32 [2, 4] (P is 4 in x)",
+      "rope: cosines is f32 [2, 3], expected f32 [2, 4] (A is 4 in x)",
     ],
     [
       "an odd head",
       () => rope(scope, ones([2, 3, 7]), { cosines: ones([2, 3]), sines: ones([2, 3]) }),
-      "rope: x is f32 [2, 3, 7], expected f32 [2, 3, 2*P]: axis 2 must be a multiple of 2",
+      "rope: x is f32 [2, 3, 7], expected f32 [2, 3, 2*A]: axis 2 must be a multiple of 2",
     ],
     [
       "no starts at all",

@@ -123,8 +123,8 @@ describe("its failures", () => {
 
 describe("a library that is no backend", () => {
   it("is refused with the reason", () => {
-    expect(() => openDevice({ backend: "cuda" })).toThrow(
-      /backend "cuda" is not built: .*cuda\.so does not exist; there are: cpu/,
+    expect(() => openDevice({ backend: "abacus" })).toThrow(
+      /backend "abacus" is not built: .*abacus\.so does not exist; there are: cpu/,
     );
     expect(() => openDevice({ backend: addonFile().path })).toThrow(/exports no pt_backend_table/);
   });

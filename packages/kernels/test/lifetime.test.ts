@@ -14,6 +14,7 @@ import {
   reshape,
   rmsNorm,
   type Scope,
+  sample,
   swiglu,
   Tape,
   type Tensor,
@@ -300,6 +301,25 @@ describe("memory returns at its place in the stream", () => {
     expect(peakBytes).toBeGreaterThan(20 * largest * 73 * 4);
     expect(reservedBytes / peakBytes).toBeLessThan(1.12);
     kept.end();
+    await fresh.close();
+  });
+
+  it("draws rows of every table on a dry device, whatever was in the memory before", async () => {
+    const fresh = openDevice({ threads: 1, dry: true });
+    const drawn = await fresh.run(async (scope) => {
+      const [x, weight] = [scope.empty([64, 8]), scope.empty([16, 8])];
+      scope.child((inner) => {
+        inner.from(new Int32Array(64).fill(14_289));
+        return undefined;
+      });
+      const off = { topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seen: [], uniform: 0 };
+      const settings = Array.from({ length: 64 }, () => ({ temperature: 1, ...off }));
+      const { tokens } = sample(scope, x, weight, settings, 16);
+      // As the next step of generation looks them up.
+      embedding(scope, weight, tokens);
+      return tokens.read();
+    });
+    expect([...drawn]).toEqual(new Array(64).fill(0));
     await fresh.close();
   });
 

@@ -456,6 +456,12 @@ it("sum_squares adds blocks of 4,096 in 16 lanes and the tree, in double", async
   }
   for (const device of devices)
     await device.run(async (scope) => {
-      expect((await sumSquares(scope, scope.from(x)).read())[0], device.path).toBe(expected);
+      const all = scope.from(x);
+      expect((await sumSquares(scope, all).read())[0], device.path).toBe(expected);
+      // Whole blocks, then what follows them.
+      const cut = 2 * 4096;
+      const [before] = await sumSquares(scope, scope.view(all, 0, [cut])).read();
+      const rest = sumSquares(scope, scope.view(all, cut, [x.length - cut]), before);
+      expect((await rest.read())[0], device.path).toBe(expected);
     });
 });

@@ -23,9 +23,9 @@
 extern "C" {
 #endif
 
-#define PT_ABI_VERSION 3
+#define PT_ABI_VERSION 6
 #define PT_MAX_RANK 4
-#define PT_MAX_PARAMS 24
+#define PT_MAX_PARAMS 32
 
 typedef enum pt_dtype { PT_F32 = 0, PT_F64 = 1, PT_BF16 = 2, PT_F16 = 3, PT_I32 = 4, PT_DTYPE_COUNT = 5 } pt_dtype;
 
@@ -45,6 +45,8 @@ typedef struct pt_tensor {
 // What a device is opened with.
 typedef struct pt_options {
   int64_t memory_limit;  // the most bytes that tensors may take
+  int32_t limit_asked;   // by somebody: else a device with memory of its own takes a limit that follows from it
+  int32_t index;         // which one, where a backend has several devices
   int32_t guards;        // for tests: marks around each tensor, which check_guards looks at
   int32_t dry;           // memory is counted and not touched
 } pt_options;
@@ -54,6 +56,9 @@ typedef struct pt_memory {
   int64_t limit, in_use, peak, reserved;
   int32_t refused;  // the last allocation failed because the system gives no more, not because of the limit
 } pt_memory;
+
+// Whose failure it is, where it is not the call's.
+typedef enum pt_cause { PT_NO_MEMORY = 0, PT_DEVICE_LOST = 1 } pt_cause;
 
 typedef struct pt_backend pt_backend;
 typedef struct pt_context pt_context;
@@ -74,6 +79,8 @@ struct pt_context {
   void* (*scratch)(const pt_context* ctx, int64_t bytes);
   // Records why this call fails. printf-like; the executor adds the op's name and shapes.
   void (*fail)(const pt_context* ctx, const char* format, ...);
+  // The same where the machine is why, from any of the executor's functions.
+  void (*fail_machine)(const pt_context* ctx, pt_cause cause, const char* format, ...);
   // The same of an earlier call, from wait or copy_out.
   void (*fail_late)(const pt_context* ctx, int64_t call, const char* format, ...);
   // What a call of `op` took on the device.
@@ -107,10 +114,11 @@ struct pt_backend {
   uint32_t abi_version;  // PT_ABI_VERSION; checked before anything else
   int32_t late;          // whether ops may fail after they have returned
   const char* name;      // "cpu"
-  const char* path;      // what of it: "amx", "avx512", "avx2", "plain"; "amx_emulated" in tests
+  const char* path;      // what of it: "amx", "avx512", "avx2", "plain"; "amx_emulated" in tests; "" where open says it
 
-  // A device's state, or null after the reason was written to `why`, `size` bytes. close: when the stream has ended.
-  void* (*open)(const pt_options* options, char* why, int64_t size);
+  // A device's state, or null after the reason was written to `text`, `size` bytes (no driver, no device). A device that is opened writes what it is
+  // there, its path first: "sm_90, NVIDIA H100, 79.2 GiB". A dry one needs nothing but the host. close: when the stream has ended.
+  void* (*open)(const pt_options* options, char* text, int64_t size);
   void (*close)(void* state);
 
   // Memory of tensors, on the thread that enqueues. What is freed may still be used by what was enqueued before, and may at once be handed out
@@ -142,7 +150,7 @@ struct pt_backend {
 #undef OP
 };
 
-// What a library exports: its table, or null after the reason was written to `why` (no driver, no device). `cpu`: the fastest of this machine.
+// What a library exports: its table, or null after the reason why there can be none here was written to `why`. `cpu`: the fastest of this machine.
 typedef const pt_backend* pt_backend_table_function(const pt_backend* cpu, char* why, int64_t size);
 
 #ifdef __cplusplus

@@ -48,6 +48,7 @@ class AmxTiles {
   }
 };
 
+// Its members are calls: it is not there for its speed, and inlined it would be a third of what attention takes to compile.
 class SoftwareTiles {
  public:
   SoftwareTiles() {}
@@ -55,19 +56,19 @@ class SoftwareTiles {
   SoftwareTiles& operator=(const SoftwareTiles&) = delete;
 
   template <int T>
-  void zero() {
+  __attribute__((noinline)) void zero() {
     memset(tile_[T], 0, TILE_BYTES);
   }
   template <int T>
-  void load(const void* from, int64_t stride) {
+  __attribute__((noinline)) void load(const void* from, int64_t stride) {
     for (int i = 0; i < 16; i++) memcpy(tile_[T] + 16 * i, static_cast<const char*>(from) + i * stride, 64);
   }
   template <int T>
-  void store(void* to, int64_t stride) const {
+  __attribute__((noinline)) void store(void* to, int64_t stride) const {
     for (int i = 0; i < 16; i++) memcpy(static_cast<char*>(to) + i * stride, tile_[T] + 16 * i, 64);
   }
   template <int C, int A, int B>
-  void dot() {
+  __attribute__((noinline)) void dot() {
     const FlushSubnormals flush;  // the instruction does not ask what is set
     for (int row = 0; row < 16; row++) {
       f32x16 even = splat(0.0f), odd = splat(0.0f);

@@ -27,6 +27,9 @@ namespace PT_NAMESPACE {
 // Rows whose softmax is done together, a row to a lane where a row has one number.
 template <class T>
 constexpr int GROUP_ROWS = IS_BF16<T> ? LANES : 2 * SCORE_ROWS;
+// Rows of p that are stored: tiles store sixteen from where a part begins.
+template <class T>
+constexpr int GROUP_STORED = GROUP_ROWS<T> + (IS_BF16<T> ? LANES : 0);
 static_assert(GROUP_ROWS<float> <= LANES, "a group's row statistics share one vector");
 
 constexpr float LOWEST = -3.40282347e38f;
@@ -43,11 +46,18 @@ struct KeyBlock {
   bool across;
 };
 
-// One piece of work: consecutive queries of one sequence with all the query heads of one key-value head. A row is a query and a
-// head, queries first; rows of one token are adjacent in memory, tokens `stride` floats apart.
+// One piece of work: queries that follow each other, of one sequence or one of each of several, with all the query heads of one key-value
+// head. A row is a query and a head, queries first; rows of one token are adjacent in memory, tokens `stride` floats apart.
 struct Queries {
   int64_t count, heads, size, stride;
-  int64_t first;  // position of the first query
+};
+
+// Rows of a piece that meet one key block together: queries of one sequence, or of sequences that share a page.
+template <class T>
+struct Part {
+  int64_t row, count;
+  KeyBlock<T> at;
+  int64_t keys;  // as many as its last query sees
 };
 
 // Along what scores are summed: heads of bf16 have zeros behind them.
@@ -64,10 +74,10 @@ template <class T>
 static int64_t attend_floats(int64_t rows, int64_t size) {
   const int64_t depth = inner<T>(size), padded = values_size<T>(size);
   const int64_t narrow =
-      (rows + LANES) * depth / 2 + KEY_BLOCK * depth / 2 + KEY_BLOCK * padded / 2 + LANES * KEY_BLOCK / 2;
+      (rows + LANES) * depth / 2 + KEY_BLOCK * depth / 2 + KEY_BLOCK * padded / 2 + GROUP_STORED<T> * KEY_BLOCK / 2;
   return (IS_BF16<T> ? round_up(narrow) + 4 * LANES : 0) + round_up(rows * depth) + rows * padded +
          2 * round_up(rows + LANES) + KEY_BLOCK * depth + KEY_BLOCK * depth + KEY_BLOCK * padded +
-         GROUP_ROWS<T> * KEY_BLOCK + GROUP_ROWS<T> * padded;
+         GROUP_STORED<T> * KEY_BLOCK + GROUP_ROWS<T> * padded;
 }
 
 // The tree of simd.h for each row of x (rows, 16), four rows at a time; rows up to the next multiple of four are read.
@@ -129,10 +139,11 @@ static void soften_rows(float* s, int64_t rows, const int64_t* visible, float sc
   reduce_rows(block_sum, lanes, rows, [](quad a, quad b) { return a + b; });
 }
 
-// The forward of one piece of work. block(b) says where key block b lies; only keys up to the last query's are read.
-template <class T, class Tiles, class Block>
-static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const T* q, float scale, const Block& block,
-                   float* memory) {
+// The forward of one piece of work: position(i) is that of query i in its sequence, block(i, b) says where its key block b lies. Only keys
+// up to a query's own are read, and of those that follow in its block none is used.
+template <class T, class Tiles, class Position, class Block>
+static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const T* q, float scale,
+                   const Position& position, const Block& block, float* memory) {
   const int64_t rows = w.count * w.heads, size = w.size, padded = values_size<T>(size), depth = inner<T>(size);
   Carver carver = {memory};
   float* packed = carver.take(rows * depth);
@@ -142,7 +153,7 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
   float* keys_across = carver.take(KEY_BLOCK * depth);
   float* keys_copy = carver.take(KEY_BLOCK * depth);
   float* values_copy = carver.take(KEY_BLOCK * padded);
-  float* p = carver.take(GROUP_ROWS<T> * KEY_BLOCK);
+  float* p = carver.take(GROUP_STORED<T> * KEY_BLOCK);
   float* block_o = carver.take(GROUP_ROWS<T> * padded);
 
   for (int64_t i = 0; i < w.count; i++) {
@@ -157,7 +168,7 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
   [[maybe_unused]] uint32_t *key_pairs = nullptr, *value_pairs = nullptr;
   if constexpr (HAS_TILES<Tiles>) {
     narrow_packed = reinterpret_cast<bf16*>(carver.take((rows + LANES) * depth / 2));
-    narrow_p = reinterpret_cast<bf16*>(carver.take(LANES * KEY_BLOCK / 2));
+    narrow_p = reinterpret_cast<bf16*>(carver.take(GROUP_STORED<T> * KEY_BLOCK / 2));
     key_pairs = reinterpret_cast<uint32_t*>(carver.take(KEY_BLOCK * depth / 2));
     value_pairs = reinterpret_cast<uint32_t*>(carver.take(KEY_BLOCK * padded / 2));
     narrow_rows(narrow_packed, packed, rows * depth);
@@ -168,90 +179,141 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
 
   int64_t whole[SCORE_ROWS];
   for (int64_t& end : whole) end = size;
-  const int64_t all_keys = w.first + w.count;
-  for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
-    const int64_t keys = smaller(KEY_BLOCK, all_keys - start);
-    const KeyBlock<T> at = block(b);
-    const float* across = keys_across;
-    Right values = {values_copy, padded};
+  // What of a block is in the buffers, so that parts which share it bring it there once.
+  const T *keys_here = nullptr, *values_here = nullptr;
+  int64_t keys_count = 0, values_count = 0;
+  const float* across = keys_across;
+  Right values = {values_copy, padded};
+  [[maybe_unused]] int infinite = -1;  // unknown
+  const auto get_keys = [&](const Part<T>& part) {
+    if (keys_here == part.at.keys && keys_count == part.keys) return;
+    keys_here = part.at.keys, keys_count = part.keys;
     if constexpr (IS_BF16<T>) {
-      if (at.across) {
-        get_rows(keys_across, KEY_BLOCK, at.keys, KEY_BLOCK, size, KEY_BLOCK, depth);
+      if (part.at.across) {
+        get_rows(keys_across, KEY_BLOCK, part.at.keys, KEY_BLOCK, size, KEY_BLOCK, depth);
       } else {
-        get_rows(keys_copy, depth, at.keys, at.stride, keys, size, KEY_BLOCK);
-        transpose(keys_across, keys_copy, depth, keys, depth);
+        get_rows(keys_copy, depth, part.at.keys, part.at.stride, part.keys, size, KEY_BLOCK);
+        transpose(keys_across, keys_copy, depth, part.keys, depth);
       }
-      get_rows(values_copy, padded, at.values, at.stride, keys, size, KEY_BLOCK);
-      if constexpr (HAS_TILES<Tiles>) {
-        pair_rows(key_pairs, keys_across, KEY_BLOCK, depth);
-        pair_rows(value_pairs, values_copy, padded, KEY_BLOCK);
-      }
+      if constexpr (HAS_TILES<Tiles>) pair_rows(key_pairs, keys_across, KEY_BLOCK, depth);
+    } else if (part.at.across) {
+      across = part.at.keys;
     } else {
-      if (at.across)
-        across = at.keys;
-      else
-        transpose(keys_across, at.keys, at.stride, keys, size);
-      values = dense_rows(values_copy, at.values, at.stride, keys, size);
+      transpose(keys_across, part.at.keys, part.at.stride, part.keys, size);
     }
-    // Somebody does not see a value that a weight of zero would not silence.
-    const bool loud = IS_BF16<T> && start + keys > w.first + 1 && any_infinite(values_copy, keys * padded);
-    const int64_t first_row = larger(0, start - w.first) * w.heads;
-    for (int64_t r = first_row; r < rows; r += GROUP_ROWS<T>) {
-      const int64_t n = smaller(GROUP_ROWS<T>, rows - r);
-      int64_t visible[GROUP_ROWS<T>];
-      visible[0] = smaller(keys, w.first + r / w.heads + 1 - start);
-      for (int64_t i = 1; i < n; i++)
-        visible[i] = visible[0] == keys ? keys : smaller(keys, w.first + (r + i) / w.heads + 1 - start);
+  };
+  const auto get_values = [&](const Part<T>& part) {
+    if (values_here == part.at.values && values_count == part.keys) return;
+    values_here = part.at.values, values_count = part.keys;
+    if constexpr (IS_BF16<T>) {
+      get_rows(values_copy, padded, part.at.values, part.at.stride, part.keys, size, KEY_BLOCK);
+      if constexpr (HAS_TILES<Tiles>) pair_rows(value_pairs, values_copy, padded, KEY_BLOCK);
+      infinite = -1;
+    } else {
+      values = dense_rows(values_copy, part.at.values, part.at.stride, part.keys, size);
+    }
+  };
+
+  // A group: parts whose rows follow each other, softmax done together.
+  Part<T> parts[GROUP_ROWS<T>];
+  int64_t part_count = 0, filled = 0;
+  const auto attend_group = [&](int64_t start) {
+    const int64_t r = parts[0].row, n = filled;
+    int64_t visible[GROUP_ROWS<T>], least = KEY_BLOCK;
+    for (int64_t i = 0; i < n; i++) {
+      visible[i] = smaller(KEY_BLOCK, position((r + i) / w.heads) + 1 - start);
+      least = smaller(least, visible[i]);
+    }
+    for (int64_t part = 0; part < part_count; part++) {
+      const Part<T>& x = parts[part];
+      const int64_t at = x.row - r, *const seen = visible + at;
+      get_keys(x);
+      // Sixteen rows are stored by tiles: what lies behind the part's own is overwritten by the parts that follow, or by nobody read.
       if constexpr (HAS_TILES<Tiles>) {
-        product_of_tiles(tiles, LANES, KEY_BLOCK, depth, narrow_packed + r * depth, key_pairs, p, true);
+        product_of_tiles(tiles, LANES, KEY_BLOCK, depth, narrow_packed + x.row * depth, key_pairs, p + at * KEY_BLOCK,
+                         true);
       } else if constexpr (IS_BF16<T>) {
         const FlushSubnormals flush;
-        product_of_pairs(n, round_up(visible[n - 1]), Along(packed + r * depth, depth), {across, KEY_BLOCK}, depth, p,
-                         KEY_BLOCK, true);
+        product_of_pairs(x.count, round_up(seen[x.count - 1]), along(packed + x.row * depth, depth),
+                         {across, KEY_BLOCK}, depth, p + at * KEY_BLOCK, KEY_BLOCK, true);
       } else {
-        for (int64_t i = 0; i < n; i += SCORE_ROWS) {
-          const int64_t height = smaller(SCORE_ROWS, n - i);
-          product_to_ends(height, round_up(visible[i + height - 1]), Along(packed + (r + i) * size, size),
-                          {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + i * KEY_BLOCK, KEY_BLOCK});
+        for (int64_t i = 0; i < x.count; i += SCORE_ROWS) {
+          const int64_t height = smaller(SCORE_ROWS, x.count - i);
+          product_to_ends(height, round_up(seen[i + height - 1]), along(packed + (x.row + i) * size, size),
+                          {across, KEY_BLOCK}, whole, nullptr, 0, Store{p + (at + i) * KEY_BLOCK, KEY_BLOCK});
         }
       }
+    }
 
-      alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
-      if (visible[0] == KEY_BLOCK)
-        soften_rows<T, true>(p, n, visible, scale, block_max, block_sum);
-      else
-        soften_rows<T, false>(p, n, visible, scale, block_max, block_sum);
+    alignas(64) float block_max[LANES] = {}, block_sum[LANES] = {};
+    if (least == KEY_BLOCK)
+      soften_rows<T, true>(p, n, visible, scale, block_max, block_sum);
+    else
+      soften_rows<T, false>(p, n, visible, scale, block_max, block_sum);
 
-      alignas(64) float keeps[LANES], enters[LANES];
-      const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
-      const f32x16 keep = exp(sub(old, finite(both))), enter = exp(sub(here, finite(both)));
-      store_first(m + r, both, n);
-      store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
-      store(keeps, keep);
-      store(enters, enter);
+    alignas(64) float keeps[LANES], enters[LANES];
+    const f32x16 old = load(m + r), here = load(block_max), both = max(old, here);
+    const f32x16 keep = exp(sub(old, finite(both))), enter = exp(sub(here, finite(both)));
+    store_first(m + r, both, n);
+    store_first(l + r, fma(load(block_sum), enter, mul(load(l + r), keep)), n);
+    store(keeps, keep);
+    store(enters, enter);
+    if constexpr (HAS_TILES<Tiles>) narrow_rows(narrow_p, p, n * KEY_BLOCK);
+    for (int64_t part = 0; part < part_count; part++) {
+      const Part<T>& x = parts[part];
+      const int64_t at = x.row - r, *const seen = visible + at;
+      float* const weights = p + at * KEY_BLOCK;
+      get_values(x);
       if constexpr (IS_BF16<T>) {
-        if (loud && visible[0] < keys) {
+        if (seen[0] < x.keys && infinite < 0) infinite = any_infinite(values_copy, x.keys * padded);
+        if (seen[0] < x.keys && infinite) {
+          // Somebody does not see a value that a weight of zero would not silence.
           product_of_seen(
-              n, padded, Along(p, KEY_BLOCK), values, KEY_BLOCK, [](int64_t) { return 0; },
-              [&](int64_t i) { return visible[i]; }, block_o, padded, true);
+              x.count, padded, along(weights, KEY_BLOCK), values, KEY_BLOCK, [](int64_t) { return 0; },
+              [&](int64_t i) { return seen[i]; }, block_o, padded, true);
         } else if constexpr (HAS_TILES<Tiles>) {
-          narrow_rows(narrow_p, p, LANES * KEY_BLOCK);
-          product_of_tiles(tiles, LANES, padded, KEY_BLOCK, narrow_p, value_pairs, block_o, true);
+          product_of_tiles(tiles, LANES, padded, KEY_BLOCK, narrow_p + at * KEY_BLOCK, value_pairs, block_o, true);
         } else {
           const FlushSubnormals flush;
           // Further keys weigh zero, and zeros at the end change no sum that began at +0.
-          product_of_pairs(n, padded, Along(p, KEY_BLOCK), values, round_up_pairs(visible[n - 1]), block_o, padded,
-                           true);
+          product_of_pairs(x.count, padded, along(weights, KEY_BLOCK), values, round_up_pairs(seen[x.count - 1]),
+                           block_o, padded, true);
         }
-        const Join join = {o + r * padded, padded, keeps, enters};
-        for (int64_t i = 0; i < n; i++)
+        const Join join = {o + x.row * padded, padded, keeps + at, enters + at};
+        for (int64_t i = 0; i < x.count; i++)
           for (int64_t d = 0; d < padded; d += LANES) join(i, d, load(block_o + i * padded + d));
       } else {
-        for (int64_t i = 0; i < n; i += SCORE_ROWS)
-          product_to_ends(smaller(SCORE_ROWS, n - i), padded, Along(p + i * KEY_BLOCK, KEY_BLOCK), values, visible + i,
-                          nullptr, 0, Join{o + (r + i) * padded, padded, keeps + i, enters + i});
+        for (int64_t i = 0; i < x.count; i += SCORE_ROWS)
+          product_to_ends(smaller(SCORE_ROWS, x.count - i), padded, along(weights + i * KEY_BLOCK, KEY_BLOCK), values,
+                          seen + i, nullptr, 0,
+                          Join{o + (x.row + i) * padded, padded, keeps + at + i, enters + at + i});
       }
     }
+    part_count = filled = 0;
+  };
+
+  int64_t all_keys = 0;
+  for (int64_t i = 0; i < w.count; i++) all_keys = larger(all_keys, position(i) + 1);
+  for (int64_t start = 0, b = 0; start < all_keys; start += KEY_BLOCK, b++) {
+    for (int64_t i = 0, end; i < w.count; i = end) {
+      end = i + 1;
+      if (position(i) < start) {
+        if (filled > 0) attend_group(start);
+        continue;
+      }
+      const KeyBlock<T> at = block(i, b);
+      while (end < w.count && position(end) >= position(end - 1) && block(end, b).keys == at.keys) end++;
+      const int64_t keys = smaller(KEY_BLOCK, position(end - 1) + 1 - start), last = end * w.heads;
+      if (filled + last - i * w.heads > GROUP_ROWS<T> && filled > 0) attend_group(start);
+      for (int64_t r = i * w.heads; r < last;) {
+        const int64_t count = smaller(GROUP_ROWS<T> - filled, last - r);
+        parts[part_count++] = {r, count, at, keys};
+        r += count;
+        filled += count;
+        if (filled == GROUP_ROWS<T>) attend_group(start);
+      }
+    }
+    if (filled > 0) attend_group(start);
   }
   for (int64_t r = 0; r < rows; r++) {
     const int64_t i = r / w.heads, h = r % w.heads;
@@ -270,31 +332,68 @@ static void attend(const Queries& w, T* y, float* lse, int64_t lse_stride, const
 // Queries of a piece: enough rows to pay for transposing a key block, few enough to stay in the second-level cache.
 PT_INLINE int64_t query_tile(int64_t heads) { return heads >= 192 ? 1 : smaller(KEY_BLOCK, 192 / heads); }
 
-// Both forwards: position(s) is that of a sequence's first query, block(s, g, b) says where its key block b lies.
-template <class T, class Tiles, class Position, class Block>
+// A range of work: `count` queries from `first` on (counted in the call, of `sequence`), or one query of each of `count` sequences.
+struct Piece {
+  int32_t sequence, first, count;
+  bool each;
+};
+
+// The pieces of all sequences, `tile` queries each at most. Sequences of one query come together as long as shares(s) says that s shares
+// its first page with the one before, and up to `fewest` even if not. Returns how many pieces; null: only counts.
+template <class Shares>
+static int64_t cut_sequences(Piece* pieces, const int32_t* starts, int64_t sequences, int64_t tile, int64_t fewest,
+                             const Shares& shares) {
+  int64_t n = 0, open = 0;  // queries of the piece that goes on
+  for (int64_t s = 0; s < sequences; s++) {
+    const int64_t added = starts[s + 1] - starts[s];
+    if (added == 1 && open > 0 && open < tile && (open < fewest || shares(s))) {
+      open++;
+      if (pieces) pieces[n - 1].count++;
+      continue;
+    }
+    for (int64_t i = 0; i < added; i += tile, n++)
+      if (pieces)
+        pieces[n] = {static_cast<int32_t>(s), static_cast<int32_t>(i), static_cast<int32_t>(smaller(tile, added - i)),
+                     added == 1};
+    open = added == 1 ? 1 : 0;
+  }
+  return n;
+}
+
+// Both forwards: position(s) is that of a sequence's first query, block(s, g, b) says where its key block b lies, shares(s) whether it has
+// the first of them from the sequence before it.
+template <class T, class Tiles, class Position, class Block, class Shares>
 static int attention(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, int64_t groups,
                      const int32_t* starts, int64_t sequences, double scale, const Position& position,
-                     const Block& block) {
+                     const Block& block, const Shares& shares) {
   const int64_t all_heads = q.dims[1], size = q.dims[2], heads = all_heads / groups, tile = query_tile(heads);
-  const int64_t pieces = cut_sequences(nullptr, starts, sequences, tile);
+  // Single queries: a group's rows, as long as no thread waits for it.
+  const int64_t fewest = smaller(ceil_div(sequences * groups, 4 * ctx->threads), larger(1, GROUP_ROWS<T> / heads));
+  const int64_t pieces = cut_sequences(nullptr, starts, sequences, tile, fewest, shares);
   if (pieces == 0) return 0;
   const int64_t floats = attend_floats<T>(tile * heads, size);
   float* memory = static_cast<float*>(ctx->scratch(
       ctx, ctx->threads * floats * static_cast<int64_t>(sizeof(float)) + pieces * static_cast<int64_t>(sizeof(Piece))));
   if (!memory) return 1;
   Piece* work = reinterpret_cast<Piece*>(memory + ctx->threads * floats);
-  cut_sequences(work, starts, sequences, tile);
+  cut_sequences(work, starts, sequences, tile, fewest, shares);
   // Last pieces first: under causality they are the longest.
   parallel(ctx, pieces * groups, [&](int64_t item, int32_t thread) {
     const int64_t g = item % groups;
     const Piece piece = work[pieces - 1 - item / groups];
     const int64_t s = piece.sequence, row = starts[s] + piece.first;
-    const Queries w = {smaller(tile, starts[s + 1] - row), heads, size, all_heads * size, position(s) + piece.first};
+    const Queries w = {piece.count, heads, size, all_heads * size};
     const int64_t head = row * all_heads + g * heads;
-    attend<T, Tiles>(
-        w, static_cast<T*>(y.data) + head * size, f32(lse) + head, all_heads,
-        static_cast<const T*>(q.data) + head * size, static_cast<float>(scale),
-        [&](int64_t b) { return block(s, g, b); }, memory + thread * floats);
+    const auto run = [&](const auto& positions, const auto& blocks) {
+      attend<T, Tiles>(w, static_cast<T*>(y.data) + head * size, f32(lse) + head, all_heads,
+                       static_cast<const T*>(q.data) + head * size, static_cast<float>(scale), positions, blocks,
+                       memory + thread * floats);
+    };
+    if (piece.each)
+      run([&](int64_t i) { return position(s + i); }, [&](int64_t i, int64_t b) { return block(s + i, g, b); });
+    else
+      run([&, first = position(s) + piece.first](int64_t i) { return first + i; },
+          [&](int64_t, int64_t b) { return block(s, g, b); });
   });
   return 0;
 }
@@ -309,7 +408,8 @@ static int packed_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_
         const int64_t at = ((i32(starts)[s] + b * KEY_BLOCK) * groups + g) * size;
         return KeyBlock<T>{static_cast<const T*>(k.data) + at, static_cast<const T*>(v.data) + at, groups * size,
                            false};
-      });
+      },
+      [](int64_t) { return false; });
 }
 template <class T, class Tiles>
 static int cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor keys,
@@ -321,7 +421,8 @@ static int cached_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_
       [=](int64_t s, int64_t g, int64_t b) {
         const int64_t at = (i32(pages)[s * pages_each + b] * groups + g) * KEY_BLOCK * size;
         return KeyBlock<T>{static_cast<const T*>(keys.data) + at, static_cast<const T*>(values.data) + at, size, true};
-      });
+      },
+      [=](int64_t s) { return i32(pages)[s * pages_each] == i32(pages)[(s - 1) * pages_each]; });
 }
 
 int attention_forward(const pt_context* ctx, pt_tensor y, pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v,

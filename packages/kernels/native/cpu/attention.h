@@ -2,6 +2,7 @@
 // multiply-adds in ascending order, wherever tiles begin; transposition; the cutting of sequences into pieces of work.
 // A product leaves out what a row does not see: a zero in its place would change a sum of -0, or of infinite or NaN values.
 #pragma once
+#include "accumulators.h"
 #include "bf16.h"
 
 namespace PT_NAMESPACE {
@@ -15,117 +16,79 @@ constexpr int SCORE_ROWS = 6, SCORE_VECTORS = 4;
 #else
 constexpr int SCORE_ROWS = 6, SCORE_VECTORS = 1;
 #endif
+// Of fewer rows: a query's alone, whose chains would otherwise wait for each other.
+constexpr int FEW_ROWS = 3, FEW_ROWS_VECTORS = SCORE_VECTORS < 2 ? 2 : SCORE_VECTORS;
 
 PT_INLINE int64_t round_up(int64_t n) { return ceil_div(n, LANES) * LANES; }
 
 template <class T>
 constexpr bool IS_BF16 = sizeof(T) == sizeof(bf16);
 
-// A tile's accumulators are members of nested structs: gcc 12 spills arrays of vectors.
+// V vectors of columns; R rows of them.
 template <int V>
-struct Columns {
-  Columns<V - 1> before;
-  f32x16 last;
-};
-template <>
-struct Columns<0> {};
+using Columns = Nest<V, f32x16>;
 template <int R, int V>
-struct Sums {
-  Sums<R - 1, V> above;
-  Columns<V> last;
-};
-template <int V>
-struct Sums<0, V> {};
+using Sums = Nest<R, Columns<V>>;
 
 template <int V>
 PT_INLINE void load_columns(Columns<V>& x, const float* p) {
   if constexpr (V > 0) {
-    load_columns(x.before, p);
+    load_columns<V - 1>(x.above, p);
     x.last = load(p + (V - 1) * LANES);
-  }
-}
-template <int V>
-PT_INLINE void clear_columns(Columns<V>& x) {
-  if constexpr (V > 0) {
-    clear_columns(x.before);
-    x.last = splat(0.0f);
-  }
-}
-template <int V>
-PT_INLINE void multiply_add(Columns<V>& sum, f32x16 x, const Columns<V>& b) {
-  if constexpr (V > 0) {
-    multiply_add(sum.before, x, b.before);
-    sum.last = fma(x, b.last, sum.last);
   }
 }
 
 // The left operand of a product, a[r, k]: rows `stride` apart and contiguous along k, or columns KEY_BLOCK apart, contiguous along r.
-struct Along {
-  const float *p0, *p3;  // three rows share a pointer, which keeps six of them addressable with few registers
-  int64_t stride;
-  Along(const float* a, int64_t a_stride) : p0(a), p3(a + 3 * a_stride), stride(a_stride) {}
-  PT_MEMBER void next() { p0++, p3++; }
-  template <int R>
-  PT_MEMBER f32x16 at() const {
-    return splat(R < 3 ? p0[R * stride] : p3[(R - 3) * stride]);
-  }
-  PT_MEMBER Along from(int64_t r) const { return Along(p0 + r * stride, stride); }
-};
+using Along = RowPointers;
+PT_INLINE Along along(const float* a, int64_t stride) { return row_pointers<SCORE_ROWS>(a, stride); }
 struct Across {
   const float* p;
   PT_MEMBER Across from(int64_t r) const { return {p + r}; }
   PT_MEMBER void next() { p += KEY_BLOCK; }
   template <int R>
-  PT_MEMBER f32x16 at() const {
-    return splat(p[R]);
+  PT_MEMBER float at() const {
+    return p[R];
   }
 };
 
-template <int R, int V, class Left>
-PT_INLINE void step(Sums<R, V>& sums, const Left& a, const Columns<V>& b) {
-  if constexpr (R > 0) {
-    step(sums.above, a, b);
-    multiply_add(sums.last, a.template at<R - 1>(), b);
-  }
-}
 // Rows whose range has not ended at k.
 template <int R, int V, class Left>
 PT_INLINE void step_until(Sums<R, V>& sums, const Left& a, const Columns<V>& b, int64_t k, const int64_t* end) {
   if constexpr (R > 0) {
-    step_until(sums.above, a, b, k, end);
-    if (k < end[R - 1]) multiply_add(sums.last, a.template at<R - 1>(), b);
+    step_until<R - 1, V>(sums.above, a, b, k, end);
+    if (k < end[R - 1]) multiply_add(sums.last, splat(a.template at<R - 1>()), b);
   }
 }
 // Rows up to the k-th.
 template <int R, int V, class Left>
 PT_INLINE void step_first(Sums<R, V>& sums, const Left& a, const Columns<V>& b, int64_t k) {
   if constexpr (R > 0) {
-    step_first(sums.above, a, b, k);
-    if (R - 1 <= k) multiply_add(sums.last, a.template at<R - 1>(), b);
+    step_first<R - 1, V>(sums.above, a, b, k);
+    if (R - 1 <= k) multiply_add(sums.last, splat(a.template at<R - 1>()), b);
   }
 }
 template <int R, int V>
 PT_INLINE void start_sums(Sums<R, V>& sums, const float* c, int64_t stride) {
   if constexpr (R > 0) {
-    start_sums(sums.above, c, stride);
+    start_sums<R - 1, V>(sums.above, c, stride);
     if (c)
-      load_columns(sums.last, c + (R - 1) * stride);
+      load_columns<V>(sums.last, c + (R - 1) * stride);
     else
-      clear_columns(sums.last);
+      clear(sums.last);
   }
 }
 template <int R, int V, class Finish>
 PT_INLINE void finish_columns(const Columns<V>& x, const Finish& finish) {
   if constexpr (V > 0) {
-    finish_columns<R>(x.before, finish);
+    finish_columns<R, V - 1>(x.above, finish);
     finish(R - 1, (V - 1) * LANES, x.last);
   }
 }
 template <int R, int V, class Finish>
 PT_INLINE void finish_sums(const Sums<R, V>& sums, const Finish& finish) {
   if constexpr (R > 0) {
-    finish_sums(sums.above, finish);
-    finish_columns<R>(sums.last, finish);
+    finish_sums<R - 1, V>(sums.above, finish);
+    finish_columns<R, V>(sums.last, finish);
   }
 }
 
@@ -158,35 +121,35 @@ template <int R, int V, class Finish>
 __attribute__((noinline)) static void run_to_ends(Along a, Right b, const int64_t* end, const float* c, int64_t stride,
                                                   const Finish& finish) {
   Sums<R, V> sums;
-  start_sums(sums, c, stride);
+  start_sums<R, V>(sums, c, stride);
   Columns<V> column;
   int64_t k = 0;
   for (; k < end[0]; k++, b.data += b.stride, a.next()) {
-    load_columns(column, b.data);
-    step(sums, a, column);
+    load_columns<V>(column, b.data);
+    step_rows(sums, a, column);
   }
   for (; k < end[R - 1]; k++, b.data += b.stride, a.next()) {
-    load_columns(column, b.data);
-    step_until(sums, a, column, k, end);
+    load_columns<V>(column, b.data);
+    step_until<R, V>(sums, a, column, k, end);
   }
-  finish_sums(sums, finish);
+  finish_sums<R, V>(sums, finish);
 }
 // The same for k up to `depth`, going on from c; staggered: row r begins at k = r.
 template <int R, int V>
 __attribute__((noinline)) static void run_on(Across a, Right b, int64_t depth, bool staggered, const Store& c) {
   Sums<R, V> sums;
-  start_sums(sums, c.c, c.stride);
+  start_sums<R, V>(sums, c.c, c.stride);
   Columns<V> column;
   int64_t k = 0;
   for (; staggered && k < R - 1; k++, b.data += b.stride, a.next()) {
-    load_columns(column, b.data);
-    step_first(sums, a, column, k);
+    load_columns<V>(column, b.data);
+    step_first<R, V>(sums, a, column, k);
   }
   for (; k < depth; k++, b.data += b.stride, a.next()) {
-    load_columns(column, b.data);
-    step(sums, a, column);
+    load_columns<V>(column, b.data);
+    step_rows(sums, a, column);
   }
-  finish_sums(sums, c);
+  finish_sums<R, V>(sums, c);
 }
 
 // visit(V, column): tiles of V vectors over `columns`, a multiple of 16.
@@ -200,12 +163,18 @@ PT_INLINE void each_width(int64_t column, int64_t columns, const Visit& visit) {
 template <class Finish>
 static inline void product_to_ends(int64_t rows, int64_t columns, const Along& a, const Right& b, const int64_t* end,
                                    const float* c, int64_t stride, const Finish& finish) {
-  each_width<SCORE_VECTORS>(0, columns, [&](auto width, int64_t n) {
-    with_count<SCORE_ROWS>(rows, [&](auto count) {
-      run_to_ends<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, end, c ? c + n : nullptr,
-                                                                  stride, finish.from(n));
+  const auto product = [&](auto count, auto width, int64_t n) {
+    run_to_ends<decltype(count)::value, decltype(width)::value>(a, {b.data + n, b.stride}, end, c ? c + n : nullptr,
+                                                                stride, finish.from(n));
+  };
+  if (rows <= FEW_ROWS)
+    each_width<FEW_ROWS_VECTORS>(0, columns, [&](auto width, int64_t n) {
+      with_count<FEW_ROWS>(rows, [&](auto count) { product(count, width, n); });
     });
-  });
+  else
+    each_width<SCORE_VECTORS>(0, columns, [&](auto width, int64_t n) {
+      with_count<SCORE_ROWS>(rows, [&](auto count) { product(count, width, n); });
+    });
 }
 static inline void product_on(int64_t rows, int64_t columns, const Across& a, const Right& b, int64_t depth,
                               bool staggered, const Store& c) {
@@ -230,39 +199,24 @@ constexpr int PAIR_ROWS = 3, PAIR_VECTORS = 1;
 #endif
 PT_INLINE int64_t round_up_pairs(int64_t n) { return ceil_div(n, 2 * SUM_PAIRS) * 2 * SUM_PAIRS; }
 
-template <int V>
-PT_INLINE void add_columns(const Columns<V>& even, const Columns<V>& odd, float* c, bool from_zero) {
-  if constexpr (V > 0) {
-    add_columns(even.before, odd.before, c, from_zero);
-    float* to = c + (V - 1) * LANES;
-    store(to, add(from_zero ? splat(0.0f) : load(to), add(even.last, odd.last)));
-  }
-}
-template <int R, int V>
-PT_INLINE void add_sums(const Sums<R, V>& even, const Sums<R, V>& odd, float* c, int64_t stride, bool from_zero) {
-  if constexpr (R > 0) {
-    add_sums(even.above, odd.above, c, stride, from_zero);
-    add_columns(even.last, odd.last, c + (R - 1) * stride, from_zero);
-  }
-}
 template <int R, int V, class Left>
 __attribute__((noinline)) static void run_pairs(Left a, Right b, int64_t depth, float* c, int64_t stride,
                                                 bool from_zero) {
   for (int64_t k = 0; k < depth; k += 2 * SUM_PAIRS) {
     Sums<R, V> even, odd;
-    start_sums(even, nullptr, 0);
-    start_sums(odd, nullptr, 0);
+    clear(even);
+    clear(odd);
     for (int64_t i = 0; i < SUM_PAIRS; i++) {
       Columns<V> column;
-      load_columns(column, b.data);
-      step(even, a, column);
+      load_columns<V>(column, b.data);
+      step_rows(even, a, column);
       a.next();
-      load_columns(column, b.data + b.stride);
-      step(odd, a, column);
+      load_columns<V>(column, b.data + b.stride);
+      step_rows(odd, a, column);
       a.next();
       b.data += 2 * b.stride;
     }
-    add_sums(even, odd, c, stride, from_zero && k == 0);
+    join_chains(even, odd, c, stride, from_zero && k == 0);
   }
 }
 // Any number of rows; `columns` is a multiple of 16, `depth` of 32.
@@ -292,7 +246,7 @@ static inline void product_of_seen(int64_t rows, int64_t columns, const Left& a,
         for (int64_t i = 0; i < 2 * SUM_PAIRS; i++, k++, left.next()) {
           if (k < begin(r) || k >= end(r)) continue;
           f32x16& sum = i % 2 == 0 ? even : odd;
-          sum = fma(left.template at<0>(), load(b.data + k * b.stride + n), sum);
+          sum = fma(splat(left.template at<0>()), load(b.data + k * b.stride + n), sum);
         }
         total = add(total, add(even, odd));
       }
@@ -353,9 +307,11 @@ PT_INLINE void transpose_quads(quad* x) {
 #undef PT_SHUFFLE
 }
 
+// Not inlined: a call is nothing beside a block, and its copies were half of what attention_backward.cpp took to compile.
 // to[c, r] = from[r, c], to's rows `to_stride` apart; columns from `rows` to `all` become zero.
-static inline void transpose(float* to, const float* from, int64_t stride, int64_t rows, int64_t columns,
-                             int64_t to_stride = KEY_BLOCK, int64_t all = KEY_BLOCK) {
+__attribute__((noinline)) static void transpose(float* to, const float* from, int64_t stride, int64_t rows,
+                                                int64_t columns, int64_t to_stride = KEY_BLOCK,
+                                                int64_t all = KEY_BLOCK) {
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     const float* f = from + r * stride;
@@ -403,11 +359,6 @@ struct Carver {
   }
 };
 
-// A range of work: the queries of sequence `sequence` from `first` (counted in the call) on.
-struct Piece {
-  int32_t sequence, first;
-};
-
 static inline int check_heads(const pt_context* ctx, int64_t heads, int64_t groups) {
   if (groups > 0 && heads > 0 && heads % groups == 0) return 0;
   ctx->fail(ctx, "%lld query heads cannot share %lld key-value heads evenly", static_cast<long long>(heads),
@@ -425,15 +376,6 @@ static inline int check_starts(const pt_context* ctx, const int32_t* starts, int
     }
   }
   return 0;
-}
-
-// The pieces of all sequences, `tile` queries each (the last of a sequence fewer). Returns how many; null pieces: only counts.
-static inline int64_t cut_sequences(Piece* pieces, const int32_t* starts, int64_t sequences, int64_t tile) {
-  int64_t n = 0;
-  for (int64_t s = 0; s < sequences; s++)
-    for (int64_t i = 0; i < starts[s + 1] - starts[s]; i += tile, n++)
-      if (pieces) pieces[n] = {static_cast<int32_t>(s), static_cast<int32_t>(i)};
-  return n;
 }
 
 }  // namespace PT_NAMESPACE

@@ -12,17 +12,31 @@
 
 namespace PT_NAMESPACE {
 
+// dy, of either dtype: rows of it are read once for many products, so that their dtype is asked for there.
+struct Output {
+  const void* data;
+  bool narrow;
+};
+
 // One query head of one sequence with its key-value head: where its first token lies.
-template <class T, class G>
+template <class T>
 struct Head {
   const T *q, *k, *v, *y;
-  const G* dy;
+  Output dy;
   const float* lse;
   float *delta, *dq, *dk, *dv;
   int64_t tokens, size, q_stride, k_stride, statistics_stride;
   bool first, last;  // among the heads of its group
   float scale;
 };
+
+template <class F>
+PT_INLINE void with_output(const Output& dy, const F& f) {
+  if (dy.narrow)
+    f(static_cast<const bf16*>(dy.data));
+  else
+    f(static_cast<const float*>(dy.data));
+}
 
 // Key blocks of a piece of work: the queries' rows stream past that many at once; what they need lies in the second-level cache.
 PT_INLINE int64_t span(int64_t size) { return size <= 64 ? 4 : 2; }
@@ -84,8 +98,8 @@ PT_INLINE void prefetch_rows(const T* from, int64_t stride, int64_t rows, int64_
 // Scores and dy v for `rows` queries and `keys` keys in p and ds, (KEY_BLOCK, KEY_BLOCK) each; then p and ds themselves, `first` being
 // the first query. Where a query does not see a key they hold nothing of meaning in fp32, where that is left out of the chains, and
 // zero in bf16.
-template <class T, class G>
-static void score_pairs(const Head<T, G>& h, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
+template <class T>
+static void score_block(const Head<T>& h, int64_t rows, int64_t keys, bool diagonal, const KeyBuffers& k,
                         const QueryBuffers& m) {
   const int64_t padded = padded_size<T>(h.size);
   int64_t depth[SCORE_ROWS];
@@ -93,7 +107,7 @@ static void score_pairs(const Head<T, G>& h, int64_t rows, int64_t keys, bool di
   const auto scores = [&](const float* left, const float* across, float* to) {
     for (int64_t r = 0; r < rows; r += SCORE_ROWS) {
       const int64_t n = smaller(SCORE_ROWS, rows - r), columns = round_up(diagonal ? smaller(keys, r + n) : keys);
-      const Along a(left + r * padded, padded);
+      const Along a = along(left + r * padded, padded);
       if constexpr (IS_BF16<T>)
         product_of_pairs(n, columns, a, {across, KEY_BLOCK}, padded, to + r * KEY_BLOCK, KEY_BLOCK, true);
       else
@@ -105,8 +119,8 @@ static void score_pairs(const Head<T, G>& h, int64_t rows, int64_t keys, bool di
     scores(m.dy, k.values_across, m.ds);
   });
 }
-template <class T, class G>
-static void weigh_pairs(const Head<T, G>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal,
+template <class T>
+static void weigh_block(const Head<T>& h, int64_t first, int64_t rows, int64_t keys, bool diagonal,
                         const QueryBuffers& m) {
   const f32x16 scale = splat(h.scale);
   for (int64_t r = 0; r < rows; r++) {
@@ -141,7 +155,7 @@ static void add_keys(int64_t rows, int64_t keys, int64_t padded, bool diagonal, 
     int64_t end[SCORE_ROWS];
     for (int64_t i = 0; i < SCORE_ROWS; i++) end[i] = diagonal ? r + i + 1 : keys;
     float* to = sum + r * padded;
-    product_to_ends(smaller(SCORE_ROWS, rows - r), padded, Along(ds + r * KEY_BLOCK, KEY_BLOCK), {k, padded}, end, to,
+    product_to_ends(smaller(SCORE_ROWS, rows - r), padded, along(ds + r * KEY_BLOCK, KEY_BLOCK), {k, padded}, end, to,
                     padded, Store{to, padded});
   }
 }
@@ -178,8 +192,8 @@ static void put_delta(float* delta, int64_t delta_stride, const T* y, int64_t y_
 
 // One head's key blocks from `block` on: dk and dv go on from the head before, dq from the blocks before, all in their places. `held`:
 // keys and values are in this memory, from another head of the group.
-template <class T, class G, class Tiles>
-static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float* memory) {
+template <class T, class Tiles>
+static void backward_blocks(const Head<T>& h, int64_t block, bool held, float* memory) {
   const int64_t size = h.size, padded = padded_size<T>(size);
   Carver carver = {memory};
   const QueryBuffers m = take_queries(carver, padded);
@@ -192,7 +206,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
   const auto send_for = [&](int64_t t) {
     const int64_t first = t * KEY_BLOCK, rows = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
     prefetch_rows(h.q + at, h.q_stride, rows, size);
-    prefetch_rows(h.dy + at, h.q_stride, rows, size);
+    with_output(h.dy, [&](auto dy) { prefetch_rows(dy + at, h.q_stride, rows, size); });
     if (block > 0)
       prefetch_rows(h.dq + at, h.q_stride, rows, size);
     else
@@ -219,7 +233,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
     add(m.p, m.dy, k.dv);
     add(m.ds, m.q, k.dk);
     product_of_seen(
-        count, padded, Along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, [](int64_t) { return 0; },
+        count, padded, along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, [](int64_t) { return 0; },
         [=](int64_t i) { return smaller(keys, i + 1); }, m.dq, padded, false);
   };
   const auto keys_of = [&](int64_t i) { return smaller(KEY_BLOCK, h.tokens - (block + i) * KEY_BLOCK); };
@@ -248,8 +262,8 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
   for (int64_t t = block; t * KEY_BLOCK < h.tokens; t++) {
     const int64_t first = t * KEY_BLOCK, count = smaller(KEY_BLOCK, h.tokens - first), at = first * h.q_stride;
     get_rows(m.q, padded, h.q + at, h.q_stride, count, size, KEY_BLOCK);
-    get_rows(m.dy, padded, h.dy + at, h.q_stride, count, size, KEY_BLOCK);
-    if constexpr (IS_BF16<T> && !IS_BF16<G>)
+    with_output(h.dy, [&](auto dy) { get_rows(m.dy, padded, dy + at, h.q_stride, count, size, KEY_BLOCK); });
+    if (IS_BF16<T> && !h.dy.narrow)
       for (int64_t i = 0; i < count * padded; i += LANES) store(m.dy + i, to_bf16_and_back(load(m.dy + i)));
     get_rows(m.dq, padded, h.dq + at, h.q_stride, block == 0 ? 0 : count, size, KEY_BLOCK);
     if (block == 0)
@@ -276,7 +290,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
         const KeyPairs& right = key_pairs[i];
         product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.q, right.keys_across, m.p, true);
         product_of_tiles(tiles, KEY_BLOCK, KEY_BLOCK, padded, narrow.dy, right.values_across, m.ds, true);
-        weigh_pairs(h, first, count, keys, diagonal, m);
+        weigh_block(h, first, count, keys, diagonal, m);
         if (loud) {
           turn_back(k.dk), turn_back(k.dv);
           add_seen(count, keys, k);
@@ -291,8 +305,8 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
         product_of_tiles(tiles, KEY_BLOCK, padded, KEY_BLOCK, narrow.ds, right.keys, m.dq, false);
         continue;
       }
-      score_pairs(h, count, keys, diagonal, k, m);
-      weigh_pairs(h, first, count, keys, diagonal, m);
+      score_block(h, count, keys, diagonal, k, m);
+      weigh_block(h, first, count, keys, diagonal, m);
       if (loud) {
         add_seen(count, keys, k);
       } else if constexpr (IS_BF16<T>) {
@@ -300,7 +314,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
         const int64_t columns = round_up(size);
         product_of_pairs(keys, columns, Across{m.p}, {m.dy, padded}, KEY_BLOCK, k.dv, padded, false);
         product_of_pairs(keys, columns, Across{m.ds}, {m.q, padded}, KEY_BLOCK, k.dk, padded, false);
-        product_of_pairs(count, columns, Along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, m.dq, padded, false);
+        product_of_pairs(count, columns, along(m.ds, KEY_BLOCK), {k.keys, padded}, KEY_BLOCK, m.dq, padded, false);
       } else {
         add_queries(count, keys, padded, diagonal, m.p, m.dy, k.dv);
         add_queries(count, keys, padded, diagonal, m.ds, m.q, k.dk);
@@ -317,7 +331,7 @@ static void backward_blocks(const Head<T, G>& h, int64_t block, bool held, float
   }
 }
 
-template <class T, class G, class Tiles>
+template <class T, class Tiles>
 static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor dv, pt_tensor dy, pt_tensor y,
                     pt_tensor lse, pt_tensor q, pt_tensor k, pt_tensor v, pt_tensor starts, double scale) {
   const int64_t rows = q.dims[0], all_heads = q.dims[1], size = q.dims[2], groups = k.dims[1];
@@ -343,28 +357,29 @@ static int backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_tensor
     const int64_t s = turn.sequence, g = turn.group, row = i32(starts)[s], head = g * heads + turn.head;
     const int64_t at = (row * all_heads + head) * size, at_keys = (row * groups + g) * size;
     const int64_t statistics = row * all_heads + head;
-    const Head<T, G> h = {static_cast<const T*>(q.data) + at,
-                          static_cast<const T*>(k.data) + at_keys,
-                          static_cast<const T*>(v.data) + at_keys,
-                          static_cast<const T*>(y.data) + at,
-                          static_cast<const G*>(dy.data) + at,
-                          f32(lse) + statistics,
-                          delta + statistics,
-                          f32(dq) + at,
-                          f32(dk) + at_keys,
-                          f32(dv) + at_keys,
-                          i32(starts)[s + 1] - row,
-                          size,
-                          all_heads * size,
-                          groups * size,
-                          all_heads,
-                          turn.head == 0,
-                          turn.head == heads - 1,
-                          static_cast<float>(scale)};
+    const Head<T> h = {
+        static_cast<const T*>(q.data) + at,
+        static_cast<const T*>(k.data) + at_keys,
+        static_cast<const T*>(v.data) + at_keys,
+        static_cast<const T*>(y.data) + at,
+        {static_cast<const char*>(dy.data) + at * (is_bf16(dy) ? sizeof(bf16) : sizeof(float)), is_bf16(dy)},
+        f32(lse) + statistics,
+        delta + statistics,
+        f32(dq) + at,
+        f32(dk) + at_keys,
+        f32(dv) + at_keys,
+        i32(starts)[s + 1] - row,
+        size,
+        all_heads * size,
+        groups * size,
+        all_heads,
+        turn.head == 0,
+        turn.head == heads - 1,
+        static_cast<float>(scale)};
     Turn& before = held[thread];
     const bool same = before.sequence == s && before.group == g && before.piece == turn.piece;
     before = turn;
-    backward_blocks<T, G, Tiles>(h, turn.piece * span(size), same, buffers + thread * floats);
+    backward_blocks<T, Tiles>(h, turn.piece * span(size), same, buffers + thread * floats);
     turns.done(turn);
   });
   return 0;
@@ -376,11 +391,9 @@ int attention_backward(const pt_context* ctx, pt_tensor dq, pt_tensor dk, pt_ten
     return 1;
   if (!is_bf16(q) && is_bf16(dy)) return refuse_mixed(ctx, "q", q, "dy", dy);
   if (check_heads(ctx, q.dims[1], k.dims[1]) || check_starts(ctx, i32(starts), starts.dims[0] - 1, q.dims[0])) return 1;
-  if (!is_bf16(q)) return backward<float, float, NoTiles>(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+  if (!is_bf16(q)) return backward<float, NoTiles>(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
   return with_tiles(ctx, [&](auto tiles) {
-    using Tiles = typename decltype(tiles)::type;
-    const auto run = is_bf16(dy) ? backward<bf16, bf16, Tiles> : backward<bf16, float, Tiles>;
-    return run(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
+    return backward<bf16, typename decltype(tiles)::type>(ctx, dq, dk, dv, dy, y, lse, q, k, v, starts, scale);
   });
 }
 

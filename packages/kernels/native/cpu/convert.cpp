@@ -53,10 +53,9 @@ template <class To, class From>
 static int convert_lanes(const pt_context* ctx, pt_tensor y, pt_tensor x) {
   To* const to = static_cast<To*>(y.data);
   const From* const from = static_cast<const From*>(x.data);
-  with_flag(is_cold(y), [&](auto cold) {
-    parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
-      each_group(begin, end, [&](int64_t i, int64_t n) { put(cold, to + i, get(from + i, n), n); });
-    });
+  const bool cold = is_cold(y);
+  parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
+    each_group(begin, end, [&](int64_t i, int64_t n) { put(cold, to + i, get(from + i, n), n); });
   });
   return 0;
 }

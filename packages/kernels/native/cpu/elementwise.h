@@ -65,16 +65,16 @@ PT_INLINE bool is_cold(pt_tensor y, int64_t columns = LANES) {
   return STREAMS && elements(y) * size > COLD_BYTES && columns % LANES == 0 &&
          reinterpret_cast<uintptr_t>(y.data) % static_cast<uintptr_t>(LANES * size) == 0;
 }
-template <class Cold, class T>
-PT_INLINE void put(Cold, T* p, f32x16 a, int64_t n) {
-  if (Cold::value && n == LANES)
+// A branch that a loop always takes the same way costs next to nothing; a kernel of its own for either way cost much to compile.
+template <class T>
+PT_INLINE void put(bool cold, T* p, f32x16 a, int64_t n) {
+  if (STREAMS && cold && n == LANES)
     stream(p, a);
   else
     put(p, a, n);
 }
-
-template <class Cold, class T>
-PT_INLINE void put_two(Cold cold, T* p, f32x32 x) {
+template <class T>
+PT_INLINE void put_two(bool cold, T* p, f32x32 x) {
   put(cold, p, x.a, LANES);
   put(cold, p + LANES, x.b, LANES);
 }

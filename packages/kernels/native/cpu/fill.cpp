@@ -6,10 +6,9 @@ namespace PT_NAMESPACE {
 int fill_forward(const pt_context* ctx, pt_tensor y, double value) {
   const f32x16 x = splat(static_cast<float>(value));
   with_float(y, [&](auto to) {
-    with_flag(is_cold(y), [&](auto cold) {
-      parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
-        each_group(begin, end, [&](int64_t i, int64_t n) { put(cold, to + i, x, n); });
-      });
+    const bool cold = is_cold(y);
+    parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) {
+      each_group(begin, end, [&](int64_t i, int64_t n) { put(cold, to + i, x, n); });
     });
   });
   return 0;

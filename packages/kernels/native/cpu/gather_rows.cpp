@@ -25,16 +25,15 @@ int gather_rows_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dy, pt_t
   }
   float* const to = f32(dx);
   const float* const from = f32(dy);
-  with_flag(is_cold(dx, columns), [&](auto cold) {
-    parallel_rows(ctx, total, columns, [=](int64_t m) {
-      const int32_t after = m + 2 < total ? first[m + 2] : -1;
-      const float* const ahead = from + (after < 0 ? 0 : after) * columns;
-      each_group(0, columns, [&](int64_t c, int64_t n) {
-        fetch(ahead + c);
-        f32x16 sum = splat(0.0f);
-        for (int32_t r = first[m]; r >= 0; r = next[r]) sum = add(sum, get(from + r * columns + c, n));
-        put(cold, to + m * columns + c, sum, n);
-      });
+  const bool cold = is_cold(dx, columns);
+  parallel_rows(ctx, total, columns, [=](int64_t m) {
+    const int32_t after = m + 2 < total ? first[m + 2] : -1;
+    const float* const ahead = from + (after < 0 ? 0 : after) * columns;
+    each_group(0, columns, [&](int64_t c, int64_t n) {
+      fetch(ahead + c);
+      f32x16 sum = splat(0.0f);
+      for (int32_t r = first[m]; r >= 0; r = next[r]) sum = add(sum, get(from + r * columns + c, n));
+      put(cold, to + m * columns + c, sum, n);
     });
   });
   return 0;

@@ -5,17 +5,22 @@
 // After fdlibm (e_log.c, k_sin.c, k_cos.c): Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Developed at SunPro,
 // a Sun Microsystems, Inc. business. Permission to use, copy, modify, and distribute this software is freely granted, provided
 // that this notice is preserved.
+//
+// A kernel of a GPU has them too: who includes this from there says before what a function of one number is there (PT_SCALAR).
 #pragma once
+#ifndef PT_SCALAR
 #include "simd.h"
+#define PT_SCALAR static inline
+#endif
 
 namespace PT_NAMESPACE {
 
-PT_INLINE uint64_t bits_of(double x) {
+PT_SCALAR uint64_t bits_of(double x) {
   uint64_t bits;
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
-PT_INLINE double double_of(uint64_t bits) {
+PT_SCALAR double double_of(uint64_t bits) {
   double x;
   memcpy(&x, &bits, sizeof x);
   return x;
@@ -23,7 +28,7 @@ PT_INLINE double double_of(uint64_t bits) {
 
 // log(0) = -inf, log(x < 0) = NaN. x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = f - (f^2/2 - s (f^2/2 + R)), f = m - 1,
 // s = f / (2 + f).
-static inline double log64(double x) {
+PT_SCALAR double log64(double x) {
   uint64_t bits = bits_of(x);
   int64_t k = 0;
   if ((bits << 1) == 0) return double_of(0xfff0000000000000u);
@@ -51,7 +56,7 @@ static inline double log64(double x) {
 
 // Sine and cosine of x radians; NaN for infinities and NaN. pi/2 is taken off in three pieces of 30, 30 and 53 bits (Cody and
 // Waite): products with the first two are exact while the multiple stays below 2^23.
-static inline void sincos64(double x, double* sine, double* cosine) {
+PT_SCALAR void sincos64(double x, double* sine, double* cosine) {
   const double magic = 0x1.8p52;  // adding it rounds to the nearest whole number, held in the low bits
   const double shifted = x * 0x1.45f306dc9c883p-1 + magic;
   const double n = shifted - magic;

@@ -17,34 +17,33 @@ int rms_norm_forward(const pt_context* ctx, pt_tensor y, pt_tensor rstd, pt_tens
   }
   const int64_t columns = x.dims[1];
   const float floor = static_cast<float>(eps);
+  const bool cold = is_cold(y, columns) && (residual.data == nullptr || is_cold(sum, columns));
   with_float(weight, [&](auto w) {
     with_float(y, [&](auto out) {
       with_flag(residual.data != nullptr, [&](auto has_residual) {
-        with_flag(is_cold(y, columns) && (!has_residual.value || is_cold(sum, columns)), [&](auto cold) {
-          parallel_rows(ctx, x.dims[0], columns, [=](int64_t m) {
-            const float* const from = f32(x) + m * columns;
-            const float* const other = has_residual.value ? f32(residual) + m * columns : nullptr;
-            // With a residual added twice rather than read back: the row is in the nearest cache, and its sum need not be.
-            const auto at = [&](int64_t c, int64_t n) {
-              const f32x16 v = get(from + c, n);
-              return has_residual.value ? add(v, get(other + c, n)) : v;
-            };
-            f32x16 squares = splat(0.0f);
-            each_group(0, columns, [&](int64_t c, int64_t n) {
-              if (!has_residual.value) fetch(from + columns + c);
-              const f32x16 v = at(c, n);
-              squares = fma(v, v, squares);
-            });
-            const float mean = reduce_add(squares) / static_cast<float>(columns);
-            const float r = 1.0f / __builtin_sqrtf(mean + floor);
-            f32(rstd)[m] = r;
-            const auto to = out + m * columns;
-            float* const total = has_residual.value ? f32(sum) + m * columns : nullptr;
-            each_group(0, columns, [&](int64_t c, int64_t n) {
-              const f32x16 v = at(c, n);
-              if (has_residual.value) put(cold, total + c, v, n);
-              put(cold, to + c, mul(mul(v, splat(r)), get(w + c, n)), n);
-            });
+        parallel_rows(ctx, x.dims[0], columns, [=](int64_t m) {
+          const float* const from = f32(x) + m * columns;
+          const float* const other = has_residual.value ? f32(residual) + m * columns : nullptr;
+          // With a residual added twice rather than read back: the row is in the nearest cache, and its sum need not be.
+          const auto at = [&](int64_t c, int64_t n) {
+            const f32x16 v = get(from + c, n);
+            return has_residual.value ? add(v, get(other + c, n)) : v;
+          };
+          f32x16 squares = splat(0.0f);
+          each_group(0, columns, [&](int64_t c, int64_t n) {
+            if (!has_residual.value) fetch(from + columns + c);
+            const f32x16 v = at(c, n);
+            squares = fma(v, v, squares);
+          });
+          const float mean = reduce_add(squares) / static_cast<float>(columns);
+          const float r = 1.0f / __builtin_sqrtf(mean + floor);
+          f32(rstd)[m] = r;
+          const auto to = out + m * columns;
+          float* const total = has_residual.value ? f32(sum) + m * columns : nullptr;
+          each_group(0, columns, [&](int64_t c, int64_t n) {
+            const f32x16 v = at(c, n);
+            if (has_residual.value) put(cold, total + c, v, n);
+            put(cold, to + c, mul(mul(v, splat(r)), get(w + c, n)), n);
           });
         });
       });
@@ -119,39 +118,36 @@ int rms_norm_backward(const pt_context* ctx, pt_tensor dx, pt_tensor dweight, pt
   arrivals.ready = static_cast<int32_t*>(ctx->scratch(ctx, (pieces + 1) * static_cast<int64_t>(sizeof(int32_t))));
   if (!arrivals.ready) return 1;
   for (int64_t p = 0; p < pieces; p++) arrivals.ready[p] = 0;
+  const bool joined = dsum.data != nullptr, cold = is_cold(dx, columns);
   with_float(weight, [&](auto w) {
     with_float(dy, [&](auto from) {
-      with_flag(dsum.data != nullptr, [&](auto has_sum) {
-        with_flag(is_cold(dx, columns), [&](auto cold) {
-          const auto row = [=](int64_t m) {
-            const float* const s = f32(x) + m * columns;
-            const auto d = from + m * columns;
-            const float* const extra = has_sum.value ? f32(dsum) + m * columns : nullptr;
-            f32x16 dot = splat(0.0f);
-            each_group(0, columns,
-                       [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
-            const float r = f32(rstd)[m];
-            const f32x16 scale = splat(r), t = splat((reduce_add(dot) * r) / static_cast<float>(columns));
-            float* const to = f32(dx) + m * columns;
-            each_group(0, columns, [&](int64_t c, int64_t n) {
-              const f32x16 normal = mul(get(s + c, n), scale), g = mul(get(d + c, n), get(w + c, n));
-              f32x16 v = mul(scale, fma(negate(normal), t, g));
-              if (has_sum.value) v = add(v, get(extra + c, n));
-              put(cold, to + c, v, n);
-            });
-          };
-          if (!dweight.data) {
-            parallel_rows(ctx, tokens, columns, row);
-            return;
-          }
-          const auto chain = chain_of(f32(dweight), from, f32(x), f32(rstd), columns);
-          parallel(ctx, pieces, [&](int64_t i, int32_t) {
-            const auto end_of = [&](int64_t p) { return smaller(tokens, (p + 1) * piece); };
-            for (int64_t m = i * piece; m < end_of(i); m++) row(m);
-            stream_end();
-            arrivals.arrive(i, pieces, [&](int64_t p) { chain.add(p * piece, end_of(p)); });
-          });
+      const auto row = [=](int64_t m) {
+        const float* const s = f32(x) + m * columns;
+        const auto d = from + m * columns;
+        const float* const extra = joined ? f32(dsum) + m * columns : nullptr;
+        f32x16 dot = splat(0.0f);
+        each_group(0, columns,
+                   [&](int64_t c, int64_t n) { dot = fma(mul(get(d + c, n), get(w + c, n)), get(s + c, n), dot); });
+        const float r = f32(rstd)[m];
+        const f32x16 scale = splat(r), t = splat((reduce_add(dot) * r) / static_cast<float>(columns));
+        float* const to = f32(dx) + m * columns;
+        each_group(0, columns, [&](int64_t c, int64_t n) {
+          const f32x16 normal = mul(get(s + c, n), scale), g = mul(get(d + c, n), get(w + c, n));
+          f32x16 v = mul(scale, fma(negate(normal), t, g));
+          if (joined) v = add(v, get(extra + c, n));
+          put(cold, to + c, v, n);
         });
+      };
+      if (!dweight.data) {
+        parallel_rows(ctx, tokens, columns, row);
+        return;
+      }
+      const auto chain = chain_of(f32(dweight), from, f32(x), f32(rstd), columns);
+      parallel(ctx, pieces, [&](int64_t i, int32_t) {
+        const auto end_of = [&](int64_t p) { return smaller(tokens, (p + 1) * piece); };
+        for (int64_t m = i * piece; m < end_of(i); m++) row(m);
+        stream_end();
+        arrivals.arrive(i, pieces, [&](int64_t p) { chain.add(p * piece, end_of(p)); });
       });
     });
   });

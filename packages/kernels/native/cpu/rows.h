@@ -24,13 +24,12 @@ static inline int check_rows(const pt_context* ctx, pt_tensor rows, int64_t limi
 template <class To, class From>
 static inline void pick_rows(const pt_context* ctx, pt_tensor y, To* to, const From* x, const int32_t* rows) {
   const int64_t columns = y.dims[1], last = y.dims[0] - 1;
-  with_flag(is_cold(y, columns), [&](auto cold) {
-    parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
-      const From *const row = x + rows[r] * columns, *const next = x + rows[smaller(r + 2, last)] * columns;
-      each_group(0, columns, [&](int64_t c, int64_t n) {
-        fetch(next + c);
-        put(cold, to + r * columns + c, get(row + c, n), n);
-      });
+  const bool cold = is_cold(y, columns);
+  parallel_rows(ctx, y.dims[0], columns, [=](int64_t r) {
+    const From *const row = x + rows[r] * columns, *const next = x + rows[smaller(r + 2, last)] * columns;
+    each_group(0, columns, [&](int64_t c, int64_t n) {
+      fetch(next + c);
+      put(cold, to + r * columns + c, get(row + c, n), n);
     });
   });
 }

@@ -1,5 +1,6 @@
-// total = sum of x^2 in double. Blocks of 4,096 elements; in a block lane l takes elements l, l+16, ... (multiply, then add), then
-// the tree of simd.h (l with l+8, l+4, l+2, l+1); block results are added in block order. The blocks do not depend on the threads.
+// total += sum of x^2 in double. Blocks of 4,096 elements; in a block lane l takes elements l, l+16, ... (multiply, then add), then
+// the tree of simd.h (l with l+8, l+4, l+2, l+1); block results are added to the total in block order, so that a sum over one part goes on
+// from that over the part before it with the bits of both at once. The blocks do not depend on the threads.
 #include "elementwise.h"
 
 // gcc 12 takes the undefined registers of its own headers for mistakes of ours (gcc bug 105593), here by another name than elsewhere.
@@ -95,7 +96,7 @@ int sum_squares_forward(const pt_context* ctx, pt_tensor total, pt_tensor x) {
         four_blocks(from + b * SUM_BLOCK, quarter * SUM_BLOCK, sums, b, quarter);
     });
   });
-  double sum = 0;
+  double sum = f64(total)[0];
   for (int64_t b = 0; b < blocks; b++) sum += sums[b];
   f64(total)[0] = sum;
   return 0;

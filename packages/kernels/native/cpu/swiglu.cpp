@@ -27,24 +27,24 @@ PT_INLINE Gradients<V> gradients(V d, V g, V u) {
 // the processor's window for the steps of rounding as well.
 constexpr int64_t ROUNDED_PIECE = 1024;
 
-template <class Cold, class G>
-static void make_range(Cold cold, float* y, const G* g, const G* u, int64_t begin, int64_t end) {
+template <class G>
+static void make_range(bool cold, float* y, const G* g, const G* u, int64_t begin, int64_t end) {
   int64_t at = begin;
   for (; at + 2 * LANES <= end; at += 2 * LANES) put_two(cold, y + at, gated(get_two(g + at), get_two(u + at)));
   each_group(at, end, [&](int64_t i, int64_t n) { put(cold, y + i, gated(get(g + i, n), get(u + i, n)), n); });
 }
-template <class Cold, class G>
-static void make_range(Cold cold, bf16* y, const G* g, const G* u, int64_t begin, int64_t end) {
+template <class G>
+static void make_range(bool cold, bf16* y, const G* g, const G* u, int64_t begin, int64_t end) {
   float made[ROUNDED_PIECE];
   for (int64_t at = begin; at < end; at += ROUNDED_PIECE) {
     const int64_t count = smaller(ROUNDED_PIECE, end - at);
-    make_range(no{}, made, g + at, u + at, 0, count);
+    make_range(false, made, g + at, u + at, 0, count);
     each_group(0, count, [&](int64_t i, int64_t n) { put(cold, y + at + i, get(made + i, n), n); });
   }
 }
 
-template <class Cold, class D, class G>
-static void make_gradients(Cold cold, float* dgate, float* dup, const D* dy, const G* g, const G* u, int64_t begin,
+template <class D, class G>
+static void make_gradients(bool cold, float* dgate, float* dup, const D* dy, const G* g, const G* u, int64_t begin,
                            int64_t end) {
   int64_t at = begin;
   for (; at + 2 * LANES <= end; at += 2 * LANES) {
@@ -58,13 +58,13 @@ static void make_gradients(Cold cold, float* dgate, float* dup, const D* dy, con
     put(cold, dgate + i, made.gate, n);
   });
 }
-template <class Cold, class D, class G>
-static void make_gradients(Cold cold, bf16* dgate, bf16* dup, const D* dy, const G* g, const G* u, int64_t begin,
+template <class D, class G>
+static void make_gradients(bool cold, bf16* dgate, bf16* dup, const D* dy, const G* g, const G* u, int64_t begin,
                            int64_t end) {
   float gates[ROUNDED_PIECE], ups[ROUNDED_PIECE];
   for (int64_t at = begin; at < end; at += ROUNDED_PIECE) {
     const int64_t count = smaller(ROUNDED_PIECE, end - at);
-    make_gradients(no{}, gates, ups, dy + at, g + at, u + at, 0, count);
+    make_gradients(false, gates, ups, dy + at, g + at, u + at, 0, count);
     each_group(0, count, [&](int64_t i, int64_t n) {
       put(cold, dup + at + i, get(ups + i, n), n);
       put(cold, dgate + at + i, get(gates + i, n), n);
@@ -78,10 +78,8 @@ int swiglu_forward(const pt_context* ctx, pt_tensor y, pt_tensor gate, pt_tensor
   with_float(gate, [&](auto g) {
     const auto u = static_cast<decltype(g)>(up.data);
     with_float(y, [&](auto to) {
-      with_flag(is_cold(y) && apart, [&](auto cold) {
-        parallel_elements(ctx, elements(y),
-                          [=](int64_t begin, int64_t end) { make_range(cold, to, g, u, begin, end); });
-      });
+      const bool cold = is_cold(y) && apart;
+      parallel_elements(ctx, elements(y), [=](int64_t begin, int64_t end) { make_range(cold, to, g, u, begin, end); });
     });
   });
   return 0;
@@ -94,10 +92,9 @@ int swiglu_backward(const pt_context* ctx, pt_tensor dgate, pt_tensor dup, pt_te
     with_float(dgate, [&](auto to_gate) {
       const auto to_up = static_cast<decltype(to_gate)>(dup.data);
       with_float(dy, [&](auto from) {
-        with_flag(is_cold(dgate) && is_cold(dup), [&](auto cold) {
-          parallel_elements(ctx, elements(dy), [=](int64_t begin, int64_t end) {
-            make_gradients(cold, to_gate, to_up, from, g, u, begin, end);
-          });
+        const bool cold = is_cold(dgate) && is_cold(dup);
+        parallel_elements(ctx, elements(dy), [=](int64_t begin, int64_t end) {
+          make_gradients(cold, to_gate, to_up, from, g, u, begin, end);
         });
       });
     });

@@ -1,4 +1,4 @@
-// The caching arena of a host device: best fit with splitting and coalescing inside one range of addresses, which is reserved whole
+// The caching arena of a device: best fit with splitting and coalescing inside one range of addresses, which is reserved whole
 // and taken from the system as its end moves up. In one range whatever was freed joins its neighbours, of whatever size the next
 // step asks: when a step is over, all that it used is one free block again. So the high-water mark depends on the hungriest step
 // alone. (Segments that are kept, as many allocators have them, held 7.1 GB after 20 steps of other lengths each that needed 4.5.)
@@ -9,49 +9,39 @@
 //
 // With guards on (tests), each block carries 64 marked bytes or more on both sides, right up to the tensor's own, and is not
 // reused until check_guards() has seen that they are untouched. The address sanitizer also sees reads beyond a guarded block.
+//
+// `Memory` is where addresses and what lies behind them come from: HostMemory (host_memory.h) or a GPU's (cuda/gpu_memory.h). Of it the arena asks
+//     char* reserve(bytes)                   addresses without memory, aligned to kHugePage; null where there are none
+//     bool back(begin, end)                  memory behind them, where there is none yet; false where the system gives no more
+//     void give_back(begin, end)             whole pages of page() bytes, to the system; back() brings them again
+//     void fence(begin, end), unfence(...)   nobody may look there, with guards on
+//     void mark(data, byte, bytes), bool marked(data, byte, bytes)
 #pragma once
-#include <sys/mman.h>
-#include <unistd.h>
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <set>
-#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pages.h"
 
 namespace posttrain {
 
+template <class Memory>
 class Arena {
  public:
-  Arena(int64_t limit, bool guards, bool dry) : limit_(limit), guards_(guards), dry_(dry) {}
+  Arena(int64_t limit, bool guards, Memory memory) : limit_(limit), guards_(guards), memory_(std::move(memory)) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
-  ~Arena() { clear(); }
-
-  // Gives everything back to the system, live blocks too: nobody may touch or release them afterwards.
-  void clear() {
+  // What is behind it goes with `memory_`: nobody may touch a block afterwards.
+  ~Arena() {
     for (Block* block = first_; block != nullptr;) {
       Block* next = block->next;
       delete block;
       block = next;
     }
-    if (mapped_ != nullptr) {
-      unfence(base_, base_ + end_);
-      munmap(mapped_, static_cast<size_t>(capacity_ + kHugePage));
-    }
-    mapped_ = base_ = nullptr;
-    first_ = last_ = nullptr;
-    free_.clear();
-    live_.clear();
-    quarantine_.clear();
-    in_use_ = end_ = returned_ = 0;
+    if (guards_ && base_ != nullptr) memory_.unfence(base_, base_ + end_);
   }
 
   // 64-byte aligned, not cleared; null when the limit or the system says no (trim() may help).
@@ -63,16 +53,23 @@ class Arena {
     if (it != free_.end()) {
       block = it->block;
       // What went back to the system comes again.
+      refused_ = false;
       if (reserved() + smaller(block->returned, size) > limit_) return nullptr;
       free_.erase(it);
     } else {
       block = grow(size);
       if (block == nullptr) return nullptr;
     }
+    const bool is_split = block->size - size >= kAlign * 8;
+    if (!memory_.back(block->base, block->base + (is_split ? size : block->size))) {
+      refused_ = true;
+      free_.insert(FreeKey{block->size, block});
+      return nullptr;
+    }
     const int64_t stays = block->returned > size ? block->returned - size : 0;
     returned_ -= block->returned - stays;
     block->returned = stays;
-    if (block->size - size >= kAlign * 8) split(block, size);
+    if (is_split) split(block, size);
     block->used = true;
     block->asked = size;
     in_use_ += size;
@@ -81,10 +78,10 @@ class Arena {
     live_[data] = block;
     if (guards_) {
       block->bytes = bytes;
-      memset(block->base, kMark, kGuard);
-      memset(data + bytes, kMark, static_cast<size_t>(block->base + block->size - (data + bytes)));
-      fence(block->base, data);
-      fence(data + bytes, block->base + block->size);
+      memory_.mark(block->base, kMark, kGuard);
+      memory_.mark(data + bytes, kMark, block->base + block->size - (data + bytes));
+      memory_.fence(block->base, data);
+      memory_.fence(data + bytes, block->base + block->size);
     }
     return data;
   }
@@ -107,7 +104,7 @@ class Arena {
     int damaged = 0;
     for (const auto& entry : live_) damaged += !intact(entry.second);
     for (Block* block : quarantine_) {
-      unfence(block->base, block->base + block->size);
+      memory_.unfence(block->base, block->base + block->size);
       damaged += !intact(block);
       give_back(block);
     }
@@ -117,14 +114,14 @@ class Arena {
 
   // Gives the pages of free blocks back to the system. The stream must be idle.
   void trim() {
-    const int64_t page = sysconf(_SC_PAGESIZE);
+    const int64_t page = memory_.page();
     for (const FreeKey& key : free_) {
       Block* block = key.block;
       const int64_t begin = round_up(block->base - base_, page);
       const int64_t bytes = (block->base - base_ + block->size) / page * page - begin;
       if (bytes <= block->returned) continue;
-      unfence(block->base, block->base + block->size);
-      madvise(base_ + begin, static_cast<size_t>(bytes), MADV_DONTNEED);
+      memory_.unfence(block->base, block->base + block->size);
+      memory_.give_back(base_ + begin, base_ + begin + bytes);
       returned_ += bytes - block->returned;
       block->returned = bytes;
     }
@@ -142,7 +139,6 @@ class Arena {
   static constexpr int64_t kAlign = 64;
   static constexpr int64_t kGuard = 64;
   static constexpr int kMark = 0xA5;
-  static constexpr int64_t kSystemPage = 64 << 10;  // the largest that systems have
 
   struct Block {
     char* base;
@@ -164,22 +160,6 @@ class Arena {
       return a < b;
     }
   };
-  // Forbids [begin, end) to everybody, in a build with the address sanitizer.
-  static void fence(const char* begin, const char* end) {
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_poison_memory_region(begin, static_cast<size_t>(end - begin));
-#else
-    (void)begin, (void)end;
-#endif
-  }
-  static void unfence(const char* begin, const char* end) {
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(begin, static_cast<size_t>(end - begin));
-#else
-    (void)begin, (void)end;
-#endif
-  }
-
   static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
   static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -187,12 +167,9 @@ class Arena {
 #if defined(__SANITIZE_ADDRESS__)
     if (block->used && live_.count(block->base + kGuard) > 0) return true;  // fenced: the sanitizer would have said
 #endif
-    const auto marked = [block](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i++)
-        if (static_cast<unsigned char>(block->base[i]) != kMark) return false;
-      return true;
-    };
-    return marked(0, kGuard) && marked(kGuard + block->bytes, block->size);
+    const int64_t behind = kGuard + block->bytes;
+    return memory_.marked(block->base, kMark, kGuard) &&
+           memory_.marked(block->base + behind, kMark, block->size - behind);
   }
 
   // A block of at least `size` bytes at the end of what is in hand, which moves up by what is missing; not listed as free.
@@ -207,10 +184,7 @@ class Arena {
     int64_t bytes = round_up(end_ + missing, kHugePage) - end_;
     if (bytes > room) bytes = missing;  // a small limit, or the last of a large one
     char* end = base_ + end_;
-    // Whole pages of the system; the first may be writable already.
-    if (end_ + bytes > capacity_ ||
-        mprotect(base_, static_cast<size_t>(round_up(end_ + bytes, kSystemPage)), PROT_READ | PROT_WRITE) != 0)
-      return nullptr;
+    if (end_ + bytes > capacity_ || !memory_.back(end, end + bytes)) return nullptr;
     refused_ = false;
     end_ += bytes;
     if (tail != nullptr) {
@@ -231,16 +205,8 @@ class Arena {
     if (base_ != nullptr) return true;
     for (capacity_ = round_up(2 * limit_, kHugePage); capacity_ >= kHugePage;
          capacity_ = round_up(capacity_ / 2, kHugePage)) {
-      void* mapped = mmap(nullptr, static_cast<size_t>(capacity_ + kHugePage), PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (mapped != MAP_FAILED) {
-        mapped_ = static_cast<char*>(mapped);
-        base_ = mapped_ + (kHugePage - reinterpret_cast<uintptr_t>(mapped_) % kHugePage) % kHugePage;
-#ifdef MADV_HUGEPAGE
-        if (!dry_) madvise(base_, static_cast<size_t>(capacity_), MADV_HUGEPAGE);
-#endif
-        return true;
-      }
+      base_ = memory_.reserve(capacity_);
+      if (base_ != nullptr) return true;
       if (capacity_ == kHugePage) break;
     }
     return false;
@@ -281,7 +247,7 @@ class Arena {
 
   const int64_t limit_;
   const bool guards_;
-  const bool dry_;
+  Memory memory_;
   int64_t in_use_ = 0;
   int64_t peak_ = 0;
   int64_t end_ = 0;       // of what was taken from the system, counted from base_
@@ -289,8 +255,7 @@ class Arena {
   std::set<FreeKey> free_;
   std::unordered_map<void*, Block*> live_;
   std::vector<Block*> quarantine_;
-  char* mapped_ = nullptr;
-  char* base_ = nullptr;  // mapped_, up to a whole huge page
+  char* base_ = nullptr;
   int64_t capacity_ = 0;
   bool refused_ = false;
   Block* first_ = nullptr;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "arena.h"
+#include "host_memory.h"
 
 namespace {
 
@@ -12,8 +13,9 @@ using Clock = std::chrono::steady_clock;
 
 struct State {
   explicit State(const pt_options& options)
-      : arena(options.memory_limit, options.guards != 0, options.dry != 0), dry(options.dry != 0) {}
-  posttrain::Arena arena;
+      : arena(options.memory_limit, options.guards != 0, posttrain::HostMemory(options.dry != 0)),
+        dry(options.dry != 0) {}
+  posttrain::Arena<posttrain::HostMemory> arena;
   const bool dry;
   Clock::time_point begun;  // the executor's
 };
@@ -31,7 +33,7 @@ void pt_host_trim(void* state) { of(state).arena.trim(); }
 int32_t pt_host_check_guards(void* state) { return of(state).arena.check_guards(); }
 void pt_host_reset_peak(void* state) { of(state).arena.reset_peak(); }
 void pt_host_memory(void* state, pt_memory* now) {
-  const posttrain::Arena& arena = of(state).arena;
+  const auto& arena = of(state).arena;
   *now = {arena.limit(), arena.in_use(), arena.peak(), arena.reserved(), arena.refused()};
 }
 const void* pt_host_borrow(void*, const void* host, int64_t) { return host; }

@@ -10,5 +10,6 @@ NAPI_MODULE_INIT() {
   posttrain::add_transfer_exports(env, exports);
   posttrain::add_file_exports(env, exports);
   posttrain::add_op_exports(env, exports);
+  posttrain::add_message_exports(env, exports);
   return exports;
 }

@@ -21,7 +21,7 @@ Device* open_device_argument(const Call& call, size_t i, const char* what) {
 }
 
 std::string device_text(const Device& device) {
-  return std::to_string(device.id) + " (" + device.backend->name + ", " + device.backend->path + ")";
+  return std::to_string(device.id) + " (" + device.backend->name + ", " + device.path() + ")";
 }
 
 void finish_wait(napi_env env, napi_value, void*, void* data);  // transfers.cpp
@@ -40,7 +40,7 @@ napi_value cpu_paths(napi_env env, napi_callback_info) {
   return list;
 }
 
-// openDevice(path, threads, memoryLimit, guards, dry, library): of the cpu, or of the backend in a library's file.
+// openDevice(path, threads, memoryLimit, guards, dry, library, index, limitAsked): of the cpu, or of the backend in a library's file.
 napi_value open_device(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   std::string path, library;
@@ -48,6 +48,8 @@ napi_value open_device(napi_env env, napi_callback_info info) {
   int64_t limit = 0;
   bool guards = false;
   bool dry = false;
+  int64_t index = 0;
+  bool limit_asked = true;
   if (!text(env, call.at(0), &path))
     return fail(env, "kernel_argument",
                 std::string("openDevice: path is ") + type_name(env, call.at(0)) + ", expected a string");
@@ -61,6 +63,12 @@ napi_value open_device(napi_env env, napi_callback_info info) {
   napi_get_value_bool(env, call.at(3), &guards);
   napi_get_value_bool(env, call.at(4), &dry);
   const bool is_library = text(env, call.at(5), &library);
+  napi_valuetype index_type = napi_undefined;
+  napi_typeof(env, call.at(6), &index_type);
+  if (index_type != napi_undefined && (!whole_number(env, call.at(6), &index) || index < 0 || index > 1023))
+    return fail(env, "kernel_argument",
+                "openDevice: index is " + value_text(env, call.at(6)) + ", expected a whole number from 0 to 1023");
+  napi_get_value_bool(env, call.at(7), &limit_asked);
   std::string why = "this machine cannot run the cpu path \"" + path + "\"";
   const pt_backend* backend = is_library ? library_backend(library, &why) : cpu_backend(path);
   if (backend == nullptr) return fail(env, "kernel_device", "openDevice: " + why);
@@ -69,14 +77,16 @@ napi_value open_device(napi_env env, napi_callback_info info) {
                 "openDevice: the backend" + (is_library ? " of " + library : std::string()) + " speaks ABI " +
                     std::to_string(backend->abi_version) + ", expected " + std::to_string(PT_ABI_VERSION) +
                     ": build it again");
-  const pt_options options = {limit, guards, dry};
-  char reason[512] = "it gives no reason";
-  void* state = backend->open(&options, reason, sizeof reason);
-  if (state == nullptr) return fail(env, "kernel_device", std::string("openDevice: ") + backend->name + ": " + reason);
+  const pt_options options = {limit, limit_asked, static_cast<int32_t>(index), guards, dry};
+  char about[1024] = "";
+  void* state = backend->open(&options, about, sizeof about);
+  if (state == nullptr)
+    return fail(env, "kernel_device",
+                std::string("openDevice: ") + backend->name + ": " + (about[0] ? about : "it gives no reason"));
   std::unique_ptr<DevicePtr> device;
   try {
-    device.reset(
-        new DevicePtr(std::make_shared<Device>(backend, state, static_cast<int>(threads), dry, next_device_id++)));
+    device.reset(new DevicePtr(
+        std::make_shared<Device>(backend, state, about, static_cast<int>(threads), dry, next_device_id++)));
   } catch (const std::exception& error) {
     backend->close(state);
     return fail(env, "kernel_device",
@@ -115,15 +125,17 @@ napi_value recover(napi_env env, napi_callback_info info) {
   return undefined(env);
 }
 
-// deviceNames(device): what backend it is of, and what of that.
-napi_value device_names(napi_env env, napi_callback_info info) {
+// describeDevice(device): what backend it is of, what of that, and the most that its tensors may take.
+napi_value describe_device(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  const Device* device = open_device_argument(call, 0, "deviceNames");
+  const Device* device = open_device_argument(call, 0, "describeDevice");
   if (device == nullptr) return nullptr;
   napi_value object;
   napi_create_object(env, &object);
   napi_set_named_property(env, object, "backend", string(env, device->backend->name));
-  napi_set_named_property(env, object, "path", string(env, device->backend->path));
+  napi_set_named_property(env, object, "path", string(env, device->path()));
+  napi_set_named_property(env, object, "description", string(env, device->description));
+  napi_set_named_property(env, object, "memoryLimit", number(env, static_cast<double>(device->memory().limit)));
   return object;
 }
 
@@ -186,7 +198,7 @@ void add_device_exports(napi_env env, napi_value exports) {
   add_export(env, exports, "openDevice", open_device);
   add_export(env, exports, "closeDevice", close_device);
   add_export(env, exports, "recover", recover);
-  add_export(env, exports, "deviceNames", device_names);
+  add_export(env, exports, "describeDevice", describe_device);
   add_export(env, exports, "status", status);
   add_export(env, exports, "opTimes", op_times);
   add_export(env, exports, "resetPeak", reset_peak);

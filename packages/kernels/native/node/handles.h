@@ -14,8 +14,12 @@ namespace posttrain {
 // Lives as long as a handle, a tensor or a wait refers to it; open until closeDevice(), the last reference, or the end of its
 // JavaScript thread.
 struct Device {
-  Device(const pt_backend* backend, void* state, int threads, bool dry, int id)
-      : backend(backend), state(state), stream(new Stream(backend, state, threads, dry)), id(id) {}
+  Device(const pt_backend* backend, void* state, std::string description, int threads, bool dry, int id)
+      : backend(backend),
+        state(state),
+        description(std::move(description)),
+        stream(new Stream(backend, state, threads, dry)),
+        id(id) {}
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
   ~Device() { close(); }
@@ -32,6 +36,10 @@ struct Device {
   // Before Node takes `wake` away, the executor must be gone.
   static void at_thread_end(void* device) { static_cast<Device*>(device)->close(); }
 
+  // "avx512", "sm_90"
+  std::string path() const {
+    return backend->path[0] != '\0' ? backend->path : description.substr(0, description.find(','));
+  }
   pt_memory memory() const {
     pt_memory now;
     backend->memory(state, &now);
@@ -40,6 +48,7 @@ struct Device {
 
   const pt_backend* const backend;
   void* const state;
+  const std::string description;  // as open wrote it
   std::unique_ptr<Stream> stream;
   const int id;
   bool closed = false;
@@ -111,6 +120,7 @@ void add_tensor_exports(napi_env env, napi_value exports);
 void add_transfer_exports(napi_env env, napi_value exports);
 void add_file_exports(napi_env env, napi_value exports);
 void add_op_exports(napi_env env, napi_value exports);
+void add_message_exports(napi_env env, napi_value exports);
 inline void add_export(napi_env env, napi_value exports, const char* name, napi_callback callback) {
   napi_value fn;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &fn);

@@ -1,11 +1,10 @@
-// The op table as data: name, parameters and their shapes from ops.def, the check of a call against them, and the typed call.
+// The op table as data: name, parameters and their shapes from ops.def, the typed call, and the check of a call against them.
 // This is the one place where shapes and dtypes are checked; no call that passes it hands an op a tensor of another size.
 #pragma once
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "../abi/kernels.h"
@@ -22,25 +21,6 @@ struct Axis {
   char symbol = '\0';
   int64_t plus = 0;
 };
-inline std::vector<Axis> parse_shape(const char* s) {
-  std::vector<Axis> axes;
-  if (*s == '*') s++;
-  while (*s != '\0') {
-    Axis axis;
-    if (*s >= '0' && *s <= '9') {
-      axis.factor = *s++ - '0';
-      if (*s == '*') s++;
-    }
-    if (*s >= 'A' && *s <= 'Z') axis.symbol = *s++;
-    if (*s == '+') {
-      axis.plus = s[1] - '0';
-      s += 2;
-    }
-    while (*s == ' ') s++;
-    axes.push_back(axis);
-  }
-  return axes;
-}
 
 struct Param {
   Kind kind;
@@ -48,8 +28,7 @@ struct Param {
   int dtype;
   std::vector<Axis> axes;  // read once: calls are many
   bool flat;               // "*N": any shape with N elements
-  Param(Kind kind, const char* name, int dtype, const char* shape)
-      : kind(kind), name(name), dtype(dtype), axes(parse_shape(shape)), flat(shape[0] == '*') {}
+  Param(Kind kind, const char* name, int dtype, const char* shape);
   bool is_tensor() const { return kind != Kind::kReal && kind != Kind::kInt; }
   bool optional() const { return kind == Kind::kOptOut || kind == Kind::kOptIn || kind == Kind::kOptAcc; }
   bool is_input() const { return kind == Kind::kIn || kind == Kind::kOptIn; }
@@ -61,31 +40,6 @@ union Argument {
   int64_t integer;
 };
 
-template <class T>
-T get(const Argument& a);
-template <>
-inline pt_tensor get<pt_tensor>(const Argument& a) {
-  return a.tensor;
-}
-template <>
-inline double get<double>(const Argument& a) {
-  return a.real;
-}
-template <>
-inline int64_t get<int64_t>(const Argument& a) {
-  return a.integer;
-}
-
-template <class... A, size_t... I>
-int call_with(int (*fn)(const pt_context*, A...), const pt_context* ctx, const Argument* args,
-              std::index_sequence<I...>) {
-  return fn(ctx, get<A>(args[I])...);
-}
-template <class... A>
-int call(int (*fn)(const pt_context*, A...), const pt_context* ctx, const Argument* args) {
-  return call_with(fn, ctx, args, std::index_sequence_for<A...>{});
-}
-
 struct Op {
   const char* name;
   std::vector<Param> params;
@@ -93,49 +47,7 @@ struct Op {
   int (*run)(const pt_backend*, const pt_context*, const Argument*);
 };
 
-inline const std::vector<Op>& op_table() {
-#define F32 PT_F32
-#define F64 PT_F64
-#define BF16 PT_BF16
-#define I32 PT_I32
-#define FLOAT kFloatDtype
-#define ANY kAnyDtype
-#define OUT(name, dtype, shape) Param{Kind::kOut, #name, dtype, shape}
-#define OVER(name, dtype, shape) Param{Kind::kOver, #name, dtype, shape}
-#define OPT_OUT(name, dtype, shape) Param{Kind::kOptOut, #name, dtype, shape}
-#define IN(name, dtype, shape) Param{Kind::kIn, #name, dtype, shape}
-#define OPT_IN(name, dtype, shape) Param{Kind::kOptIn, #name, dtype, shape}
-#define ACC(name, dtype, shape) Param{Kind::kAcc, #name, dtype, shape}
-#define OPT_ACC(name, dtype, shape) Param{Kind::kOptAcc, #name, dtype, shape}
-#define REAL(name) Param{Kind::kReal, #name, 0, ""}
-#define INT(name) Param{Kind::kInt, #name, 0, ""}
-#define OP(name, ...)                                        \
-  Op{#name,                                                  \
-     {__VA_ARGS__},                                          \
-     [](const pt_backend* b) { return b->name != nullptr; }, \
-     [](const pt_backend* b, const pt_context* ctx, const Argument* args) { return call(b->name, ctx, args); }},
-  // Never destroyed: at exit() the executor may still be at work.
-  static const std::vector<Op>& table = *new std::vector<Op>{
-#include "../abi/ops.def"
-  };
-#undef OP
-#undef OUT
-#undef OVER
-#undef OPT_OUT
-#undef IN
-#undef OPT_IN
-#undef ACC
-#undef OPT_ACC
-#undef REAL
-#undef INT
-#undef F32
-#undef F64
-#undef BF16
-#undef I32
-#undef FLOAT
-#undef ANY
-  return table;
-}
+const std::vector<Op>& op_table();
 
 inline const char* dtype_name(int dtype) {
   static const char* const names[] = {"f32", "f64", "bf16", "f16", "i32"};
@@ -204,7 +116,7 @@ inline std::string check_shapes(const Op& op, const Argument* args) {
   };
   Binding bound[26];
   const auto binding = [&](const Axis& axis) -> Binding& { return bound[axis.symbol - 'A']; };
-  // "f32 [7, 64]" as far as the symbols are known, "2*P" and the like where they are not.
+  // "f32 [7, 64]" as far as the symbols are known, "2*A" and the like where they are not.
   // The dtype is the argument's own: it was accepted before any shape is looked at.
   const auto expected_shape = [&](const Param& p, const pt_tensor& t, const std::vector<Axis>& axes) {
     std::string s = (p.dtype == kAnyDtype ? std::string() : std::string(dtype_name(t.dtype)) + " ") + "[";

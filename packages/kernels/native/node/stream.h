@@ -22,6 +22,12 @@
 
 namespace posttrain {
 
+// Why something failed: the code of the exception (src/errors.ts) and its text, which is empty where nothing did.
+struct Failure {
+  const char* code = "kernel_stream";
+  std::string text;
+};
+
 // What the executor does next: an op, or something of the glue (a copy in or out, a wait, letting go of memory).
 struct Task {
   const Op* op = nullptr;
@@ -30,8 +36,8 @@ struct Task {
   const char* name = "";
   std::function<int(const pt_context* ctx)> work;
   bool settles = false;  // work is a wait or a copy out: what was called before is done then
-  // Runs after it in any case, with the error that sticks or "", also when the stream ends before its turn.
-  std::function<void(const std::string& error)> done;
+  // Runs after it in any case, with the error that sticks or an empty one, also when the stream ends before its turn.
+  std::function<void(const Failure& error)> done;
 };
 
 class Stream {
@@ -53,6 +59,7 @@ class Stream {
     };
     context_.fail = fail;
     context_.fail_late = fail_late;
+    context_.fail_machine = fail_machine;
     context_.took = [](const pt_context* ctx, int32_t op, int64_t nanoseconds) {
       Time& total = static_cast<Stream*>(ctx->owner)->times_[static_cast<size_t>(op)];
       total.calls.fetch_add(1, std::memory_order_relaxed);
@@ -76,7 +83,7 @@ class Stream {
     not_empty_.notify_one();
     executor_.join();
     for (const Task& task : dropped)
-      if (task.done) task.done("the device was closed before its turn came");
+      if (task.done) task.done({"kernel_stream", "the device was closed before its turn came"});
     backend_->wait(&context_);
     free_chunks();
   }
@@ -107,7 +114,7 @@ class Stream {
     std::condition_variable changed;
     bool done = false;
     Task task = wait();
-    task.done = [&](const std::string&) {
+    task.done = [&](const Failure&) {
       const std::lock_guard<std::mutex> lock(mutex);
       done = true;
       changed.notify_one();
@@ -128,7 +135,7 @@ class Stream {
   // Forgets the error; what failed ops should have written stays undefined. Call with the stream drained.
   void recover() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    error_.clear();
+    error_ = {};
   }
 
  private:
@@ -153,24 +160,31 @@ class Stream {
   static void fail(const pt_context* ctx, const char* format, ...) {
     va_list list;
     va_start(list, format);
-    static_cast<Stream*>(ctx->owner)->note(std::string(), format, list);
+    static_cast<Stream*>(ctx->owner)->note(std::string(), "kernel_stream", format, list);
+    va_end(list);
+  }
+  static void fail_machine(const pt_context* ctx, pt_cause cause, const char* format, ...) {
+    va_list list;
+    va_start(list, format);
+    const char* code = cause == PT_NO_MEMORY ? "kernel_memory" : "kernel_device";
+    static_cast<Stream*>(ctx->owner)->note(std::string(), code, format, list);
     va_end(list);
   }
   static void fail_late(const pt_context* ctx, int64_t call, const char* format, ...) {
     Stream* stream = static_cast<Stream*>(ctx->owner);
     va_list list;
     va_start(list, format);
-    stream->note(stream->describe_call(call), format, list);
+    stream->note(stream->describe_call(call), "kernel_stream", format, list);
     va_end(list);
   }
 
   // The first of a task's failures; `where`: of another call than that at work.
-  void note(const std::string& where, const char* format, va_list list) {
-    char text[512];
+  void note(const std::string& where, const char* code, const char* format, va_list list) {
+    char text[1024];
     vsnprintf(text, sizeof text, format, list);
     const std::lock_guard<std::mutex> lock(failure_mutex_);
-    if (!failure_.empty()) return;
-    failure_ = text;
+    if (!failure_.text.empty()) return;
+    failure_ = {code, text};
     failed_call_ = where;
   }
   std::string describe_call(int64_t number) const {
@@ -198,8 +212,8 @@ class Stream {
   void run() {
     Task task;
     while (take(task)) {
-      std::string error = sticking();
-      if (error.empty()) {
+      Failure error = sticking();
+      if (error.text.empty()) {
         error =
             attempt([&] { return task.op     ? call(*task.op, task.args.get())
                                  : task.work ? task.work(&context_)
@@ -213,20 +227,20 @@ class Stream {
     }
   }
 
-  // What body() failed with, or "". It sticks.
+  // What body() failed with, or nothing. It sticks.
   template <class Body, class Where>
-  std::string attempt(const Body& body, const Where& where) {
-    failure_.clear();
+  Failure attempt(const Body& body, const Where& where) {
+    failure_ = {};
     failed_call_.clear();
-    if (body() == 0 && failure_.empty()) return std::string();
-    const std::string error =
-        (failed_call_.empty() ? where() : failed_call_) + ": " + (failure_.empty() ? "failed" : failure_);
+    if (body() == 0 && failure_.text.empty()) return {};
+    const Failure error = {failure_.code, (failed_call_.empty() ? where() : failed_call_) + ": " +
+                                              (failure_.text.empty() ? "failed" : failure_.text)};
     const std::lock_guard<std::mutex> lock(mutex_);
     error_ = error;
     return error;
   }
 
-  std::string sticking() {
+  Failure sticking() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return error_;
   }
@@ -256,7 +270,7 @@ class Stream {
       const int64_t size = bytes > kChunk ? bytes : kChunk;
       void* data = backend_->take_scratch(&context_, size);
       if (data == nullptr) {
-        failure_ = "no memory for " + std::to_string(bytes) + " bytes of scratch";
+        failure_ = {"kernel_memory", "no memory for " + std::to_string(bytes) + " bytes of scratch"};
         return nullptr;
       }
       chunks_.push_back(Chunk{static_cast<char*>(data), size});
@@ -302,9 +316,9 @@ class Stream {
   const std::unique_ptr<Time[]> times_{new Time[op_table().size()]};
   bool asleep_ = false;
   bool stopping_ = false;
-  std::string error_;
+  Failure error_;
   std::mutex failure_mutex_;
-  std::string failure_;
+  Failure failure_;
   std::string failed_call_;
   std::vector<Call> unsettled_;
   std::vector<Chunk> chunks_;

@@ -57,7 +57,7 @@ bool allocate(const Call& call, Device& device, const std::string& op, pt_tensor
   std::string message = op + ": out of memory: " + shape_text(*view) + " needs " + std::to_string(bytes) + " bytes, ";
   if (memory.refused)
     message += "and the system gives no more than the " + std::to_string(memory.reserved) +
-               " that it gave (a limit such as ulimit -v, or no memory left)";
+               " that it gave (no memory left, as others have it, or a limit such as ulimit -v)";
   else
     message += "but " + std::to_string(memory.in_use) + " of the device's " + std::to_string(memory.limit) +
                " (memoryLimit) are in use";
@@ -79,7 +79,7 @@ void free_tensor(Tensor* tensor) {
   if (!device.closed && storage->mapping != nullptr) {
     // Unmap behind the last op that reads it.
     Task task = Stream::wait();
-    task.done = [mapping = std::move(storage->mapping)](const std::string&) {};
+    task.done = [mapping = std::move(storage->mapping)](const Failure&) {};
     device.stream->enqueue(std::move(task));
   } else if (!device.closed) {
     device.backend->free(device.state, storage->data);

@@ -16,7 +16,7 @@ struct Wait {
   void* bytes = nullptr;
   size_t length = 0;
   bool has_value = false;
-  std::string error;
+  Failure error;
 };
 
 }  // namespace
@@ -41,10 +41,10 @@ void finish_wait(napi_env env, napi_value, void*, void* data) {
     return;
   }
   if (--wait->device->waits == 0) napi_unref_threadsafe_function(env, wait->device->wake);
-  if (!wait->error.empty()) {
+  if (!wait->error.text.empty()) {
     free_copy(wait->bytes, wait->length);
     napi_value error;
-    napi_create_error(env, string(env, "kernel_stream"), string(env, wait->error), &error);
+    napi_create_error(env, string(env, wait->error.code), string(env, wait->error.text), &error);
     napi_reject_deferred(env, wait->deferred, error);
     return;
   }
@@ -75,8 +75,8 @@ napi_value enqueue_wait(napi_env env, const DevicePtr& device, const char* name,
   task.name = name;
   task.work = [wait, fill](const pt_context* ctx) { return fill(ctx, wait); };
   napi_threadsafe_function wake = device->wake;
-  task.done = [wait, wake](const std::string& error) {
-    if (!error.empty()) wait->error = error;
+  task.done = [wait, wake](const Failure& error) {
+    if (!error.text.empty()) wait->error = error;
     napi_call_threadsafe_function(wake, wait, napi_tsfn_blocking);
   };
   device->stream->enqueue(std::move(task));
@@ -146,7 +146,7 @@ napi_value read_tensor(napi_env env, napi_callback_info info) {
     wait->length = bytes;
     wait->bytes = new_copy(bytes);
     if (wait->bytes == nullptr) {
-      wait->error = "read: no memory for " + std::to_string(bytes) + " bytes";
+      wait->error = {"kernel_memory", "read: no memory for " + std::to_string(bytes) + " bytes"};
       return 0;
     }
     return ctx->backend->copy_out(ctx, wait->bytes, source, static_cast<int64_t>(bytes));

@@ -14,3 +14,8 @@ export function add(scope: Scope, a: Tensor, b: Tensor): Tensor {
   });
   return y;
 }
+
+/** y += x, same shape. Records nothing. */
+export function accumulate(y: Tensor, x: Tensor): void {
+  addForward(y, y, x);
+}

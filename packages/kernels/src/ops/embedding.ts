@@ -43,6 +43,23 @@ export class RowGradient {
     this.clear();
   }
 
+  /** Ids and their rows (R, C), of which its caller lets go; starts again from nothing. Undefined where nothing was looked up. */
+  take(): { readonly ids: Int32Array; readonly rows: Tensor } | undefined {
+    const rows = this.#rows;
+    if (rows === undefined) return undefined;
+    const ids = Int32Array.from(this.#slots.keys());
+    this.#rows = undefined;
+    this.#slots.clear();
+    return { ids, rows };
+  }
+
+  /** What take() gave, here or elsewhere, in place of nothing: rows (R, C) that the caller holds until the next fold(). */
+  put({ ids, rows }: { readonly ids: Int32Array; readonly rows: Tensor }): void {
+    this.#scope.keep(rows);
+    this.#rows = rows;
+    for (const id of ids) this.#slots.set(id, this.#slots.size);
+  }
+
   /** Forgets everything. */
   clear(): void {
     if (this.#rows !== undefined) this.#scope.release(this.#rows);

@@ -53,5 +53,7 @@ export function sample(
     );
     return undefined;
   });
+  // A dry device draws nothing and leaves what was there before, which the next step would look up: 0 is a row of every table.
+  if (scope.device.dry) tokens.write(new Int32Array(rows));
   return { tokens, logProb, entropy };
 }

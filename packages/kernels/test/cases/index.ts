@@ -11,6 +11,7 @@ import { gatherIdsCase } from "./gather-ids.js";
 import { gatherRowsBf16Case, gatherRowsCase } from "./gather-rows.js";
 import { linearBf16Case, linearCase } from "./linear.js";
 import { linearsBf16Case, linearsCase } from "./linears.js";
+import { onlineMergingCases, taskVectorCases } from "./online-merging.js";
 import { rmsNormBf16Case, rmsNormCase } from "./rms-norm.js";
 import { ropeBf16Case, ropeCase } from "./rope.js";
 import { ropeTableCase } from "./rope-table.js";
@@ -39,6 +40,8 @@ export const cases: readonly OpCase[] = [
   linearBf16Case,
   linearsCase,
   linearsBf16Case,
+  ...onlineMergingCases,
+  ...taskVectorCases,
   rmsNormCase,
   rmsNormBf16Case,
   ropeCase,

@@ -4,16 +4,16 @@ import { epsilon, type OpCase } from "./case.js";
 export const ropeTableCase: OpCase = {
   stem: "rope_table",
   shapes: [
-    { M: 1, P: 1 },
-    { M: 9, P: 7 },
-    { M: 300, P: 32 },
+    { M: 1, A: 1 },
+    { M: 9, A: 7 },
+    { M: 300, A: 32 },
   ],
-  benchmarks: [{ M: 4096, P: 32 }],
-  inputs: ({ M = 0, P = 0 }, random) => ({
+  benchmarks: [{ M: 4096, A: 32 }],
+  inputs: ({ M = 0, A = 0 }, random) => ({
     positions: random.integers([M], 131_072),
     frequencies: {
-      data: Float64Array.from({ length: P }, (_, p) => 1e6 ** (-p / P)),
-      shape: [P],
+      data: Float64Array.from({ length: A }, (_, p) => 1e6 ** (-p / A)),
+      shape: [A],
       dtype: "f64",
     },
   }),
@@ -22,17 +22,17 @@ export const ropeTableCase: OpCase = {
     const { cosines, sines } = ropeTable(scope, positions, frequencies, 1.25);
     return { cosines, sines };
   },
-  reference: ({ positions, frequencies }, { M = 0, P = 0 }) => {
-    const cosines = new Float64Array(M * P);
-    const sines = new Float64Array(M * P);
+  reference: ({ positions, frequencies }, { M = 0, A = 0 }) => {
+    const cosines = new Float64Array(M * A);
+    const sines = new Float64Array(M * A);
     for (let m = 0; m < M; m++) {
-      for (let p = 0; p < P; p++) {
+      for (let p = 0; p < A; p++) {
         const angle = (positions?.data[m] as number) * (frequencies?.data[p] as number);
-        cosines[m * P + p] = 1.25 * Math.cos(angle);
-        sines[m * P + p] = 1.25 * Math.sin(angle);
+        cosines[m * A + p] = 1.25 * Math.cos(angle);
+        sines[m * A + p] = 1.25 * Math.sin(angle);
       }
     }
-    return { cosines: { data: cosines, shape: [M, P] }, sines: { data: sines, shape: [M, P] } };
+    return { cosines: { data: cosines, shape: [M, A] }, sines: { data: sines, shape: [M, A] } };
   },
   tolerance: () => {
     const rounded = {
@@ -42,5 +42,5 @@ export const ropeTableCase: OpCase = {
     return { cosines: rounded, sines: rounded };
   },
   rows: { dim: "M", inputs: ["positions"], outputs: ["cosines", "sines"] },
-  cost: ({ M = 0, P = 0 }) => ({ flops: 40 * M * P, bytes: 8 * M * P }),
+  cost: ({ M = 0, A = 0 }) => ({ flops: 40 * M * A, bytes: 8 * M * A }),
 };

@@ -10,7 +10,7 @@ const scope: Scope = device.scope();
 async function fillQueue(): Promise<number> {
   const slow =
     device.path === "plain" || ["asan", "tsan"].includes(process.env["POSTTRAIN_NATIVE_VARIANT"] ?? "");
-  const x = scope.empty([slow ? 128 : 4096, 2048]);
+  const x = scope.empty([slow ? 128 : 2048, 2048]);
   const w = scope.empty([8192, 2048]);
   fill(x, 1);
   fill(w, 1);

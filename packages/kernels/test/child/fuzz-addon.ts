@@ -159,6 +159,7 @@ function opArguments(device: unknown, parameters: readonly Parameter[]): unknown
 
 const shapeLike = (): unknown =>
   dice.chance(60) ? Array.from({ length: dice.below(5) }, () => dice.pick(symbolSizes)) : garbage();
+const someBytes = (): unknown => (dice.chance(60) ? new Uint8Array(dice.below(40)) : garbage());
 const someTensor = (): unknown => (dice.chance(85) ? (dice.pick(tensors)?.handle ?? garbage()) : garbage());
 
 const functions: Readonly<Record<string, () => readonly unknown[]>> = {
@@ -171,6 +172,8 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
     garbage(),
     garbage(),
     dice.chance(80) ? undefined : dice.pick(["/", fileURLToPath(import.meta.url), garbage()]),
+    dice.chance(80) ? undefined : dice.chance(50) ? dice.below(3) : garbage(),
+    garbage(),
   ],
   closeDevice: () => [dice.chance(50) ? closed[0] : anything(dice, sabotage)],
   createTensor: () => [
@@ -183,7 +186,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   freeTensor: () => [someTensor()],
   write: () => [someTensor(), dice.chance(60) ? contents(dice.below(5), dice.below(40)) : garbage()],
   read: () => [someTensor()],
-  deviceNames: () => [dice.chance(80) ? someDevice() : garbage()],
+  describeDevice: () => [dice.chance(80) ? someDevice() : garbage()],
   drain: () => [dice.chance(80) ? someDevice() : garbage()],
   recover: () => [dice.chance(80) ? someDevice() : garbage()],
   enqueue: () => {
@@ -210,6 +213,11 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   opTimes: () => [dice.chance(80) ? someDevice() : garbage()],
   resetPeak: () => [dice.chance(80) ? someDevice() : garbage()],
   checkGuards: () => [dice.chance(80) ? someDevice() : garbage()],
+  // MPI itself is never begun here: a process can begin it once, and its errors end the process by design.
+  openMessages: () => [dice.chance(60) ? dice.pick(["", "/none/libmpi.so", "libc.so.6"]) : garbage()],
+  sendMessage: () => [dice.chance(60) ? dice.below(3) : garbage(), someBytes()],
+  receiveMessage: () => [dice.chance(60) ? dice.below(3) : garbage(), someBytes()],
+  closeMessages: () => [garbage()],
 };
 const missing = Object.keys(addon).filter((name) => !(name in functions));
 if (missing.length > 0) throw new Error(`not fuzzed: ${missing.join(", ")}`);

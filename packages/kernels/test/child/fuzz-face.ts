@@ -87,6 +87,26 @@ const step = options([
   "rounded",
   "clearGradient",
 ]);
+const merge = (): Readonly<Record<string, unknown>> => ({
+  method: dice.pick(["dare", "ties", value()]),
+  scaling: dice.pick(["paper", "repo", value()]),
+  reserve: dice.pick([0.5, 1, 1e-9, value()]),
+  rescale: dice.pick([true, false, value()]),
+  seed: dice.pick([0, 2 ** 32 - 1, value()]),
+  first: dice.pick([0, 64, 2 ** 52, value()]),
+});
+const mergeStep = (): unknown => ({
+  ...{ learningRate: 1e-3, beta1: 0.9, beta2: 0.9, eps: 1e-8, weightDecay: 0.1, gradientScale: 1 },
+  ...merge(),
+  step: dice.pick([1, 2 ** 32 - 1, value()]),
+  alpha: dice.pick([0, 0.5, value()]),
+  merges: dice.pick([true, false, value()]),
+  ...Object.fromEntries(
+    ["tau", "carry", "interim"].map((name) => [name, dice.pick([undefined, floats(5), value()])]),
+  ),
+  drift: dice.pick([undefined, scope.empty([2], "f64"), value()]),
+  masks: dice.pick([undefined, { update: floats(5) }, value()]),
+});
 const dtype = (): unknown =>
   dice.chance(70) ? { dtype: dice.pick(["f32", "bf16", undefined, "i32"]) } : dice.pick([undefined, value()]);
 
@@ -105,6 +125,8 @@ const plausible: Readonly<Record<string, () => readonly unknown[]>> = {
     indices(2),
   ],
   kvCacheCopy: () => [{ keys: floats(2, 1, 4, 64), values: floats(2, 1, 64, 4) }, indices(2), indices(2)],
+  onlineMerging: () => [floats(5), floats(5), floats(5), floats(5), mergeStep()],
+  taskVector: () => [scope, floats(5), floats(5), floats(5), merge()],
   tokenLogProbs: () => [scope, floats(2, 4), floats(5, 4), indices(2), { inverseTemperature: 1 }],
 };
 
@@ -125,6 +147,7 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
   KernelError: () => [value(), value()],
   MappedFile: () => [value()],
   adamw: () => [value(), value(), value(), value(), step()],
+  accumulate: () => [value(), value()],
   add: () => [scopeLike(), value(), value()],
   attention: () => [scopeLike(), value(), value(), value(), value(), value()],
   attentionCached: () => [
@@ -158,6 +181,10 @@ const functions: Readonly<Record<string, () => readonly unknown[]>> = {
       ? Array.from({ length: dice.below(5) }, () => options(["weight", "bias", "dtype"])())
       : value(),
   ],
+  // MPI itself is never begun here: a process can begin it once, and its errors end the process by design.
+  openMessages: () => [dice.pick(["", "/none/libmpi.so", "libc.so.6", 7, scope])],
+  onlineMerging: () => [value(), value(), value(), value(), dice.chance(85) ? mergeStep() : value()],
+  taskVector: () => [scopeLike(), value(), value(), value(), dice.chance(85) ? merge() : value()],
   // Numbers that are allowed take their time: only those that are not.
   probeAmxPeak: () => [
     dice.chance(50) ? device : value(),

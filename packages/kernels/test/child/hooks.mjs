@@ -12,7 +12,10 @@ const compilerOptions = {
 
 export function resolve(specifier, context, next) {
   if (specifier.startsWith(".") && specifier.endsWith(".js") && context.parentURL !== undefined) {
-    const url = new URL(specifier.replace(/\.js$/, ".ts"), context.parentURL);
+    const { href } = new URL(specifier, context.parentURL);
+    const built = href.replace(/(\/packages\/[^/]+)\/src\//, "$1/dist/");
+    if (built !== href) return next(built, context);
+    const url = new URL(href.replace(/\.js$/, ".ts"));
     if (existsSync(url)) return { url: url.href, format: "module", shortCircuit: true };
   }
   return next(specifier, context);

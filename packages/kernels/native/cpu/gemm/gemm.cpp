@@ -24,13 +24,14 @@ static_assert((PANEL_FLOATS + A_BLOCK_FLOATS + MOST_TILES * TILE_GAP) * 4 <= PRO
 
 // ---- the register tile ----
 
-template <int R>
-PT_INLINE void step_packed(Rows<R>& rows, const float* a, Wide b) {
-  if constexpr (R > 0) {
-    step_packed<R - 1>(rows.above, a, b);
-    rows.last = fma(a[R - 1], b, rows.last);
+// The left factor of a packed tile: R numbers a step.
+struct Packed {
+  const float* a;
+  template <int R>
+  __attribute__((always_inline)) float at() const {
+    return a[R];
   }
-}
+};
 template <int R>
 PT_INLINE void start_rows(Rows<R>& rows, const float* c, int64_t c_row, int64_t columns, bool from_c) {
   if constexpr (R > 0) {
@@ -68,10 +69,10 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   RowPointers p = row_pointers<R>(a, stride);  // not packed
   const auto step = [&] {
     if constexpr (PACKED) {
-      step_packed<R>(rows, a, load_wide(b));
+      step_rows(rows, Packed{a}, load_wide(b));
       a += R;
     } else {
-      step_rows(rows, p, stride, load_wide(b));
+      step_rows(rows, p, load_wide(b));
       p.next();
     }
     b += WIDTH;

@@ -18,19 +18,18 @@ PT_INLINE void park(const Rows<R>& rows, float* to) {
   }
 }
 template <int R>
-PT_INLINE void add_block(float* total, const float* even, const Rows<R>& odd) {
+PT_INLINE void take(Rows<R>& rows, const float* parked) {
   if constexpr (R > 0) {
-    add_block<R - 1>(total, even, odd.above);
-    float* t = total + (R - 1) * WIDTH;
-    store_wide(t, add(load_wide(t), add(load_wide(even + (R - 1) * WIDTH), odd.last)));
+    take<R - 1>(rows.above, parked);
+    rows.last = load_wide(parked + (R - 1) * WIDTH);
   }
 }
 // A chain of 16 steps from +0.
 template <int R>
-PT_INLINE void run_chain(Rows<R>& rows, RowPointers& p, int64_t stride, const float*& b) {
+PT_INLINE void run_chain(Rows<R>& rows, RowPointers& p, const float*& b) {
   clear(rows);
   for (int k = 0; k < 16; k++) {
-    step_rows(rows, p, stride, load_wide(b));
+    step_rows(rows, p, load_wide(b));
     p.next();
     b += WIDTH;
   }
@@ -39,14 +38,15 @@ PT_INLINE void run_chain(Rows<R>& rows, RowPointers& p, int64_t stride, const fl
 // total (R, WIDTH) += A B over `depth`, a multiple of 32.
 template <int R>
 __attribute__((noinline)) void run_tile(float* total, const float* a, int64_t a_row, const float* b, int64_t depth) {
-  alignas(64) float even[R * WIDTH];
+  alignas(64) float parked[R * WIDTH];
   RowPointers p = row_pointers<R>(a, a_row);
   for (int64_t k = 0; k < depth; k += 32) {
-    Rows<R> rows;
-    run_chain<R>(rows, p, a_row, b);
-    park<R>(rows, even);
-    run_chain<R>(rows, p, a_row, b);
-    add_block<R>(total, even, rows);
+    Rows<R> even, odd;
+    run_chain<R>(even, p, b);
+    park<R>(even, parked);
+    run_chain<R>(odd, p, b);
+    take<R>(even, parked);
+    join_chains(even, odd, total, WIDTH, false);
   }
 }
 PT_INLINE void run_tile_of(int64_t rows, float* total, const float* a, int64_t a_row, const float* b, int64_t depth) {

@@ -9,15 +9,6 @@
 namespace PT_NAMESPACE {
 namespace {
 
-template <int R>
-PT_INLINE void add_totals(float* total, const Rows<R>& even, const Rows<R>& odd) {
-  if constexpr (R > 0) {
-    add_totals<R - 1>(total, even.above, odd.above);
-    float* t = total + (R - 1) * WIDTH;
-    store_wide(t, add(load_wide(t), add(even.last, odd.last)));
-  }
-}
-
 // total (R, WIDTH) += R lines of A, a_row apart and even elements first, with WIDTH columns of B: 32 along the inner dimension.
 template <int R>
 PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const float* pairs, int64_t b_row) {
@@ -28,12 +19,12 @@ PT_INLINE void add_pairs(float* total, const float* a, int64_t a_row, const floa
   for (int word = 0; word < 16; word += 4)
     four_steps(pairs, b_row, word, [&](Wide x) {
       const Words left = (Words)x.left.v, right = (Words)x.right.v;
-      step_rows(even, p, a_row, Wide{as_lanes(left << 16), as_lanes(right << 16)});
-      step_rows(odd, q, a_row, Wide{as_lanes(left & 0xffff0000u), as_lanes(right & 0xffff0000u)});
+      step_rows(even, p, Wide{as_lanes(left << 16), as_lanes(right << 16)});
+      step_rows(odd, q, Wide{as_lanes(left & 0xffff0000u), as_lanes(right & 0xffff0000u)});
       p.next();
       q.next();
     });
-  add_totals<R>(total, even, odd);
+  join_chains(even, odd, total, WIDTH, false);
 }
 
 struct VectorKernel : LaneKernel {

@@ -28,10 +28,10 @@ PT_INLINE void store_lanes(float* p, Wide x) { store_wide(p, x); }
 #endif
 
 template <int R>
-PT_INLINE void prefetch(const RowPointers& p, int64_t stride, int64_t ahead) {
+PT_INLINE void prefetch(const RowPointers& p, int64_t ahead) {
   if constexpr (R > 0) {
-    prefetch<R - 1>(p, stride, ahead);
-    __builtin_prefetch(row_pointer<R - 1>(p, stride) + ahead, 0, 2);
+    prefetch<R - 1>(p, ahead);
+    __builtin_prefetch(p.pointer<R - 1>() + ahead, 0, 2);
   }
 }
 template <int R, class Lanes>
@@ -62,13 +62,13 @@ __attribute__((noinline)) void run_tile(const Tile& t) {
   const float* a = t.a;
   RowPointers p = row_pointers<R>(t.b, stride);
   const auto one = [&] {
-    step_rows(rows, p, stride, load_lanes<Lanes>(a));
+    step_rows(rows, p, load_lanes<Lanes>(a));
     p.next();
     a += WIDTH_OF<Lanes>;
   };
   int64_t k = 0;
   for (; k + 16 <= t.depth; k += 16) {
-    if (t.fetch) prefetch<R>(p, stride, R * stride);
+    if (t.fetch) prefetch<R>(p, R * stride);
     for (int i = 0; i < 16; i++) one();
   }
   for (; k < t.depth; k++) one();

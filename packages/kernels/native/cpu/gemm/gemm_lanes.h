@@ -1,6 +1,7 @@
 // What the products' register tiles share, fp32 and bf16: vectors of WIDTH columns, up to TILE_ROWS rows of accumulators, the rows of the
 // other factor; and the transposition that packing needs.
 #pragma once
+#include "../accumulators.h"
 #include "gemm.h"
 
 namespace PT_NAMESPACE {
@@ -24,10 +25,6 @@ PT_INLINE void store_first_wide(float* p, Wide x, int64_t n) {
 }
 PT_INLINE Wide splat_wide(float x) { return {splat(x), splat(x)}; }
 PT_INLINE Wide add(Wide x, Wide y) { return {add(x.left, y.left), add(x.right, y.right)}; }
-PT_INLINE Wide fma(float x, Wide y, Wide z) {
-  const f32x16 s = splat(x);
-  return {fma(s, y.left, z.left), fma(s, y.right, z.right)};
-}
 #else
 #if defined(PT_AVX2)
 constexpr int TILE_ROWS = 6;
@@ -42,54 +39,23 @@ PT_INLINE Wide load_first_wide(const float* p, int64_t n) { return load_first(p,
 PT_INLINE void store_first_wide(float* p, Wide x, int64_t n) { store_first(p, x, n); }
 PT_INLINE Wide splat_wide(float x) { return splat(x); }
 #endif
-PT_INLINE f32x16 fma(float x, f32x16 y, f32x16 z) { return fma(splat(x), y, z); }
 
-// ---- what register tiles are made of ----
+// ---- what register tiles are made of: accumulators.h ----
 
-// Accumulators are members of nested structs: gcc 12 spills arrays of vectors (0.75 of the machine's peak instead of 0.97).
 template <int R, class Lanes = Wide>
-struct Rows {
-  Rows<R - 1, Lanes> above;
-  Lanes last;
-};
-template <class Lanes>
-struct Rows<0, Lanes> {};
+using Rows = Nest<R, Lanes>;
 
-PT_INLINE f32x16 zero_like(f32x16) { return splat(0.0f); }
 #if defined(PT_AVX512)
-PT_INLINE Wide zero_like(Wide) { return splat_wide(0.0f); }
+PT_INLINE void clear(Wide& x) { x = splat_wide(0.0f); }
+PT_INLINE void multiply_add(Wide& sum, f32x16 x, Wide y) {
+  sum.left = fma(x, y.left, sum.left);
+  sum.right = fma(x, y.right, sum.right);
+}
+PT_INLINE void join_chains(Wide even, Wide odd, float* total, int64_t, bool from_zero) {
+  join_chains(even.left, odd.left, total, LANES, from_zero);
+  join_chains(even.right, odd.right, total + LANES, LANES, from_zero);
+}
 #endif
-template <int R, class Lanes>
-PT_INLINE void clear(Rows<R, Lanes>& rows) {
-  if constexpr (R > 0) {
-    clear(rows.above);
-    rows.last = zero_like(rows.last);
-  }
-}
-
-// Where R rows, `stride` apart, stand: three share a pointer, which keeps 14 of them addressable with few registers.
-struct RowPointers {
-  const float *p0, *p3, *p6, *p9, *p12;
-  __attribute__((always_inline)) void next() { p0++, p3++, p6++, p9++, p12++; }
-};
-template <int R>
-PT_INLINE RowPointers row_pointers(const float* a, int64_t stride) {
-  return {a, R > 3 ? a + 3 * stride : a, R > 6 ? a + 6 * stride : a, R > 9 ? a + 9 * stride : a,
-          R > 12 ? a + 12 * stride : a};
-}
-template <int R>
-PT_INLINE const float* row_pointer(const RowPointers& p, int64_t stride) {
-  const float* base = R < 3 ? p.p0 : R < 6 ? p.p3 : R < 9 ? p.p6 : R < 12 ? p.p9 : p.p12;
-  return base + (R % 3) * stride;
-}
-// Each row's number at its pointer times `lanes`.
-template <int R, class Lanes>
-PT_INLINE void step_rows(Rows<R, Lanes>& rows, const RowPointers& p, int64_t stride, Lanes lanes) {
-  if constexpr (R > 0) {
-    step_rows(rows.above, p, stride, lanes);
-    rows.last = fma(*row_pointer<R - 1>(p, stride), lanes, rows.last);
-  }
-}
 
 // Finished sums to C, of whose columns `columns` exist: added to what is stored there, and the bias to that, where asked.
 template <int R>

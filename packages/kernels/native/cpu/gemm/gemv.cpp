@@ -12,7 +12,7 @@ PT_INLINE void add_chain(Rows<R>& sums, const float* a, int64_t a_row, const flo
                          const char*& next) {
   RowPointers p = row_pointers<R>(a, a_row);
   const auto step = [&](Wide columns) {
-    step_rows(sums, p, a_row, columns);
+    step_rows(sums, p, columns);
     p.next();
   };
   int64_t k = 0;
