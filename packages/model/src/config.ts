@@ -1,5 +1,5 @@
 /**
- * config.json of a Qwen2ForCausalLM folder, read and written.
+ * config.json of a Qwen2ForCausalLM or Qwen2ForSequenceClassification folder (a language model, a reward model), read and written.
  *
  * Both spellings are read: `rope_theta` and `rope_scaling` at the top (transformers 4, every published Qwen2.5
  * folder) and `rope_parameters` (transformers 5). One is written, the older, because transformers 5 and
@@ -24,6 +24,17 @@ export interface Yarn {
   readonly truncate: boolean;
 }
 
+/** What a reward model has in place of a language model's head: hidden states to scores, without a bias. */
+export interface ScoreHead {
+  /** The names of its scores (`id2label`), as many as `score.weight` has rows. Of a reward model: one. */
+  readonly labels: readonly string[];
+  /**
+   * Heads of which the one score is the weighted sum (`score_heads`, a key of our own), in the order of the rows of `heads.weight`; none
+   * where the score was trained by itself.
+   */
+  readonly heads: readonly { readonly name: string; readonly weight: number }[];
+}
+
 export interface Qwen2Config {
   readonly hiddenSize: number;
   readonly layers: number;
@@ -36,6 +47,8 @@ export interface Qwen2Config {
   readonly maxPositionEmbeddings: number;
   readonly rmsNormEps: number;
   readonly tieWordEmbeddings: boolean;
+  /** Null: a language model. */
+  readonly score: ScoreHead | null;
   readonly ropeTheta: number;
   readonly yarn: Yarn | null;
   /** Standard deviation of freshly made weights. */
@@ -134,13 +147,31 @@ const schema = z.looseObject(
   "a JSON object",
 );
 
+const labelCount = sizeUpTo(1 << 16);
+const scoreSchema = z.looseObject(
+  {
+    num_labels: labelCount.nullish(),
+    id2label: z.record(z.string(), z.string("a string"), "an object of numbers and names").nullish(),
+    score_heads: z
+      .array(
+        z.strictObject(
+          { name: z.string("a string"), weight: z.number("a finite number") },
+          "an object with name and weight",
+        ),
+        "a list",
+      )
+      .nullish(),
+  },
+  "a JSON object",
+);
+
 /**
  * The config that `json`, the parsed content of `file`, describes.
  * @throws UserError `bad_config` for a key that is missing, of a wrong type, out of range or in conflict with
- * another; `unsupported_model` for an architecture that is not Qwen2ForCausalLM or a sliding window.
+ * another; `unsupported_model` for an architecture that cannot be read or a sliding window.
  */
 export function parseModelConfig(json: unknown, file: string): Qwen2Config {
-  refuseOtherArchitectures(json, file);
+  const architecture = architectureOf(json, file);
   const raw = parseWith(schema, json, file, "bad_config");
   const bad = (text: string) => new UserError("bad_config", `${file}: ${text}`);
 
@@ -178,6 +209,7 @@ export function parseModelConfig(json: unknown, file: string): Qwen2Config {
     maxPositionEmbeddings: raw.max_position_embeddings,
     rmsNormEps: raw.rms_norm_eps,
     tieWordEmbeddings: raw.tie_word_embeddings,
+    score: architecture === scoring ? parseScoreHead(json, file) : null,
     ropeTheta: scaling.rope_theta ?? raw.rope_theta ?? raw.rope_parameters?.rope_theta ?? 10_000,
     yarn: parseYarn(scaling, scalingKey, raw.max_position_embeddings, file),
     initializerRange: raw.initializer_range,
@@ -217,11 +249,16 @@ export function ropeFrequencies(config: Qwen2Config): {
   return { inverseFrequencies, scale: yarn.attentionFactor };
 }
 
+/** The score of a sequence is this times the hidden state of its last token: transformers' name. */
+export const scoreWeight = "score.weight";
+/** The heads of which it is the weighted sum: a parameter of our own, in a file of its own. */
+export const headsWeight = "heads.weight";
+
 /**
  * Every stored parameter under its Hugging Face name, with its shape (linear weights are [out, in]), in the order
  * of torch's `named_parameters`: the embedding, the layers by number (q, k and v with their biases, o, gate, up,
- * down, the two norms), the last norm, and lm_head.weight unless it is tied. This order is the canonical one:
- * whatever is laid out by parameter (arenas, optimizer state) follows it.
+ * down, the two norms), the last norm, and lm_head.weight unless it is tied; a reward model's score.weight instead, and heads.weight
+ * where that is a sum of heads. This order is the canonical one: whatever is laid out by parameter (arenas, optimizer state) follows it.
  */
 export function parameterShapes(config: Qwen2Config): ReadonlyMap<string, readonly number[]> {
   const { hiddenSize: hidden, intermediateSize: inner, vocabSize } = config;
@@ -243,7 +280,11 @@ export function parameterShapes(config: Qwen2Config): ReadonlyMap<string, readon
     shapes.set(`${layer}.post_attention_layernorm.weight`, [hidden]);
   }
   shapes.set("model.norm.weight", [hidden]);
-  if (!config.tieWordEmbeddings) shapes.set("lm_head.weight", [vocabSize, hidden]);
+  if (config.score !== null) {
+    const { labels, heads } = config.score;
+    shapes.set(scoreWeight, [labels.length, hidden]);
+    if (heads.length > 0) shapes.set(headsWeight, [heads.length, hidden]);
+  } else if (!config.tieWordEmbeddings) shapes.set("lm_head.weight", [vocabSize, hidden]);
   return shapes;
 }
 
@@ -264,7 +305,7 @@ export function toJson(config: Qwen2Config): string {
   const usualHeadDim = config.headDim * config.heads === config.hiddenSize;
   const eos = config.eosTokenIds;
   const known: Record<string, unknown> = {
-    architectures: ["Qwen2ForCausalLM"],
+    architectures: [config.score === null ? writing : scoring],
     attention_dropout: 0,
     bos_token_id: config.bosTokenId ?? undefined,
     eos_token_id: eos.length > 1 ? eos : eos[0],
@@ -289,6 +330,7 @@ export function toJson(config: Qwen2Config): string {
     use_cache: kept["use_cache"] ?? true,
     use_sliding_window: false,
     vocab_size: config.vocabSize,
+    ...(config.score !== null && scoreHeadToJson(config.score)),
   };
   const entries = Object.entries({ ...kept, ...known }).sort(([a], [b]) => (a < b ? -1 : 1));
   const text = JSON.stringify(Object.fromEntries(entries), null, 2);
@@ -323,22 +365,26 @@ function describe(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }
 
-function refuseOtherArchitectures(json: unknown, file: string): void {
+const writing = "Qwen2ForCausalLM";
+const scoring = "Qwen2ForSequenceClassification";
+
+function architectureOf(json: unknown, file: string): typeof writing | typeof scoring {
   const text = z.string("a string");
   const named = z.looseObject(
     { architectures: z.array(text, "a list of strings").nullish(), model_type: text.nullish() },
     "a JSON object",
   );
   const { architectures, model_type } = parseWith(named, json, file, "bad_config");
-  const supported =
-    "Supported is Qwen2ForCausalLM (model_type qwen2): Qwen2, Qwen2.5 and models with the same layers.";
+  const supported = `Supported are ${writing} (model_type qwen2: Qwen2, Qwen2.5 and models with the same layers) and, for reward models, ${scoring}.`;
   if (architectures == null && model_type == null) {
     throw new UserError(
       "bad_config",
       `${file}: neither architectures nor model_type says which model this is. ${supported}`,
     );
   }
-  if (architectures != null && !architectures.includes("Qwen2ForCausalLM")) {
+  const known =
+    architectures == null ? writing : [writing, scoring].find((name) => architectures.includes(name));
+  if (known === undefined) {
     throw new UserError(
       "unsupported_model",
       `${file}: architectures is ${JSON.stringify(architectures)}, which cannot be read. ${supported}`,
@@ -350,6 +396,33 @@ function refuseOtherArchitectures(json: unknown, file: string): void {
       `${file}: model_type is ${JSON.stringify(model_type)}, which cannot be read. ${supported}`,
     );
   }
+  return known as typeof writing | typeof scoring;
+}
+
+function parseScoreHead(json: unknown, file: string): ScoreHead {
+  const { num_labels, id2label, score_heads } = parseWith(scoreSchema, json, file, "bad_config");
+  const named = id2label == null ? undefined : Object.keys(id2label).length;
+  const labels = named ?? num_labels ?? 2; // transformers' default
+  const bad = (text: string) => new UserError("bad_config", `${file}: ${text}`);
+  if (num_labels != null && num_labels !== labels) {
+    throw bad(`num_labels is ${num_labels}, but id2label names ${labels}; they must agree.`);
+  }
+  const heads = score_heads ?? [];
+  if (heads.length > 0 && labels !== 1) {
+    throw bad(`score_heads are parts of one score, but there are ${labels} labels.`);
+  }
+  const twice = heads.find(({ name }, i) => heads.findIndex((other) => other.name === name) !== i);
+  if (twice !== undefined) throw bad(`score_heads names ${JSON.stringify(twice.name)} twice.`);
+  return { labels: Array.from({ length: labels }, (_, i) => id2label?.[i] ?? `LABEL_${i}`), heads };
+}
+
+function scoreHeadToJson({ labels, heads }: ScoreHead): Record<string, unknown> {
+  return {
+    id2label: Object.fromEntries(labels.map((label, i) => [i, label])),
+    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    num_labels: undefined, // id2label says it
+    score_heads: heads.length > 0 ? heads : undefined,
+  };
 }
 
 function refuseSlidingWindow(

@@ -277,10 +277,10 @@ function pagesOf({ promptIds, samples, settings }: GenerationRequest): number {
 
 /** As many pages as all requests can use at once, within the budget. */
 function pagesToHold(
-  model: Model,
+  model: Pick<Model, "config" | "dtype">,
   requests: readonly GenerationRequest[],
   needs: readonly number[],
-  options: GenerationOptions,
+  options: Pick<GenerationOptions, "cacheBytes">,
 ): number {
   const bytes = options.cacheBytes ?? defaults.cacheBytes;
   const budget = Math.floor(bytes / cacheBytes(model, 1));
@@ -297,6 +297,15 @@ function pagesToHold(
     budget,
     needs.reduce((a, b) => a + b, 0),
   );
+}
+
+/** Bytes of the cache that generate() holds for these requests. UserError `cannot_serve` as it has it. */
+export function kvCacheBytes(
+  model: Pick<Model, "config" | "dtype">,
+  requests: readonly GenerationRequest[],
+  options: Pick<GenerationOptions, "cacheBytes"> = {},
+): number {
+  return cacheBytes(model, pagesToHold(model, requests, requests.map(pagesOf), options));
 }
 
 /** The sequences of a request with all the pages they will need; the prompt's full pages are shared. */

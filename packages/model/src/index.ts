@@ -1,6 +1,13 @@
 // The public face of the model package: folders, models, the forward pass, generation. Token ids only; text is @posttrain/data's.
 export { type Companions, checkCompanions, readCompanions } from "./companions.js";
-export { parameterCount, parseModelConfig, type Qwen2Config } from "./config.js";
+export {
+  headsWeight,
+  parameterCount,
+  parseModelConfig,
+  type Qwen2Config,
+  type ScoreHead,
+  scoreWeight,
+} from "./config.js";
 export {
   type ForwardOptions,
   forward,
@@ -16,11 +23,12 @@ export {
   type GenerationOptions,
   type GenerationRequest,
   generate,
+  kvCacheBytes,
   policySampling,
   type SamplingSettings,
 } from "./generate.js";
 export { type GenerationConfig, resolveStopIds } from "./generation-config.js";
-export { brokenWeights, loadModel } from "./load-model.js";
+export { brokenWeights, type LoadOptions, loadModel, readWeights } from "./load-model.js";
 export {
   type ComputeDtype,
   computeBytes,
@@ -34,11 +42,15 @@ export {
   type ModelOptions,
   type ParameterLayout,
   parameter,
+  setParameter,
   zeroGradients,
 } from "./model.js";
 export { modelDigest } from "./model-digest.js";
-export { openModelFolder } from "./model-folder.js";
+export { type ModelFolder, type ModelKind, openModelFolder } from "./model-folder.js";
 export { computeDtype, type ModelChoice, modelOptions } from "./model-options.js";
+export { refuseTooLarge } from "./model-size.js";
+export { exportOnnx, type OnnxExport } from "./onnx/export-onnx.js";
+export { type LanguageOutput, languageOutputs } from "./onnx/graph.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
 export { forwardWork, type Work } from "./work.js";

@@ -12,7 +12,7 @@ export interface KvCache {
 }
 
 /** Bytes of `pages` pages over all layers, keys and values, in the model's dtype. */
-export function cacheBytes({ config, dtype }: Model, pages: number): number {
+export function cacheBytes({ config, dtype }: Pick<Model, "config" | "dtype">, pages: number): number {
   const { layers, kvHeads, headDim } = config;
   return layers * 2 * pages * kvHeads * keysPerPage * headDim * computeBytes[dtype];
 }

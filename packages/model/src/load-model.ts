@@ -2,43 +2,77 @@
 import { open } from "node:fs/promises";
 import { UserError } from "@posttrain/data";
 import { type Device, MappedFile, type Scope, sumSquares, type Tensor } from "@posttrain/kernels";
-import { emptyModel, type Model, type ModelOptions, setParameter } from "./model.js";
-import { openModelFolder, type StoredTensor } from "./model-folder.js";
+import type { Qwen2Config } from "./config.js";
+import { emptyModel, initialiseParameter, type Model, type ModelOptions, setParameter } from "./model.js";
+import { type ModelFolder, openModelFolder, type StoredTensor } from "./model-folder.js";
+import { refuseTooLarge } from "./model-size.js";
 
 /** Bytes of files that are in memory beside the model while it is read, or one tensor's if that is more. */
 const readAtOnce = 1 << 26;
+
+export interface LoadOptions extends ModelOptions {
+  /** What the folder must hold. Default: a language model. */
+  readonly kind?: Parameters<typeof openModelFolder>[1];
+  /**
+   * The config that the model gets, where it is another than the folder's: the same layers with a head of its own. What the folder lacks is
+   * fresh, drawn from `seed`.
+   */
+  readonly as?: { readonly config: Qwen2Config; readonly seed: number };
+}
 
 /**
  * Reads a Hugging Face folder, by default into f32. With `masters` a model in bf16 keeps the file's own values beside their rounding.
  * UserError when it is no model folder, or a weight is not a finite number.
  */
-export async function loadModel(device: Device, dir: string, options: ModelOptions = {}): Promise<Model> {
-  const folder = await openModelFolder(dir);
-  const model = emptyModel(device, folder.config, { ...options, generationConfig: folder.generationConfig });
+export async function loadModel(device: Device, dir: string, options: LoadOptions = {}): Promise<Model> {
+  const { kind, as, ...rest } = options;
+  const folder = await openModelFolder(dir, kind);
+  const { generationConfig } = folder;
+  refuseTooLarge(dir, folder.config, rest.dtype ?? "f32", device.memoryLimit);
+  const model = emptyModel(device, as?.config ?? folder.config, { ...rest, generationConfig });
   try {
-    await device.run(async (scope) => {
-      const files = new Map<string, MappedFile>();
-      let read = 0;
-      const forget = async (): Promise<void> => {
-        await device.drain();
-        for (const file of files.values()) file.forget();
-        read = 0;
-      };
-      for (const [name, stored] of folder.tensors) {
-        const file = files.get(stored.file) ?? new MappedFile(stored.file);
-        files.set(stored.file, file);
-        setParameter(model, name, await storedTensor(scope, file, stored));
-        read += stored.end - stored.begin;
-        if (read >= readAtOnce) await forget();
-      }
-      await forget();
-    });
+    await readWeights(
+      device,
+      folder,
+      (name) => model.parameters.has(name),
+      (name, values) => setParameter(model, name, values),
+    );
+    for (const name of model.parameters.keys()) {
+      if (!folder.tensors.has(name)) initialiseParameter(model, name, as?.seed ?? 0);
+    }
     await checkFinite(model, dir);
     return model;
   } catch (error) {
     model.scope.end();
     throw error;
   }
+}
+
+/** Reads the wanted tensors of a folder, each once and in its own dtype; `visit` enqueues what is to be done with it. Done when that is done. */
+export async function readWeights(
+  device: Device,
+  { tensors }: Pick<ModelFolder, "tensors">,
+  wanted: (name: string) => boolean,
+  visit: (name: string, values: Tensor) => void,
+): Promise<void> {
+  await device.run(async (scope) => {
+    const files = new Map<string, MappedFile>();
+    let read = 0;
+    const forget = async (): Promise<void> => {
+      await device.drain();
+      for (const file of files.values()) file.forget();
+      read = 0;
+    };
+    for (const [name, stored] of tensors) {
+      if (!wanted(name)) continue;
+      const file = files.get(stored.file) ?? new MappedFile(stored.file);
+      files.set(stored.file, file);
+      visit(name, await storedTensor(scope, file, stored));
+      read += stored.end - stored.begin;
+      if (read >= readAtOnce) await forget();
+    }
+    await forget();
+  });
 }
 
 const dtypes = { F32: "f32", BF16: "bf16", F16: "f16" } as const;

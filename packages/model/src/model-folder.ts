@@ -4,13 +4,23 @@
  *
  * A folder that opens is complete: every parameter of config.json is there, in its shape and a type that can be
  * trained. What is there besides and means nothing is listed in `ignored`; anything else is refused.
+ *
+ * The heads of which a reward model's score is the sum lie in a folder of their own: transformers does not look for
+ * such a file, and vLLM takes every *.safetensors beside config.json for its own.
  */
 import { mkdir, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { readRegularFile, refusePlaceholder, UserError } from "@posttrain/data";
 import { replaceDurably, syncPath, writeSynced } from "@posttrain/run";
 import { z } from "zod";
-import { parameterShapes, parseModelConfig, parseWith, type Qwen2Config, toJson } from "./config.js";
+import {
+  headsWeight,
+  parameterShapes,
+  parseModelConfig,
+  parseWith,
+  type Qwen2Config,
+  toJson,
+} from "./config.js";
 import {
   type GenerationConfig,
   generationConfigFrom,
@@ -60,6 +70,7 @@ export interface NewModelFolder {
 const comparedAtOnce = 1 << 22;
 const singleFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";
+const headsFile = join("heads", "heads.safetensors");
 const weightDtypes: Readonly<Record<WeightDtype, string>> = {
   F32: "float32",
   BF16: "bfloat16",
@@ -67,11 +78,18 @@ const weightDtypes: Readonly<Record<WeightDtype, string>> = {
 };
 const uselessTensor = /^model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq$/;
 
+/** A language model writes, a reward model scores. */
+export type ModelKind = "language" | "reward";
+
 /**
  * Opens the model folder `dir`: single-file weights (which win) or shards with an index.
- * @throws UserError that names the file and what to do, when anything is missing, unreadable or contradictory.
+ * @throws UserError that names the file and what to do, when anything is missing, unreadable or contradictory;
+ * `wrong_kind_of_model` where a model of one kind is wanted and the folder has the other.
  */
-export async function openModelFolder(dir: string): Promise<ModelFolder> {
+export async function openModelFolder(
+  dir: string,
+  kind: ModelKind | "either" = "language",
+): Promise<ModelFolder> {
   const names = await listFolder(dir);
   const configFile = join(dir, "config.json");
   if (!names.includes("config.json")) {
@@ -82,15 +100,37 @@ export async function openModelFolder(dir: string): Promise<ModelFolder> {
     );
   }
   const config = parseModelConfig(await readJson(configFile), configFile);
+  if (kind !== "either") checkKind(configFile, config, kind);
   const generationFile = join(dir, "generation_config.json");
   const generationConfig = names.includes("generation_config.json")
     ? parseGenerationConfig(await readJson(generationFile), generationFile)
     : generationConfigFrom(config);
 
   const stored = await findTensors(dir, names);
-  const { tensors, ignored } = matchParameters(dir, config, stored);
+  const heads = (config.score?.heads.length ?? 0) > 0 ? await findHeads(dir) : [];
+  const { tensors, ignored } = matchParameters(dir, config, {
+    ...stored,
+    tensors: new Map([...stored.tensors, ...heads]),
+  });
   await checkTiedHead(dir, config, stored.tensors);
   return { dir, config, generationConfig, tensors, ignored };
+}
+
+function checkKind(file: string, { score }: Qwen2Config, kind: ModelKind): void {
+  if (kind === "language" && score !== null) {
+    throw new UserError(
+      "wrong_kind_of_model",
+      `${file}: this is a reward model (Qwen2ForSequenceClassification): it has a score where a language model has words, which are wanted here. ` +
+        "posttrain reward score takes it, chat --reward_model shows its scores, and posttrain reward trains it on.",
+    );
+  }
+  if (kind === "reward" && score === null) {
+    throw new UserError(
+      "wrong_kind_of_model",
+      `${file}: this is a language model (Qwen2ForCausalLM), which has no score; a reward model is wanted here. posttrain reward makes one of it; ` +
+        "the log-probabilities of a language model are what posttrain score gives.",
+    );
+  }
 }
 
 /**
@@ -104,17 +144,28 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
   checkComplete(model.config, tensors);
   const dtypes = new Set(tensors.map(({ dtype }) => weightDtypes[dtype]));
   const torchDtype = dtypes.size === 1 ? ([...dtypes][0] ?? null) : model.config.torchDtype;
+  const heads = tensors.filter(({ name }) => name === headsWeight);
   const texts: Readonly<Record<string, string | Uint8Array>> = {
     ...model.extraFiles,
     "config.json": toJson({ ...model.config, torchDtype }),
-    "generation_config.json": generationConfigToJson(model.generationConfig),
+    ...(model.config.score === null && {
+      "generation_config.json": generationConfigToJson(model.generationConfig),
+    }),
   };
   await refuseFullFolder(target);
 
   await replaceDurably(target, async (partial) => {
     await mkdir(dirname(target), { recursive: true });
     await mkdir(partial);
-    await writeSafetensors(join(partial, singleFile), tensors);
+    await writeSafetensors(
+      join(partial, singleFile),
+      tensors.filter((tensor) => !heads.includes(tensor)),
+    );
+    if (heads.length > 0) {
+      await mkdir(dirname(join(partial, headsFile)));
+      await writeSafetensors(join(partial, headsFile), heads);
+      await syncPath(dirname(join(partial, headsFile)));
+    }
     for (const [name, content] of Object.entries(texts)) {
       const path = join(partial, name);
       if (dirname(path) !== partial) await mkdir(dirname(path), { recursive: true });
@@ -122,7 +173,7 @@ export async function writeModelFolder(dir: string, model: NewModelFolder): Prom
     }
     await syncPath(partial);
   });
-  return [singleFile, ...Object.keys(texts)].sort();
+  return [singleFile, ...(heads.length > 0 ? [headsFile] : []), ...Object.keys(texts)].sort();
 }
 
 async function listFolder(dir: string): Promise<readonly string[]> {
@@ -233,6 +284,19 @@ async function findTensors(
   return { tensors, unlisted };
 }
 
+async function findHeads(dir: string): Promise<readonly (readonly [string, FoundTensor])[]> {
+  const file = join(dir, headsFile);
+  const there = await stat(file).catch(() => null);
+  if (there === null) {
+    throw new UserError(
+      "missing_weights",
+      `${file} is missing: score_heads in config.json says that the score is a sum of heads, and they lie there. Copy the folder as a whole; ` +
+        "or remove score_heads: score.weight alone gives the same scores, without those of the heads.",
+    );
+  }
+  return [...(await readSafetensorsHeader(file))].map(([name, entry]) => [name, { ...entry, file }]);
+}
+
 function noWeights(dir: string, names: readonly string[]): UserError {
   const found = names.find((name) => /\.(?:bin|pt|pth|gguf|h5|msgpack|onnx)$|^adapter_model\./.test(name));
   if (found === undefined) {
@@ -254,8 +318,8 @@ function matchParameters(
   { tensors: stored, unlisted }: Awaited<ReturnType<typeof findTensors>>,
 ): Pick<ModelFolder, "tensors" | "ignored"> {
   const shapes = parameterShapes(config);
-  const isIgnored = (name: string) =>
-    uselessTensor.test(name) || (config.tieWordEmbeddings && name === "lm_head.weight");
+  const headless = config.tieWordEmbeddings || config.score !== null;
+  const isIgnored = (name: string) => uselessTensor.test(name) || (headless && name === "lm_head.weight");
   const tensors = new Map<string, StoredTensor>();
   const problems: string[] = [];
   for (const [name, shape] of shapes) {
@@ -276,8 +340,7 @@ function matchParameters(
     if (!shapes.has(name) && !isIgnored(name))
       problems.push(`${JSON.stringify(name).slice(1, -1)} is unexpected`);
   }
-  if (problems.length === 1 && !config.tieWordEmbeddings && !stored.has("lm_head.weight"))
-    throw noHead(dir, config);
+  if (problems.length === 1 && !headless && !stored.has("lm_head.weight")) throw noHead(dir, config);
   if (problems.length > 0) {
     const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
     throw new UserError(
@@ -305,12 +368,12 @@ function noHead(dir: string, { raw }: Qwen2Config): UserError {
 /** A copy of the embedding means nothing; another head means that config.json or the file is not this model's. */
 async function checkTiedHead(
   dir: string,
-  { tieWordEmbeddings }: Qwen2Config,
+  { tieWordEmbeddings, score }: Qwen2Config,
   tensors: ReadonlyMap<string, FoundTensor>,
 ): Promise<void> {
   const head = tensors.get("lm_head.weight");
   const embedding = tensors.get("model.embed_tokens.weight");
-  if (!tieWordEmbeddings || head === undefined || embedding === undefined) return;
+  if (!tieWordEmbeddings || score !== null || head === undefined || embedding === undefined) return;
   const how = await differenceOf(head, embedding);
   if (how === undefined) return;
   throw new UserError(
@@ -356,7 +419,7 @@ function checkComplete(config: Qwen2Config, tensors: readonly TensorSource[]): v
   }
 }
 
-async function refuseFullFolder(target: string): Promise<void> {
+export async function refuseFullFolder(target: string): Promise<void> {
   const there = await stat(target).catch(() => null);
   if (there === null) return;
   if (there.isDirectory() && (await readdir(target)).length === 0) return;

@@ -1,5 +1,4 @@
-// A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config) and then those beside
-// them, each starting at a multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32
+// A Qwen2.5 model on a device: its parameters as views into one flat arena, in the order of parameterShapes(config), each starting at a multiple of 64 values. What the forward pass reads is in the model's dtype; in bf16 that is the rounding of fp32
 // masters. What is trained (all of it, unless told otherwise) has a layout of its own, in which masters, gradients and moments lie: a
 // shard of such an arena is a range.
 import { uniform4 } from "@posttrain/data";
@@ -79,7 +78,7 @@ export function parameter(model: Model, name: string): Tensor {
   return tensor;
 }
 
-/** The output projection: the embedding itself when tied. */
+/** The output projection of a language model: the embedding itself when tied. */
 export function head(model: Model): Tensor {
   return parameter(model, model.config.tieWordEmbeddings ? embeddingName : "lm_head.weight");
 }
@@ -89,8 +88,6 @@ export interface ModelOptions {
   readonly dtype?: ComputeDtype;
   /** Keep fp32 masters beside bf16 parameters, for training. */
   readonly masters?: boolean;
-  /** Parameters that a stage adds to those of the config, such as a scalar head: name to shape. They come last. */
-  readonly beside?: ReadonlyMap<string, readonly number[]>;
   /** Which parameters are trained. Default: all. */
   readonly trainable?: (name: string) => boolean;
 }
@@ -103,7 +100,7 @@ export function emptyModel(
 ): Model {
   const { dtype = "f32", generationConfig = generationConfigFrom(config) } = options;
   const scope = device.scope();
-  const shapes = [...parameterShapes(config), ...(options.beside ?? [])];
+  const shapes = [...parameterShapes(config)];
   const layout = layoutOf(shapes);
   const { trainable } = options;
   const trained = trainable === undefined ? layout : layoutOf(shapes.filter(([name]) => trainable(name)));
@@ -159,10 +156,7 @@ function viewsOf(scope: Scope, arena: Tensor, layout: ParameterLayout): Map<stri
   );
 }
 
-/**
- * A fresh model: matrices approximately normal with the config's initializer_range (the sum of four 32-bit uniforms: whole-number
- * arithmetic, hence the same bits everywhere), biases zero, norms one.
- */
+/** A fresh model: every parameter as initialiseParameter() makes it. */
 export function initialiseModel(
   device: Device,
   config: Qwen2Config,
@@ -170,21 +164,29 @@ export function initialiseModel(
   options: ModelOptions = {},
 ): Model {
   const model = emptyModel(device, config, options);
-  let index = 0;
-  for (const [name, { shape, size }] of model.layout.places) {
-    index++;
-    if (name.endsWith(".bias")) continue;
-    const values = new Float32Array(size).fill(1);
-    const factor = Math.sqrt(3) * config.initializerRange;
-    for (let i = 0; i < size && shape.length > 1; i++) {
-      const [a, b, c, d] = uniform4(seed, "initialisation", [i, index, 0, 0]);
-      values[i] = (a + b + c + d - 2) * factor;
-    }
-    const scope = device.scope();
-    setParameter(model, name, scope.from(values, shape));
-    scope.end();
-  }
+  for (const name of model.layout.places.keys()) initialiseParameter(model, name, seed);
   return model;
+}
+
+/**
+ * Sets a parameter as a fresh model has it: matrices approximately normal with the config's initializer_range (the sum of four 32-bit
+ * uniforms: whole-number arithmetic, hence the same bits everywhere), biases zero, norms one. A function of its place in the model and `seed`.
+ */
+export function initialiseParameter(model: Model, name: string, seed: number): void {
+  const names = [...model.layout.places.keys()];
+  const { shape } = parameter(model, name);
+  const values = new Float32Array(shape.reduce((product, n) => product * n, 1)).fill(
+    name.endsWith(".bias") ? 0 : 1,
+  );
+  const factor = Math.sqrt(3) * model.config.initializerRange;
+  const index = names.indexOf(name) + 1;
+  for (let i = 0; i < values.length && shape.length > 1; i++) {
+    const [a, b, c, d] = uniform4(seed, "initialisation", [i, index, 0, 0]);
+    values[i] = (a + b + c + d - 2) * factor;
+  }
+  const scope = model.device.scope();
+  setParameter(model, name, scope.from(values, shape));
+  scope.end();
 }
 
 const embeddingName = "model.embed_tokens.weight";

@@ -238,7 +238,7 @@ describe("refused", () => {
 
   test.each([
     [{ architectures: ["LlamaForCausalLM"], model_type: "llama" }, "LlamaForCausalLM"],
-    [{ architectures: ["Qwen2ForSequenceClassification"] }, "Supported is Qwen2ForCausalLM"],
+    [{ architectures: ["Qwen2ForTokenClassification"] }, "Supported are Qwen2ForCausalLM"],
     [{ model_type: "qwen2_moe" }, "qwen2_moe"],
     [
       { use_sliding_window: true },
