@@ -18,8 +18,15 @@ const MAX_SPACES = 1000;
 const MAX_DEPTH = 500;
 const MAX_INDENT = 64;
 
+const longestOf = (characters: number): number => Math.max(MAX_LENGTH, 4 * characters);
+
+/** Characters that a text made of these may have. */
+export function longestText(texts: readonly string[]): number {
+  return longestOf(texts.reduce((sum, { length }) => sum + length, 0));
+}
+
 /** A node of the parsed template; the fields of the kinds that are looked into. */
-interface Statement {
+export interface Statement {
   type: string;
   readonly value?: unknown;
   readonly operator?: { readonly value: string };
@@ -55,7 +62,7 @@ const { Environment, Interpreter, parse, tokenize } = jinja as unknown as {
 const numbers = createPythonNumbers(() => new Environment());
 
 /** What an expression's value is used for, where that costs more than passing it on. */
-interface Uses {
+export interface Uses {
   /** The list that a loop walks. */
   readonly walked: Set<Statement>;
   /** A string that is taken apart, character by character. */
@@ -66,11 +73,15 @@ interface Uses {
   readonly sizes: Map<Statement, number>;
 }
 
-/** Renders with these variables. Throws Error with the reason. */
-export type Program = (variables: Readonly<Record<string, unknown>>) => string;
+export interface ParsedTemplate {
+  readonly program: Statement;
+  readonly uses: Uses;
+}
+
+export type Variables = Readonly<Record<string, unknown>>;
 
 /** Parses a template, with transformers' trim_blocks and lstrip_blocks. Throws Error on bad syntax. */
-export function compileTemplate(source: string): Program {
+export function parseTemplate(source: string): ParsedTemplate {
   if (source.length > MAX_SOURCE) throw new Error(`it is longer than ${MAX_SOURCE} characters`);
   // The package looks for a tag after white space in a way that takes the square of its length.
   if (source.split(/\S+/).some((spaces) => spaces.length > MAX_SPACES)) {
@@ -79,11 +90,19 @@ export function compileTemplate(source: string): Program {
   const program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
   const uses: Uses = { walked: new Set(), split: new Set(), written: new Set(), sizes: new Map() };
   findUses(program, uses);
-  return (variables) => {
-    const environment = new Environment();
-    for (const [name, value] of Object.entries(variables)) numbers.set(environment, name, value);
-    return String(new BoundedInterpreter(environment, uses, sizeOf(variables)).run(program).value);
-  };
+  return { program, uses };
+}
+
+/** Renders with these variables. Throws Error with the reason. */
+export function runTemplate(
+  { program, uses }: ParsedTemplate,
+  variables: Variables,
+  open = (environment: TemplateEnvironment, uses: Uses, input: Size): BoundedInterpreter =>
+    new BoundedInterpreter(environment, uses, input),
+): string {
+  const environment = new Environment();
+  for (const [name, value] of Object.entries(variables)) numbers.set(environment, name, value);
+  return String(open(environment, uses, sizeOf(variables)).run(program).value);
 }
 
 /** Filters that go through a list or an object, or write it out. */
@@ -155,12 +174,12 @@ function findUses(node: unknown, uses: Uses): number {
 }
 
 /** What a value measures when it is written out: an item costs more than a character. */
-interface Size {
+export interface Size {
   items: number;
   characters: number;
 }
 
-class BoundedInterpreter extends Interpreter {
+export class BoundedInterpreter extends Interpreter {
   private readonly maxLength: number;
   private readonly maxSteps: number;
   private steps = 0;
@@ -174,7 +193,7 @@ class BoundedInterpreter extends Interpreter {
     input: Size,
   ) {
     super(environment);
-    this.maxLength = Math.max(MAX_LENGTH, 4 * input.characters);
+    this.maxLength = longestOf(input.characters);
     this.maxSteps = STEPS + 64 * input.items + Math.floor(input.characters / 4);
   }
 

@@ -3,7 +3,8 @@
  * pattern that tries forever ends the process, a few replacements in a row make gigabytes of a word. Everything that costs is
  * looked at before the library sees the file; tokenizers of published models are far inside these bounds.
  */
-import { shortestMatch } from "./pattern-cost.js";
+import { patternCost } from "./pattern-cost.js";
+import { runsOf } from "./pattern-runs.js";
 
 /** Bytes of the file: 33 MB are the most that we know of (262,144 tokens). */
 export const maxTokenizerBytes = 128 * 1024 * 1024;
@@ -53,7 +54,7 @@ function checkPatterns(name: string, part: unknown): void {
     const { Regex } = object(pattern);
     if (typeof Regex !== "string") continue;
     try {
-      shortestMatch(Regex);
+      patternCost(Regex);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new Error(
@@ -62,6 +63,43 @@ function checkPatterns(name: string, part: unknown): void {
       );
     }
   }
+}
+
+/** Characters of a run: the library walks over it within a second from each of its places. */
+const maxRun = 8192;
+/** Normalizers that leave runs of characters what they are. */
+const FORMS: ReadonlySet<unknown> = new Set(["NFC", "NFD", "NFKC", "NFKD"]);
+
+/**
+ * UserError's text for a text on which one of the file's patterns would take the square of a long run, undefined for any other. Texts up to
+ * `maxRun` are not looked at.
+ */
+export function createRunCheck(file: unknown): (text: string) => string | undefined {
+  const { normalizer, pre_tokenizer } = object(file);
+  const changed = partsOf("normalizer", normalizer).some(
+    ({ type }) => type !== "Sequence" && !FORMS.has(type),
+  );
+  const checks = [...partsOf("normalizer", normalizer), ...partsOf("pre_tokenizer", pre_tokenizer)].flatMap(
+    ({ pattern }) => {
+      const { Regex } = object(pattern);
+      if (typeof Regex !== "string") return [];
+      return patternCost(Regex).inVain.map((repeated) => ({
+        regex: Regex,
+        repeated,
+        // What a normalizer takes out may join runs.
+        longest: changed ? (text: string) => text.length : runsOf(repeated, /\(\?[a-z]*i/.test(Regex)),
+      }));
+    },
+  );
+  return (text) => {
+    if (text.length <= maxRun) return undefined;
+    const found = checks.find(({ longest }) => longest(text) > maxRun);
+    return (
+      found &&
+      `the tokenizer's pattern ${shown(found.regex)} takes the square of a text's run of ${found.repeated}, and one here has ` +
+        `${found.longest(text).toLocaleString("en-US")} characters, more than ${maxRun.toLocaleString("en-US")}. Shorten it, or split the text.`
+    );
+  };
 }
 
 function checkGrowth(name: string, part: unknown): void {
@@ -82,7 +120,7 @@ function growthOf({ type, pattern, content, prepend, precompiled_charsmap }: Jso
   if (type === "Precompiled") return charsmapGrowth(precompiled_charsmap);
   if (type !== "Replace") return 1;
   const { String: text, Regex: regex } = object(pattern);
-  const shortest = typeof regex === "string" ? shortestMatch(regex) : bytesOf(text);
+  const shortest = typeof regex === "string" ? patternCost(regex).shortest : bytesOf(text);
   // What matches nothing stands between all characters.
   return shortest === 0 ? 1 + bytesOf(content) : Math.max(1, bytesOf(content) / shortest);
 }

@@ -6,10 +6,11 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { compileTemplate, type Program } from "./bounded-template.js";
+import { parseTemplate, runTemplate, type Variables } from "./bounded-template.js";
 import type { ChatMessage } from "./messages.js";
 import { canonicalJson } from "./record-id.js";
 import { strftime } from "./strftime.js";
+import { outlinesOf } from "./template-outline.js";
 import { readIfThere, readTokenizerConfig } from "./tokenizer-config.js";
 import { UserError } from "./user-error.js";
 
@@ -91,9 +92,10 @@ export function compileChatTemplate(
   source: TemplateSource,
   specialTokens: Readonly<Record<string, string>>,
 ): ChatTemplate {
-  const compile = (text: string): Program => {
+  const compile = (text: string) => {
     try {
-      return compileTemplate(text);
+      const template = parseTemplate(text);
+      return { template, fromOutline: outlinesOf(template) };
     } catch (error) {
       throw badTemplate(path, "has a syntax error", error);
     }
@@ -112,16 +114,30 @@ export function compileChatTemplate(
           `${path} has no template named "default", only: ${[...programs.keys()].join(", ")}.`,
         );
       }
-      // transformers passes None for what is absent: `tools is defined` holds, `if tools` does not.
-      const names = { ...specialTokens, messages, tools: tools ?? null, documents: null, ...variables };
+      const rest = (): Variables => ({
+        ...globals(path, now),
+        ...specialTokens,
+        // transformers passes None for what is absent: `tools is defined` holds, `if tools` does not.
+        ...{ tools: tools ?? null, documents: null },
+        ...variables,
+        add_generation_prompt: addGenerationPrompt,
+      });
       try {
-        return program({ ...globals(path, now), ...names, add_generation_prompt: addGenerationPrompt });
+        const { template, fromOutline } = program;
+        const plain = tools === undefined && Object.values(variables ?? {}).every(isPlain);
+        const settings = plain ? JSON.stringify([addGenerationPrompt, now, variables]) : undefined;
+        const known = settings === undefined ? undefined : fromOutline(messages, settings, rest);
+        return known ?? runTemplate(template, { ...rest(), messages });
       } catch (error) {
         throw error instanceof UserError ? error : badTemplate(path, "failed on a conversation", error);
       }
     },
   };
 }
+
+/** What JSON text tells apart. */
+const isPlain = (value: unknown): boolean =>
+  typeof value === "string" || typeof value === "boolean" || value === null;
 
 function globals(path: string, now: string | undefined): Readonly<Record<string, unknown>> {
   return {

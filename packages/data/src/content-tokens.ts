@@ -32,28 +32,31 @@ export function tokensInContent(
   tokenizer: Tokenizer,
 ): readonly TokenInContent[] {
   const pattern = patternOf(tokenizer);
-  const special = new Map(tokenizer.addedTokens.map((token) => [token.content, token.special]));
   const found: TokenInContent[] = [];
-  const look = (value: unknown, field: string, specialOnly: boolean): void => {
-    for (const [text, place] of textsOf(value, field)) {
+  const look = (value: unknown, field: () => string, specialOnly: boolean): void => {
+    if (value === undefined || (typeof value === "string" && value.search(pattern) < 0)) return;
+    for (const [text, place] of textsOf(value, field())) {
       for (const token of new Set(text.match(pattern) ?? [])) {
-        const isSpecial = special.get(token)!;
+        const isSpecial = tokenizer.isSpecial(tokenizer.idOf(token)!);
         if (isSpecial || !specialOnly) found.push({ token, special: isSpecial, field: place });
       }
     }
   };
   for (const [turn, message] of messages.entries()) {
-    for (const [key, value] of Object.entries(message)) {
+    for (const key in message) {
       if (key === "role") continue;
-      const name = nameOf(turn);
-      // Alpaca and ShareGPT have the text in the turn's own field.
-      const field =
-        key === "content" && !/^(?:messages|prompt|completion)\[/.test(name) ? name : `${name}.${key}`;
-      look(value, field, message.role === "assistant");
+      const field = (): string => {
+        const name = nameOf(turn);
+        // Alpaca and ShareGPT have the text in the turn's own field.
+        const isOwn =
+          key === "content" && !/^(?:messages|prompt|completion|chosen|rejected)(?:\[|$)/.test(name);
+        return isOwn ? name : `${name}.${key}`;
+      };
+      look(message[key], field, message.role === "assistant");
     }
   }
-  look(tools, "tools", false);
-  look(variables, "chat_template_kwargs", false);
+  look(tools, () => "tools", false);
+  look(variables, () => "chat_template_kwargs", false);
   return found;
 }
 

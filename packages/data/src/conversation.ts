@@ -92,7 +92,7 @@ export function planConversation(
   const finish = (ids: readonly number[][], whole = true): EncodedRow => {
     const inputIds = ids[0]!;
     if (lossOn === "everything") return { inputIds, labels: inputIds };
-    const labels = inputIds.map(() => IGNORED_LABEL);
+    const labels = new Array<number>(inputIds.length).fill(IGNORED_LABEL);
     for (const { first, before, through } of places) {
       for (const part of [before, through]) {
         const differing = prefixMismatch(tokenizer, ids[part]!, inputIds);
@@ -172,6 +172,6 @@ function trainedSpans(
  */
 function endOfTurn(tokenizer: Tokenizer, ids: readonly number[], start: number): number {
   let end = ids.length;
-  while (end > start && tokenizer.decode(ids.slice(end - 1, end)).trim() === "") end--;
+  while (end > start && tokenizer.isBlank(ids[end - 1]!)) end--;
   return end > start && tokenizer.isSpecial(ids[end - 1] ?? -1) ? end : ids.length;
 }

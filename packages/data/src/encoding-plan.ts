@@ -31,8 +31,9 @@ export function prefixMismatch(
   part: readonly number[],
   whole: readonly number[],
 ): string | undefined {
-  const at = part.findIndex((id, i) => id !== whole[i]);
-  if (at < 0) return undefined;
+  let at = 0;
+  while (at < part.length && part[at] === whole[at]) at++;
+  if (at === part.length) return undefined;
   const show = (ids: readonly number[]): string =>
     ids[at] === undefined
       ? "nothing"

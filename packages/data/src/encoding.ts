@@ -74,7 +74,7 @@ export function planRow(row: Exclude<SftRow, { kind: "tokens" }>, tools: Encodin
  * An assistant's reasoning (`reasoning_content`, `thinking`) where the template has no word for it: it is
  * written before the answer as Qwen3's template writes it, rather than lost.
  */
-function withReasoning(message: ChatMessage, template: ChatTemplate): ChatMessage {
+export function withReasoning(message: ChatMessage, template: ChatTemplate): ChatMessage {
   if (message.role !== "assistant") return message;
   const key = ["reasoning_content", "thinking"].find((name) => message[name]);
   if (key === undefined || template.reads(key)) return message;
@@ -120,7 +120,7 @@ function planPromptCompletion(
   };
 }
 
-function withEos({ eosToken }: Tokenizer, text: string): string {
+export function withEos({ eosToken }: Tokenizer, text: string): string {
   if (eosToken === undefined) {
     throw new UserError(
       "missing_eos",
@@ -131,7 +131,7 @@ function withEos({ eosToken }: Tokenizer, text: string): string {
   return text.endsWith(eosToken) ? text : text + eosToken;
 }
 
-function checkEos({ eosToken, idOf }: Tokenizer, ids: readonly number[]): void {
+export function checkEos({ eosToken, idOf }: Tokenizer, ids: readonly number[]): void {
   if (eosToken !== undefined && ids.at(-1) === idOf(eosToken)) return;
   throw new UserError(
     "missing_eos",

@@ -5,6 +5,7 @@
  * ahead over a letter, and nothing composes with what follows (NFC). Letters and digits are those of Unicode's first versions, which all its tables agree on. Other
  * tokenizers get their texts whole.
  */
+import { createRunCheck } from "./bounded-tokenizer.js";
 import { UserError } from "./user-error.js";
 
 /** Characters of a piece, to the next place for a cut; and of pieces that go to the library together. */
@@ -28,8 +29,12 @@ const cut =
 export interface LongTexts {
   /** The end of the piece that begins at `start`. */
   pieceEnd(text: string, start: number): number;
+  /** UserError for a piece that cannot be tokenised at once: it is too long, or takes too long. */
+  refuse(piece: string): UserError | undefined;
   /** Fewest tokens that so many characters can be. */
   fewestTokens(characters: number): number;
+  /** Whether texts are also cut at every added token, as the library cuts them: wherever one is written it is one. */
+  readonly separates: boolean;
 }
 
 /** What of a tokenizer.json decides over cuts. */
@@ -39,6 +44,7 @@ export interface TokenizerParts {
     readonly lstrip?: boolean;
     readonly rstrip?: boolean;
     readonly single_word?: boolean;
+    readonly normalized?: boolean;
   }[];
   readonly normalizer?: { readonly type?: unknown } | null;
   readonly pre_tokenizer?: PreTokenizer | null;
@@ -57,11 +63,16 @@ interface PreTokenizer {
 
 export function longTexts(file: TokenizerParts): LongTexts {
   const cuts = takesCuts(file);
+  const checkRuns = createRunCheck(file);
   const added = file.added_tokens ?? [];
   let longest = 1;
   for (const token of Object.keys(file.model?.vocab ?? {})) longest = Math.max(longest, token.length);
   for (const { content } of added) longest = Math.max(longest, content.length);
   return {
+    // Tokens that are looked for in normalised text may be made there, or broken.
+    separates: cuts && added.every(({ content, normalized }) => content !== "" && normalized === false),
+    // Of the known patterns another alternative takes what one has walked over in vain.
+    refuse: (piece) => refusePiece(piece, cuts ? () => undefined : checkRuns),
     pieceEnd: (text, start) => {
       if (!cuts || text.length - start <= pieceLength) return text.length;
       cut.lastIndex = start + pieceLength;
@@ -103,9 +114,13 @@ function takesCuts({
   );
 }
 
-/** UserError for a piece that is too long to be tokenised at once. */
-export function refusePiece(length: number): UserError | undefined {
-  if (length <= mostTogether) return undefined;
+/** UserError for a piece that cannot be tokenised at once: it is too long, or has a run that takes too long. */
+function refusePiece(piece: string, checkRuns: (text: string) => string | undefined): UserError | undefined {
+  const { length } = piece;
+  if (length <= mostTogether) {
+    const run = checkRuns(piece);
+    return run === undefined ? undefined : new UserError("text_too_costly", run);
+  }
   return new UserError(
     "text_too_long",
     `${length.toLocaleString("en-US")} characters of the text have no place where this tokenizer could begin again (between a word and the space or mark behind it), ` +

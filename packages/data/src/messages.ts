@@ -5,8 +5,9 @@
  * `loss_weight` (or `weight`, OpenAI's name) says whether it is trained.
  */
 import { z } from "zod";
-import { asDouble } from "./lossless-json.js";
-import { jsonOr, optional, type RowPlace, rowError } from "./row-check.js";
+import { asDouble, isJsonObject } from "./lossless-json.js";
+import { type RowPlace, rowError } from "./reading/place.js";
+import { inWords, jsonOr, optional } from "./row-check.js";
 
 /** A turn as templates see it. Further keys (`reasoning_content`, ...) are passed on to the template. */
 export interface ChatMessage {
@@ -90,7 +91,7 @@ export const turnSchema = z
     const issue = (key: string, expected: string, code?: string): void =>
       context.addIssue({ code: "custom", path: [key], message: `expected ${expected}`, params: { code } });
     const role = named === "developer" ? "system" : named;
-    const parsed = Array.isArray(content) ? z.array(partSchema).safeParse(content) : undefined;
+    const parsed = Array.isArray(content) ? z.array(partSchema).safeParse(content, inWords) : undefined;
     for (const { path, message } of parsed?.error?.issues ?? []) {
       context.addIssue({ code: "custom", path: ["content", ...path], message });
     }
@@ -125,6 +126,18 @@ export const turnSchema = z
     };
     return { message, weight: loss_weight ?? weight };
   });
+
+const PLAIN_ROLES: ReadonlySet<unknown> = new Set(["system", "user", "assistant", "tool"]);
+
+/** A turn that has a role and a text and nothing else, as `turnSchema` makes it; undefined for any other, sound or not. */
+export function plainTurn(value: unknown): Turn | undefined {
+  if (!isJsonObject(value)) return undefined;
+  for (const key in value) if (key !== "role" && key !== "content") return undefined;
+  const { role, content } = value;
+  if (!PLAIN_ROLES.has(role) || typeof content !== "string") return undefined;
+  if (role === "assistant" && content.trim() === "") return undefined;
+  return { message: { role: role as ChatMessage["role"], content }, weight: undefined };
+}
 
 function textOf(parts: readonly z.output<typeof partSchema>[], type: "text" | "reasoning"): string {
   return parts

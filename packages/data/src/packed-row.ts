@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import { withDoubles } from "./lossless-json.js";
-import { check, type RowPlace, rowError } from "./row-check.js";
+import { type RowPlace, rowError } from "./reading/place.js";
+import { check } from "./row-check.js";
 
 const packedSchema = z.looseObject({
   input_ids: z.array(z.unknown()),

@@ -23,6 +23,10 @@ interface Part {
   readonly endless: number;
   /** Whether something in it has to match: text, a border, what is ahead. */
   readonly canFail: boolean;
+  /** What it repeats without an end: `\s` of `\s+`. */
+  readonly scanned: readonly string[];
+  /** Of these, what is walked over in vain where something behind it fails. */
+  readonly inVain: readonly string[];
   /** What would still be tried where something that follows fails; the last repeat of a pattern never is. */
   readonly retried: { readonly ways: number; readonly endless: number };
 }
@@ -33,16 +37,25 @@ const nothing: Part = {
   ways: 1,
   endless: 0,
   canFail: false,
+  scanned: [],
+  inVain: [],
   retried: { ways: 1, endless: 0 },
 };
 
-/** The fewest characters that a match has. Throws Error with the reason where matching may take too long. */
-export function shortestMatch(pattern: string): number {
+export interface PatternCost {
+  /** The fewest characters that a match has. */
+  readonly shortest: number;
+  /** Sets of characters, as the pattern spells them, of which a long run takes the square of its length. */
+  readonly inVain: readonly string[];
+}
+
+/** Throws Error with the reason where matching may take too long on a text without long runs. */
+export function patternCost(pattern: string): PatternCost {
   if (pattern.length > maxLength) throw new Error(`it is longer than ${maxLength} characters`);
   const parser = new PatternParser(pattern);
-  const { min, retried } = parser.whole();
+  const { min, inVain, retried } = parser.whole();
   check(retried);
-  return min;
+  return { shortest: min, inVain: [...new Set(inVain)] };
 }
 
 function check({ ways, endless }: Part["retried"]): void {
@@ -65,6 +78,8 @@ function inRow(parts: readonly Part[]): Part {
       ways: row.ways * part.ways,
       endless: row.endless + part.endless,
       canFail: row.canFail || part.canFail,
+      scanned: [...row.scanned, ...part.scanned],
+      inVain: [...row.inVain, ...part.inVain, ...(part.canFail ? row.scanned : [])],
       retried: {
         ways: before.ways * part.retried.ways,
         endless: before.endless + part.retried.endless,
@@ -84,6 +99,8 @@ function oneOf(parts: readonly Part[]): Part {
     ways: parts.reduce((sum, { ways }) => sum + ways, 0),
     endless: most(({ endless }) => endless),
     canFail: parts.some(({ canFail }) => canFail),
+    scanned: parts.flatMap(({ scanned }) => scanned),
+    inVain: parts.flatMap(({ inVain }) => inVain),
     // Each alternative is left before the next is tried: they add up, and the worst counts for what is endless.
     retried: {
       ways: most(({ retried }) => retried.ways),
@@ -92,7 +109,7 @@ function oneOf(parts: readonly Part[]): Part {
   };
 }
 
-function repeated(part: Part, from: number, to: number, possessive: boolean): Part {
+function repeated(part: Part, written: string, from: number, to: number, possessive: boolean): Part {
   const many = to > 1;
   if (many && (part.ways > 1 || part.endless > 0 || part.min !== part.max || part.min === 0)) {
     throw new Error("it repeats what itself matches in more than one way or length");
@@ -105,6 +122,8 @@ function repeated(part: Part, from: number, to: number, possessive: boolean): Pa
     ways: part.ways * times,
     endless: possessive ? 0 : part.endless + (endless ? 1 : 0),
     canFail: from > 0 && part.canFail,
+    scanned: to > longRepeat ? [written] : part.scanned,
+    inVain: part.inVain,
     retried: part.retried,
   };
 }
@@ -133,14 +152,15 @@ class PatternParser {
 
   private row(depth: number): Part {
     const parts: Part[] = [];
-    while (this.at < this.text.length && !"|)".includes(this.text[this.at]!))
-      parts.push(this.repeats(this.atom(depth)));
+    while (this.at < this.text.length && !"|)".includes(this.text[this.at]!)) parts.push(this.repeats(depth));
     return inRow(parts);
   }
 
   /** `*`, `+`, `?`, `{n,m}` with lazy `?` and possessive `+` behind them. */
-  private repeats(atom: Part): Part {
-    let part = atom;
+  private repeats(depth: number): Part {
+    const start = this.at;
+    let part = this.atom(depth);
+    const written = this.text.slice(start, this.at);
     for (;;) {
       const bounds = this.bounds();
       if (bounds === undefined) return part;
@@ -148,7 +168,7 @@ class PatternParser {
       const lazy = this.take("?");
       // Behind braces + is one more repeat.
       const possessive = !lazy && !braces && this.take("+");
-      part = repeated(part, from, to, possessive);
+      part = repeated(part, written, from, to, possessive);
     }
   }
 
@@ -199,7 +219,14 @@ class PatternParser {
     // These are never entered again: what is tried inside counts by itself.
     check(inner.retried);
     if (kind === ">") return { ...inner, ways: 1, endless: 0, retried: nothing.retried };
-    return { ...border, endless: inner.endless, retried: { ways: 1, endless: inner.retried.endless } };
+    // Asked again at each place, whether it is there or not.
+    const inVain = [...inner.scanned, ...inner.inVain];
+    return {
+      ...border,
+      inVain,
+      endless: inner.endless,
+      retried: { ways: 1, endless: inner.retried.endless },
+    };
   }
 
   private escape(): Part {

@@ -4,29 +4,25 @@
  * move. Canonical JSON is RFC 8785: keys sorted by UTF-16 code units, numbers and strings as JSON.stringify
  * writes them.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { z } from "zod";
 import { isJsonObject, LosslessNumber, normalDecimal, sameDecimal } from "./lossless-json.js";
-import { check, optional, type RowPlace } from "./row-check.js";
+import type { RowPlace } from "./reading/place.js";
+import { check, optional } from "./row-check.js";
 
 const NOT_CONTENT: ReadonlySet<string> = new Set(["id", "parents", "evidence"]);
 
 /** RFC 8785 form of a JSON value. Throws TypeError on what JSON cannot hold. */
 export function canonicalJson(value: unknown): string {
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (value instanceof LosslessNumber) return canonicalNumber(value);
-  if (typeof value === "object" && value !== null) {
+  if (typeof value === "object") {
     const record = value as Readonly<Record<string, unknown>>;
     const members = Object.keys(record).sort();
     return `{${members.map((key) => `${JSON.stringify(key)}:${canonicalJson(record[key])}`).join(",")}}`;
   }
-  if (
-    typeof value === "number"
-      ? Number.isFinite(value)
-      : ["string", "boolean"].includes(typeof value) || value === null
-  ) {
-    return JSON.stringify(value);
-  }
+  if (Number.isFinite(value)) return JSON.stringify(value);
   throw new TypeError(`canonicalJson: ${String(value)} is no JSON value`);
 }
 
@@ -47,9 +43,7 @@ const isZero = (text: string): boolean => sameDecimal(text, "0");
 export function createRecordIds(): (row: unknown) => string {
   const seen = new Map<string, number>();
   return (row) => {
-    const digest = createHash("sha256")
-      .update(canonicalJson(contentOf(row)))
-      .digest("hex");
+    const digest = hash("sha256", canonicalJson(contentOf(row)));
     const occurrence = (seen.get(digest) ?? 0) + 1;
     seen.set(digest, occurrence);
     return occurrence === 1 ? digest : `${digest}#${occurrence}`;
@@ -65,6 +59,6 @@ export function parentsOf(row: unknown, place: RowPlace): readonly string[] | un
 }
 
 function contentOf(row: unknown): unknown {
-  if (!isJsonObject(row)) return row;
+  if (!isJsonObject(row) || !Object.keys(row).some((key) => NOT_CONTENT.has(key))) return row;
   return Object.fromEntries(Object.entries(row).filter(([key]) => !NOT_CONTENT.has(key)));
 }

@@ -3,8 +3,15 @@
  * beside a run so that no row is missing without a trace.
  */
 
-export interface Reject {
+export interface RejectPlace {
+  /** Where the data is several files. */
+  readonly file?: string;
   readonly line: number;
+  /** What is counted, where it is no line: `row` of Parquet, `element` of a JSON array. */
+  readonly unit?: string;
+}
+
+export interface Reject extends RejectPlace {
   /** Of the row, null when the line is not JSON. */
   readonly id: string | null;
   /**

@@ -1,22 +1,8 @@
-/**
- * What every reader of rows shares: an error that names file and line, and the check of a row against a zod
- * schema, whose first issue becomes one sentence: field, what was expected, what came.
- */
+/** The check of a row against a zod schema, whose first issue becomes one sentence: field, what was expected, what came. */
 import { z } from "zod";
 import { isJsonNumber, stringifyJson } from "./lossless-json.js";
+import { type RowPlace, rowError } from "./reading/place.js";
 import { parseStrictJson } from "./strict-json.js";
-import { UserError } from "./user-error.js";
-
-/** Where a row stands, for messages. */
-export interface RowPlace {
-  readonly path: string;
-  readonly line: number;
-}
-
-/** A UserError `code` about one row: "FILE, line N: ...". */
-export function rowError(code: string, place: RowPlace, text: string, cause?: unknown): UserError {
-  return new UserError(code, `${place.path}, line ${place.line}: ${text}`, { cause });
-}
 
 /** Parquet-born files write absent fields as null. */
 export const optional = <T extends z.ZodType>(schema: T) =>
@@ -40,16 +26,42 @@ export function jsonOr<T extends z.ZodType>(schema: T, expected: string, empty?:
     });
 }
 
+const units: Readonly<Record<string, string>> = { string: " characters", array: " items" };
+
+/** For zod's parsers: what was expected, of schemas that have no words of their own. */
+export const inWords: { readonly error: z.core.$ZodErrorMap } = {
+  error: (issue) => {
+    switch (issue.code) {
+      case "invalid_type":
+        return `expected ${issue.expected}`;
+      case "invalid_value": {
+        const values = issue.values.map((value) =>
+          typeof value === "string" ? `"${value}"` : String(value),
+        );
+        return `expected ${values.length === 1 ? "" : "one of "}${values.join("|")}`;
+      }
+      case "too_small":
+      case "too_big": {
+        const [bound, sign] = issue.code === "too_small" ? [issue.minimum, ">"] : [issue.maximum, "<"];
+        const unit = units[issue.origin];
+        return `expected ${issue.origin} to ${unit ? "have" : "be"} ${sign}${issue.inclusive ? "=" : ""}${bound}${unit ?? ""}`;
+      }
+      default:
+        return undefined;
+    }
+  },
+};
+
 /**
  * The schema's output, or a UserError that names the field: `bad_row`, or the code that the issue carries as
  * `params.code`.
  */
 export function check<T extends z.ZodType>(schema: T, row: object, place: RowPlace): z.output<T> {
-  const result = schema.safeParse(row);
+  const result = schema.safeParse(row, inWords);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const path = issue?.path ?? [];
-  const expected = issue?.message.replace(/^[^:]*: (?=expected)|, received .*$/g, "") ?? "another value";
+  const expected = issue?.message ?? "another value";
   throw rowError(
     issue?.code === "custom" && typeof issue.params?.code === "string" ? issue.params.code : "bad_row",
     place,

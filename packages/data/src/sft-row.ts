@@ -7,8 +7,17 @@
 import { z } from "zod";
 import { alpacaRow } from "./alpaca.js";
 import { isJsonObject, LosslessNumber, withDoubles } from "./lossless-json.js";
-import { checkTurns, type Turns, toolsSchema, turnSchema, variablesSchema } from "./messages.js";
-import { check, describe, type RowPlace, rowError } from "./row-check.js";
+import {
+  checkTurns,
+  plainTurn,
+  type Turn,
+  type Turns,
+  toolsSchema,
+  turnSchema,
+  variablesSchema,
+} from "./messages.js";
+import { type RowPlace, rowError } from "./reading/place.js";
+import { check, describe } from "./row-check.js";
 import { sharegptRow } from "./sharegpt.js";
 
 /** A label that is not trained, as in PyTorch and Hugging Face. */
@@ -26,6 +35,13 @@ export interface Rendering {
 }
 
 interface Conversation extends Turns, Rendering {}
+
+const renderingSchema = z.looseObject({ tools: toolsSchema, chat_template_kwargs: variablesSchema });
+
+export function renderingOf(row: object, place: RowPlace): Rendering {
+  const { tools, chat_template_kwargs: variables } = check(renderingSchema, row, place);
+  return { tools, variables };
+}
 
 /** A row by what is done with it: ShareGPT and Alpaca rows are `messages`, and keep the name of their format. */
 export type SftRow = { readonly format: RowFormat } & (
@@ -48,17 +64,7 @@ export type SftRow = { readonly format: RowFormat } & (
  * field, what was expected and what came: `bad_row`, `unknown_row`, `roles_out_of_order`, `empty_turn`.
  */
 export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat): SftRow {
-  if (!isJsonObject(value)) {
-    throw rowError("bad_row", place, `expected a JSON object, came ${describe(value)}.`);
-  }
-  // Null-prototype: a column named __proto__ is a column.
-  const row: Record<string, unknown> = Object.create(null);
-  for (const [column, content] of Object.entries(value)) if (content !== null) row[column] = content;
-  for (const [column, reason] of Object.entries(REFUSED_COLUMNS)) {
-    const content = row[column];
-    if (content === undefined || (Array.isArray(content) && content.length === 0)) continue;
-    throw rowError("bad_row", place, `column ${column} is not supported: ${reason}.`);
-  }
+  const row = columnsOf(value, place);
   for (const column of ["label", "kto_tag"]) {
     if (row[column] !== false) continue;
     throw rowError(
@@ -70,39 +76,55 @@ export function parseSftRow(value: unknown, place: RowPlace, format?: RowFormat)
   const found = format ?? detect(row);
   if (found === undefined) throw unknownRow(row, place);
   const parsed = PARSERS[found](row, place);
-  if (!("messages" in parsed)) return parsed;
-  const inexact = inexactNumber([parsed.messages, parsed.tools, parsed.variables]);
-  if (inexact !== undefined) {
-    throw rowError(
-      "bad_row",
-      place,
-      `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
-    );
-  }
+  if ("messages" in parsed) refuseInexact([parsed.messages, parsed.tools, parsed.variables], place);
   return parsed;
+}
+
+/** A row's columns but those that are null. Throws UserError `bad_row` where one would change the meaning and is not supported. */
+export function columnsOf(value: unknown, place: RowPlace): Readonly<Record<string, unknown>> {
+  if (!isJsonObject(value)) {
+    throw rowError("bad_row", place, `expected a JSON object, came ${describe(value)}.`);
+  }
+  // Null-prototype: a column named __proto__ is a column.
+  const row: Record<string, unknown> = Object.create(null);
+  for (const [column, content] of Object.entries(value)) if (content !== null) row[column] = content;
+  for (const [column, reason] of REFUSED_COLUMNS) {
+    const content = row[column];
+    if (content === undefined || (Array.isArray(content) && content.length === 0)) continue;
+    throw rowError("bad_row", place, `column ${column} is not supported: ${reason}.`);
+  }
+  return row;
+}
+
+/** UserError for a number in what a template is given that would be read as another one. */
+export function refuseInexact(given: readonly unknown[], place: RowPlace): void {
+  const inexact = inexactNumber(given);
+  if (inexact === undefined) return;
+  throw rowError(
+    "bad_row",
+    place,
+    `a number near ${inexact} has more digits than a number here keeps (16), so the model would read another one: write it as a string.`,
+  );
 }
 
 /** A whole number of a caller's that may not be the one which was meant: in a file's row it would be a LosslessNumber. */
 function inexactNumber(value: unknown): number | undefined {
   if (typeof value === "number") return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value : undefined;
   if (typeof value !== "object" || value === null) return undefined;
-  for (const item of Object.values(value)) {
-    const found = inexactNumber(item);
+  for (const key in value) {
+    const found = inexactNumber((value as Readonly<Record<string, unknown>>)[key]);
     if (found !== undefined) return found;
   }
   return undefined;
 }
 
-const REFUSED_COLUMNS: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(
-    ["image", "images", "video", "videos", "audio", "audios"].map((column) => [
-      column,
-      "these are language models; remove the column and the rows that need it",
-    ]),
+const REFUSED_COLUMNS: readonly (readonly [column: string, reason: string])[] = [
+  ...["image", "images", "video", "videos", "audio", "audios"].map(
+    (column) => [column, "these are language models; remove the column and the rows that need it"] as const,
   ),
-  seq_lengths: "give one sequence a row; packing is done later, without leaks",
-  position_ids: "give one sequence a row; positions count from 0",
-};
+  ["seq_lengths", "give one sequence a row; packing is done later, without leaks"],
+  ["position_ids", "give one sequence a row; positions count from 0"],
+];
 
 function detect(row: object): RowFormat | undefined {
   if ("input_ids" in row) return "tokens";
@@ -118,7 +140,11 @@ function detect(row: object): RowFormat | undefined {
 const PARSERS: Readonly<Record<RowFormat, (row: object, place: RowPlace) => SftRow>> = {
   tokens: tokenRow,
   messages: (row, place) => {
-    const { messages, tools, chat_template_kwargs: variables } = check(messagesSchema, row, place);
+    const {
+      messages,
+      tools,
+      chat_template_kwargs: variables,
+    } = plainRow(row) ?? check(messagesSchema, row, place);
     const turns = checkTurns(messages, (turn) => `messages[${turn}]`, place);
     return { format: "messages", kind: "messages", ...turns, tools, variables };
   },
@@ -142,6 +168,25 @@ const messagesSchema = z.looseObject({
   tools: toolsSchema,
   chat_template_kwargs: variablesSchema,
 });
+
+/** A row of nothing but turns of text, which are most, without the schema's work. */
+function plainRow(row: object): z.output<typeof messagesSchema> | undefined {
+  if ("tools" in row || "chat_template_kwargs" in row) return undefined;
+  const messages = plainTurns((row as { readonly messages: unknown }).messages);
+  return messages && { messages, tools: undefined, chat_template_kwargs: undefined };
+}
+
+/** Turns of text alone; undefined for any others, sound or not. */
+export function plainTurns(messages: unknown): Turn[] | undefined {
+  if (!Array.isArray(messages) || messages.length === 0) return undefined;
+  const turns: Turn[] = [];
+  for (const value of messages as readonly unknown[]) {
+    const turn = plainTurn(value);
+    if (turn === undefined) return undefined;
+    turns.push(turn);
+  }
+  return turns;
+}
 
 const promptCompletionSchema = z.looseObject({
   prompt: z.array(turnSchema).min(1),
@@ -199,7 +244,7 @@ const tokenId = {
   error: ({ input }: { readonly input?: unknown }) =>
     input instanceof LosslessNumber ? "expected a token id" : undefined,
 };
-const id = z.int(tokenId).min(0);
+export const tokenIdSchema = z.int(tokenId).min(0);
 const mask = z.array(
   z.union([z.literal(0), z.literal(1), z.boolean().transform(Number)], { error: "expected 0 or 1" }),
 );
@@ -207,7 +252,7 @@ const mask = z.array(
 const isLabel = (label: number): boolean => label >= 0 || label === IGNORED_LABEL;
 
 const tokensSchema = z.looseObject({
-  input_ids: z.array(id).min(1),
+  input_ids: z.array(tokenIdSchema).min(1),
   labels: z.array(z.int(tokenId).refine(isLabel, "expected a token id or -100")).optional(),
   completion_mask: mask.optional(),
   assistant_masks: mask.optional(),

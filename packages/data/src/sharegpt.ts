@@ -14,7 +14,8 @@ import {
   variablesSchema,
   weightsSchema,
 } from "./messages.js";
-import { check, jsonOr, optional, type RowPlace, rowError } from "./row-check.js";
+import { type RowPlace, rowError } from "./reading/place.js";
+import { check, inWords, jsonOr, optional } from "./row-check.js";
 
 const ROLES = {
   human: "user",
@@ -49,7 +50,7 @@ const fromValueSchema = z
       if (turn.role === "assistant" && value.trim() === "") issue("expected an answer", "empty_turn");
       return turn;
     }
-    const calls = callsSchema.safeParse(value);
+    const calls = callsSchema.safeParse(value, inWords);
     if (!calls.success) return issue(calls.error.issues[0]?.message ?? "expected JSON");
     const list = Array.isArray(calls.data) ? calls.data : [calls.data];
     return { ...turn, content: "", tool_calls: list.map((call) => ({ type: "function", function: call })) };
@@ -65,9 +66,20 @@ const sharegptSchema = z.looseObject({
 
 /** Throws UserError as parseSftRow does. */
 export function sharegptRow(row: object, place: RowPlace) {
+  const { turns, nameOf, tools, variables } = sharegptTurns(row, place);
+  return { ...checkTurns(turns, nameOf, place), tools, variables };
+}
+
+/** One turn, in either spelling. */
+export function sharegptTurn(turn: unknown): z.ZodType<Turn> {
+  return typeof turn === "object" && turn !== null && "role" in turn ? turnSchema : fromValueSchema;
+}
+
+/** The turns of a row, the system's own first; their order is not looked at. */
+export function sharegptTurns(row: object, place: RowPlace) {
   const { conversations, system, tools, chat_template_kwargs: variables } = check(sharegptSchema, row, place);
-  const openAi = conversations.some((turn) => typeof turn === "object" && turn !== null && "role" in turn);
-  const schema: z.ZodType<Turn> = openAi ? turnSchema : fromValueSchema;
+  const openAi = conversations.find((turn) => sharegptTurn(turn) === turnSchema);
+  const schema = sharegptTurn(openAi);
   const turns = check(z.looseObject({ conversations: z.array(schema) }), row, place).conversations;
   const own = turns[0]?.message.role === "system" ? turns[0].message.content : undefined;
   if (system && own !== undefined && own !== system) {
@@ -80,11 +92,7 @@ export function sharegptRow(row: object, place: RowPlace) {
   const offset = system && own === undefined ? 1 : 0;
   const first: Turn = { message: { role: "system", content: system ?? "" }, weight: undefined };
   const nameOf = (turn: number): string => (turn < offset ? "system" : `conversations[${turn - offset}]`);
-  return {
-    ...checkTurns(offset === 1 ? [first, ...turns] : turns, nameOf, place),
-    tools: tools?.map(wrapped),
-    variables,
-  };
+  return { turns: offset === 1 ? [first, ...turns] : turns, nameOf, tools: tools?.map(wrapped), variables };
 }
 
 /** LLaMA-Factory's files list bare functions; templates expect them as OpenAI's API has them. */

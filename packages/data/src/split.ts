@@ -4,6 +4,7 @@
  * are chosen is that of a hash of seed and row id, so adding rows to a file moves few of the others.
  */
 import { createHash } from "node:crypto";
+import type { TokenizedPair } from "./preference-dataset.js";
 import type { TokenizedRow } from "./sft-dataset.js";
 import { UserError } from "./user-error.js";
 
@@ -57,6 +58,21 @@ export function splitRows<T extends Pick<TokenizedRow, "id" | "inputIds">>(
     train: rows.filter((_, i) => !chosen.has(i)),
     validation: rows.filter((_, i) => chosen.has(i)),
   };
+}
+
+/** The same of pairs: those that answer one prompt stay together. Where there is none, those of the same tokens. */
+export function splitPairs<T extends Pick<TokenizedPair, "id" | "promptIds" | "chosenIds" | "rejectedIds">>(
+  pairs: readonly T[],
+  valSize: number,
+  seed: number,
+): Split<T> {
+  const rows = pairs.map((pair) => {
+    const { id, promptIds, chosenIds, rejectedIds } = pair;
+    const inputIds = promptIds.length > 0 ? promptIds : Int32Array.from([...chosenIds, -1, ...rejectedIds]);
+    return { id, inputIds, pair };
+  });
+  const { train, validation } = splitRows(rows, valSize, seed);
+  return { train: train.map(({ pair }) => pair), validation: validation.map(({ pair }) => pair) };
 }
 
 function rank(seed: number, id: string): string {

@@ -8,7 +8,10 @@ import { closingQuote, parseScanned, scanJson } from "./lossless-json.js";
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const COLON = /\s*:/y;
 
-/** Throws Error whose message says what is wrong with the text, to follow "the line" or the field's name. */
+/** Text that is no JSON at all. */
+export class NotJson extends Error {}
+
+/** Throws Error, NotJson where it is none, whose message says what is wrong with the text, to follow "the line" or the field's name. */
 export function parseStrictJson(text: string): unknown {
   const { members, lossless } = scanJson(text);
   let keys = 0;
@@ -24,7 +27,7 @@ export function parseStrictJson(text: string): unknown {
   try {
     value = parseScanned(text, lossless, check);
   } catch (error) {
-    throw new Error(`is not JSON: ${printable(error instanceof Error ? error.message : String(error))}`);
+    throw new NotJson(`is not JSON: ${printable(error instanceof Error ? error.message : String(error))}`);
   }
   if (problem !== undefined) throw new Error(problem);
   if (keys < members) {

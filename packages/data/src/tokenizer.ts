@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Tokenizer as RustTokenizer } from "tokenizers";
 import { maxTokenizerBytes, refuseCostlyTokenizer } from "./bounded-tokenizer.js";
-import { type LongTexts, longTexts, refusePiece, type TokenizerParts, togetherLength } from "./long-text.js";
+import { type LongTexts, longTexts, type TokenizerParts, togetherLength } from "./long-text.js";
 import { refusePlaceholder } from "./placeholder.js";
 import { readRegularFile } from "./regular-file.js";
 import { type ConfigToken, readTokenizerConfig, type TokenizerConfig } from "./tokenizer-config.js";
@@ -70,6 +70,8 @@ export interface Tokenizer {
   readonly addedTokens: readonly AddedToken[];
   /** Whether tokenizer.json marks the token as special. */
   isSpecial(id: number): boolean;
+  /** Whether it decodes to white space, or to nothing. */
+  isBlank(id: number): boolean;
   createDecodeStream(options?: DecodeOptions): DecodeStream;
 }
 
@@ -224,6 +226,7 @@ function wrap(
     }
     return decoder ? decoder.decode(tokens) : tokens.join(" ");
   };
+  const blank = new Map<number, boolean>();
   const encodeStarts = markedStarts(rust, file);
   const encodeBatch = async (texts: readonly string[]): Promise<number[][]> =>
     (await encodeStarts(texts, Number.POSITIVE_INFINITY)).map(({ ids, refusal }) => {
@@ -240,6 +243,11 @@ function wrap(
     tokenOf,
     addedTokens: added,
     isSpecial: (id) => special.has(id),
+    isBlank: (id) => {
+      const known = blank.get(id) ?? decode([id]).trim() === "";
+      blank.set(id, known);
+      return known;
+    },
     createDecodeStream: (options) => decodeStream((ids) => decode(ids, options)),
   };
 }
@@ -248,7 +256,9 @@ function wrap(
 function markedStarts(rust: RustTokenizer, file: TokenizerFile): Tokenizer["encodeStarts"] {
   const added = file.added_tokens ?? [];
   const long = longTexts(file);
-  let plain: RustTokenizer | undefined;
+  const whole = encoderOf(rust);
+  const encode = long.separates ? betweenTokens(whole, added) : whole;
+  let plain: EncodeTexts | undefined;
   const encodeMarked = async (text: string): Promise<TextStart> => {
     const greedy = added.find(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word);
     if (greedy !== undefined) {
@@ -258,7 +268,7 @@ function markedStarts(rust: RustTokenizer, file: TokenizerFile): Tokenizer["enco
           "Choose special_tokens_in_content token or error.",
       );
     }
-    plain ??= RustTokenizer.fromString(JSON.stringify({ ...file, added_tokens: [] }));
+    plain ??= encoderOf(RustTokenizer.fromString(JSON.stringify({ ...file, added_tokens: [] })));
     const tokens = added.map(({ content }) => content);
     const marked = new Map(tokens.map((token) => [asText(token), token]));
     const pieces = text.split(oneOf(tokens));
@@ -268,7 +278,7 @@ function markedStarts(rust: RustTokenizer, file: TokenizerFile): Tokenizer["enco
       const isToken = i % 2 === 1;
       const literal = isToken ? piece : piece.replace(oneOf([...marked.keys()]), (mark) => marked.get(mark)!);
       const [own] = await startsOf(
-        isToken || literal === piece ? rust : plain,
+        isToken || literal === piece ? encode : plain,
         long,
         [literal],
         Number.POSITIVE_INFINITY,
@@ -280,12 +290,46 @@ function markedStarts(rust: RustTokenizer, file: TokenizerFile): Tokenizer["enco
   };
   return async (texts, atMost) => {
     const ordinary = texts.filter((text) => !text.includes(TEXT_MARK));
-    const starts = await startsOf(rust, long, ordinary, atMost);
+    const starts = await startsOf(encode, long, ordinary, atMost);
     if (ordinary.length === texts.length) return starts;
     const all: TextStart[] = [];
     let next = 0;
     for (const text of texts) all.push(text.includes(TEXT_MARK) ? await encodeMarked(text) : starts[next++]!);
     return all;
+  };
+}
+
+/** Ids of texts, which go to the library's threads together. */
+type EncodeTexts = (texts: readonly string[]) => Promise<number[][]>;
+
+function encoderOf(rust: RustTokenizer): EncodeTexts {
+  return async (texts) => (await rust.encodeBatch([...texts], PLAIN)).map((encoding) => encoding.getIds());
+}
+
+/**
+ * What stands between added tokens is tokenised by itself, so it is done once however often it comes: the prompt of an answer is most of the
+ * conversation's text, and every conversation has the template's own turns.
+ */
+function betweenTokens(encode: EncodeTexts, added: readonly AddedToken[]): EncodeTexts {
+  const pattern = oneOf(added.map(({ content }) => content));
+  const idOf = new Map(added.map(({ content, id }) => [content, id]));
+  return async (texts) => {
+    const places = new Map<string, number>();
+    const split = texts.map((text) => text.split(pattern));
+    for (const parts of split) {
+      // Every second one is a token.
+      for (let i = 0; i < parts.length; i += 2)
+        if (parts[i] !== "" && !places.has(parts[i]!)) places.set(parts[i]!, places.size);
+    }
+    const encoded = await encode([...places.keys()]);
+    return split.map((parts) => {
+      const ids: number[] = [];
+      for (const [i, part] of parts.entries()) {
+        if (i % 2 === 1) ids.push(idOf.get(part)!);
+        else if (part !== "") for (const id of encoded[places.get(part)!]!) ids.push(id);
+      }
+      return ids;
+    });
   };
 }
 
@@ -306,7 +350,7 @@ interface Reading {
  * by the text alone: two texts with the same start are left at the same place.
  */
 async function startsOf(
-  rust: RustTokenizer,
+  encode: EncodeTexts,
   long: LongTexts,
   texts: readonly string[],
   atMost: number,
@@ -323,13 +367,14 @@ async function startsOf(
       while (!reading.done && reading.taken < reading.text.length && characters < togetherLength) {
         const end = long.pieceEnd(reading.text, reading.taken);
         const length = end - reading.taken;
-        const refusal = refusePiece(length);
+        const piece = reading.text.slice(reading.taken, end);
+        const refusal = long.refuse(piece);
         if (refusal) {
           // What came before it may be enough.
           if (reading.taken === reading.read) Object.assign(reading, { refusal, done: true });
           break;
         }
-        together.push(reading.text.slice(reading.taken, end));
+        together.push(piece);
         pieces.push({ reading, length });
         reading.taken = end;
         characters += length;
@@ -339,10 +384,10 @@ async function startsOf(
       if (readings.every(({ done }) => done)) break;
       continue;
     }
-    const encodings = await rust.encodeBatch(together, PLAIN);
+    const encoded = await encode(together);
     for (const [i, { reading, length }] of pieces.entries()) {
       if (reading.done) continue;
-      const ids = encodings[i]!.getIds();
+      const ids = encoded[i]!;
       if (reading.ids.length === 0) reading.ids = ids;
       else for (const id of ids) reading.ids.push(id);
       reading.read += length;

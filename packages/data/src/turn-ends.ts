@@ -49,12 +49,7 @@ export function turnEndsOf(
     written?.id,
     tokenizer?.eosToken === undefined ? undefined : tokenizer.idOf(tokenizer.eosToken),
   ];
-  const blank = new Map<number, boolean>();
-  const isBlank = (id: number): boolean => {
-    const found = blank.get(id) ?? (tokenizer !== undefined && tokenizer.decode([id]).trim() === "");
-    blank.set(id, found);
-    return found;
-  };
+  const isBlank = (id: number): boolean => tokenizer?.isBlank(id) ?? false;
   const counts = new Map<number, number>();
   let turns = 0;
   for (const { labels } of rows) {

@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Tokenizer as RustTokenizer } from "tokenizers";
 import { expect, test } from "vitest";
-import { refuseCostlyTokenizer } from "../src/bounded-tokenizer.js";
+import { createRunCheck, refuseCostlyTokenizer } from "../src/bounded-tokenizer.js";
 import { loadTokenizer } from "../src/index.js";
-import { shortestMatch } from "../src/pattern-cost.js";
+import { patternCost } from "../src/pattern-cost.js";
 import { folderWith, QWEN25_DIR, userError } from "./support/qwen25.js";
 
 /** Patterns of published tokenizers, by the models that have them. */
@@ -26,7 +27,7 @@ const PUBLISHED: Readonly<Record<string, string>> = {
 };
 
 test.each(Object.entries(PUBLISHED))("the pattern of %s is one that ends", (_, pattern) => {
-  expect(() => shortestMatch(pattern)).not.toThrow();
+  expect(() => patternCost(pattern)).not.toThrow();
 });
 
 test.each([
@@ -56,7 +57,7 @@ test.each([
   "[a",
   "a)",
 ])("the pattern %s is refused", (pattern) => {
-  expect(() => shortestMatch(pattern)).toThrow(/^(it |a group|braces)/);
+  expect(() => patternCost(pattern)).toThrow(/^(it |a group|braces)/);
 });
 
 async function qwen(): Promise<Record<string, unknown>> {
@@ -208,4 +209,77 @@ test.each([
   ],
 ])("the normalizer of %s is within bounds", (_, normalizer) => {
   expect(() => refuseCostlyTokenizer({ normalizer, model: {} })).not.toThrow();
+});
+
+test.each([
+  [String.raw`\s+$`, [String.raw`\s`]],
+  ["a+", []],
+  ["a++b", ["a"]],
+  ["(?>a+)b", ["a"]],
+  [".(?=.*)", ["."]],
+  ["(?:[ab]+|c)d", ["[ab]"]],
+  ["a{0,5000}b", ["a"]],
+  ["x|a+b?", []],
+])("%s walks in vain over %j", (pattern, inVain) => {
+  expect(patternCost(pattern).inVain).toEqual(inVain);
+});
+
+const split = (regex: string): unknown => ({
+  ...{ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false },
+});
+
+test("on a long ordinary text no published pattern takes the square of anything", () => {
+  const words = "The quick brown fox, 1234567 times: é ü 你好世界。 if (x) {\n\treturn;   }\r\n\r\n";
+  const text = words.repeat(400);
+  for (const [name, pattern] of Object.entries(PUBLISHED)) {
+    expect(createRunCheck({ pre_tokenizer: split(pattern) })(text), name).toBeUndefined();
+  }
+});
+
+test.each<[what: string, parts: object, text: string, refused: boolean]>([
+  ["a long run", { pre_tokenizer: split(String.raw`\s+$`) }, `${" ".repeat(9000)}x`, true],
+  ["a run of another kind", { pre_tokenizer: split(String.raw`\s+$`) }, "a".repeat(9000), false],
+  [
+    "runs that are short",
+    { pre_tokenizer: split(String.raw`\s+$`) },
+    `${" ".repeat(900)}x`.repeat(20),
+    false,
+  ],
+  ["a set", { pre_tokenizer: split("[a-c]+d") }, "abc".repeat(3000), true],
+  ["a set in any case", { pre_tokenizer: split("(?i:[a-c]+d)") }, "ABC".repeat(3000), true],
+  ["what two sets have", { pre_tokenizer: split(String.raw`[\p{L}&&[^\p{Han}]]+d`) }, "x".repeat(9000), true],
+  ["a group", { pre_tokenizer: split(String.raw`\d{1,3}(?=(?:\d{3})*\b)`) }, "7".repeat(9000), true],
+  ["what is not known is anything", { pre_tokenizer: split(String.raw`\h+x`) }, "a b ".repeat(3000), true],
+  [
+    "a pattern of a normalizer",
+    { normalizer: { type: "Replace", pattern: { Regex: "b+c" }, content: "" } },
+    "ab".repeat(5000),
+    true,
+  ],
+  [
+    "a normalizer that may join runs",
+    {
+      normalizer: { type: "Replace", pattern: { String: "x" }, content: "" },
+      pre_tokenizer: split(String.raw`\s+$`),
+    },
+    " x".repeat(9000),
+    true,
+  ],
+])("%s", (_, parts, text, refused) => {
+  expect(createRunCheck(parts)(text) !== undefined).toBe(refused);
+});
+
+test("a run that would take too long is the text's error, in a moment; other texts have the library's ids", async () => {
+  const file = { ...(await qwen()), pre_tokenizer: split(String.raw`\s+$`) };
+  const folder = await folderWith({ "tokenizer.json": JSON.stringify(file) });
+  const tokenizer = await loadTokenizer(folder);
+  const message = await userError("text_too_costly", () => tokenizer.encode(`a${" ".repeat(500_000)}x`));
+  expect(message).toBe(
+    String.raw`the tokenizer's pattern \s+$ takes the square of a text's run of \s, and one here has 500,000 characters, more than 8,192. Shorten it, or split the text.`,
+  );
+  const text = "one two ".repeat(5000);
+  const library = RustTokenizer.fromString(JSON.stringify(file));
+  expect(await tokenizer.encode(text)).toEqual(
+    (await library.encode(text, null, { addSpecialTokens: false })).getIds(),
+  );
 });

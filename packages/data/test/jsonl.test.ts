@@ -2,13 +2,13 @@ import { appendFile, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { type JsonlRecord, readJsonl } from "../src/index.js";
+import { type DataRow, readRows } from "../src/index.js";
 import { folderWith, userError } from "./support/qwen25.js";
 
-async function readAll(path: string): Promise<JsonlRecord[]> {
-  const records: JsonlRecord[] = [];
-  for await (const record of readJsonl(path)) records.push(record);
-  return records;
+async function readAll(path: string): Promise<Pick<DataRow, "line" | "value">[]> {
+  const rows: Pick<DataRow, "line" | "value">[] = [];
+  for await (const { line, value } of readRows(path)) rows.push({ line, value });
+  return rows;
 }
 
 async function file(content: string | Uint8Array, name = "rows.jsonl"): Promise<string> {
@@ -35,7 +35,7 @@ test("a missing file, a folder, an empty file", async () => {
   expect(await userError("missing_file", () => readAll(join(folder, "none.jsonl")))).toContain(
     "none.jsonl does not exist",
   );
-  expect(await userError("unreadable_file", () => readAll(folder))).toContain("is a folder");
+  expect(await userError("empty_file", () => readAll(folder))).toContain("holds no rows");
   await userError("empty_file", () => readAll(join(folder, "empty.jsonl")));
   await userError("empty_file", () => readAll(join(folder, "blank.jsonl")));
 });
@@ -138,7 +138,7 @@ test("a file that is cut, or put in another's place, while it is read", async ()
     const path = await file('{"a":1}\n{"a":2}\n');
     expect(
       await userError("changed_file", async () => {
-        for await (const { line } of readJsonl(path)) if (line === 1) await change(path);
+        for await (const { line } of readRows(path)) if (line === 1) await change(path);
       }),
     ).toContain(path);
   }
@@ -147,7 +147,7 @@ test("a file that is cut, or put in another's place, while it is read", async ()
 test("a file that grows while it is read", async () => {
   const path = await file('{"a":1}\n{"a":2}\n');
   const message = await userError("changed_file", async () => {
-    for await (const { line } of readJsonl(path)) if (line === 1) await appendFile(path, '{"a":3}\n');
+    for await (const { line } of readRows(path)) if (line === 1) await appendFile(path, '{"a":3}\n');
   });
   expect(message).toContain("changed while it was read");
 });
@@ -166,7 +166,7 @@ test.each([
     "rows.jsonl": Buffer.concat([Buffer.from(start, "hex"), Buffer.alloc(100)]),
   });
   const message = await userError("unreadable_file", async () => {
-    for await (const row of readJsonl(join(dir, "rows.jsonl"))) void row;
+    for await (const row of readRows(join(dir, "rows.jsonl"))) void row;
   });
   expect(message).toContain(name);
   expect(message).not.toContain("UTF-16");

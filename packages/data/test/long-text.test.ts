@@ -95,7 +95,6 @@ const BITS = [
 
 test.each(Object.entries(PRE_TOKENS))(
   "texts cut anywhere where they may be have the ids of the whole: %s",
-  { timeout: 60_000 },
   async (_, pre_tokenizer) => {
     const file = { ...(await qwen()), pre_tokenizer } as File;
     const { pieceEnd } = longTexts(file);
@@ -121,9 +120,7 @@ test.each(Object.entries(PRE_TOKENS))(
   },
 );
 
-test("every single place for a cut is one, between all pairs and triples of unlike bits", {
-  timeout: 60_000,
-}, async () => {
+test("every single place for a cut is one, between all pairs and triples of unlike bits", async () => {
   const file = await qwen();
   const { pieceEnd } = longTexts(file);
   const tokenizer = RustTokenizer.fromString(JSON.stringify(file));
@@ -141,7 +138,7 @@ test("every single place for a cut is one, between all pairs and triples of unli
   }
 });
 
-test("a start is the whole's, and says whether it is all", { timeout: 60_000 }, async () => {
+test("a start is the whole's, and says whether it is all", async () => {
   const tokenizer = await loadTokenizer(QWEN25_DIR);
   const text = "Some words, and more of them.\n".repeat(30_000);
   const [whole] = await tokenizer.encodeBatch([text]);
@@ -156,9 +153,7 @@ test("a start is the whole's, and says whether it is all", { timeout: 60_000 }, 
   expect(short).toEqual({ ids: [], whole: true, atLeast: 0 });
 });
 
-test("what cannot be cut is refused before it takes the memory, or known to be too long", {
-  timeout: 60_000,
-}, async () => {
+test("what cannot be cut is refused before it takes the memory, or known to be too long", async () => {
   const tokenizer = await loadTokenizer(QWEN25_DIR);
   for (const text of [
     " ".repeat(12_000_000),

@@ -9,7 +9,7 @@ import {
   LosslessNumber,
   parseJson,
   parseSftRow,
-  readJsonl,
+  readRows,
   sameDecimal,
   stringifyJson,
   withDoubles,
@@ -150,7 +150,7 @@ test("2,000 random values come out of reading and writing byte for byte, and aga
   const lines = Array.from({ length: 2000 }, () => randomJson(draw, 0));
   appendFileSync(path, `${lines.join("\n")}\n`);
   let i = 0;
-  for await (const { value } of readJsonl(path)) {
+  for await (const { value } of readRows(path)) {
     expect(stringifyJson(value)).toBe(lines[i]);
     expect(stringifyJson({ ...(value as object), row: value })).toContain(`"row":${lines[i]}`);
     i++;

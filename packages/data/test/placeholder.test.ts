@@ -1,7 +1,7 @@
 // A git-lfs pointer in the place of a file is named, wherever a file of a model folder or of rows is read.
 import { expect, it } from "vitest";
 import { loadChatTemplate } from "../src/chat-template.js";
-import { readJsonl } from "../src/jsonl.js";
+import { readRows } from "../src/index.js";
 import { loadTokenizer } from "../src/tokenizer.js";
 import { folderWith } from "./support/qwen25.js";
 
@@ -12,7 +12,7 @@ it.each<[file: string, read: (dir: string) => Promise<unknown>]>([
   ["tokenizer_config.json", loadChatTemplate],
   // Else it would render: every conversation the same three lines.
   ["chat_template.jinja", loadChatTemplate],
-  ["rows.jsonl", async (dir) => (await readJsonl(`${dir}/rows.jsonl`).next()).value],
+  ["rows.jsonl", async (dir) => (await readRows(`${dir}/rows.jsonl`).next()).value],
 ])("%s", async (file, read) => {
   const dir = await folderWith({ [file]: pointer });
   await expect(read(dir)).rejects.toMatchObject({

@@ -108,3 +108,29 @@ test("says what to do about a tokenizer that is missing or broken", async () => 
     );
   }
 });
+
+test("what stands between added tokens, tokenised by itself, has the library's ids", async () => {
+  const library = RustTokenizer.fromString(await readFile(join(QWEN25_DIR, "tokenizer.json"), "utf8"));
+  const next = random(11);
+  const parts = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<tool_call>",
+    "<|im_",
+    "user",
+    "\n",
+    "\n\n",
+    " ",
+    "e",
+    "\u0301",
+    "你好",
+    "12",
+    "'s",
+    "<|endoftext|>",
+  ];
+  const texts = Array.from({ length: 400 }, () =>
+    Array.from({ length: Math.floor(next() * 12) }, () => parts[Math.floor(next() * parts.length)]).join(""),
+  );
+  const expected = await library.encodeBatch(texts, { addSpecialTokens: false });
+  expect(await tokenizer.encodeBatch(texts)).toEqual(expected.map((encoding) => encoding.getIds()));
+});

@@ -1,6 +1,7 @@
 /** What a turn may hold: content in parts, a weight, a call in its text. */
 import { describe, expect, test } from "vitest";
-import { compileChatTemplate, type LossOn, parseSftRow } from "../src/index.js";
+import { compileChatTemplate, LosslessNumber, type LossOn, parseSftRow } from "../src/index.js";
+import { plainTurn, turnSchema } from "../src/messages.js";
 import { userError } from "./support/qwen25.js";
 import { assistant, load, marked, PLACE, tokenizer, user } from "./support/rows.js";
 
@@ -206,4 +207,25 @@ test("a number that would lose digits on its way to the text", async () => {
     "line 7: a number near 9007199254740992 has more digits",
   );
   expect(parseSftRow(numbered(2 ** 53 - 1), PLACE).kind).toBe("messages");
+});
+
+test("a plain turn is what the schema makes of it, and every other is left to the schema", () => {
+  const roles = ["system", "user", "assistant", "tool", "developer", "human", null];
+  const contents = ["hi", "", " \n", null, undefined, 7, [{ type: "text", text: "hi" }]];
+  const more = [{}, { name: "n" }, { weight: 1 }, { tool_calls: [] }, { content_type: "text" }];
+  let plain = 0;
+  for (const role of roles) {
+    for (const content of contents) {
+      for (const rest of more) {
+        const turn = plainTurn({ content, role, ...rest });
+        if (turn === undefined) continue;
+        plain++;
+        expect(turn).toEqual(turnSchema.parse({ content, role, ...rest }));
+        expect(Object.keys(turn.message)).toEqual(["role", "content"]);
+      }
+    }
+  }
+  expect(plain).toBe(10);
+  for (const value of [null, "hi", [], undefined, new LosslessNumber("1.0")])
+    expect(plainTurn(value)).toBeUndefined();
 });
