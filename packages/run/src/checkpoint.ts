@@ -54,7 +54,8 @@ export interface NewCheckpoint extends Pick<Manifest, "step" | "identity" | "acc
 
 /** A number as we write it: checkpoint-004 is somebody else's. */
 const checkpointName = /^checkpoint-(0|[1-9]\d*)$/;
-const leftoverName = /\.(?:partial|trash)-[0-9a-f]{12}$/;
+/** What killed processes leave: unfinished files and checkpoints, unfinished deletions. */
+export const isLeftover = (name: string): boolean => /\.(?:partial|trash)-[0-9a-f]{12}$/.test(name);
 
 /**
  * Writes checkpoint-<step> into `runDir`, in place of one with that name. Throws UserError
@@ -172,10 +173,10 @@ export async function pruneCheckpoints(runDir: string, keep: number): Promise<vo
   }
 }
 
-/** Deletes what killed processes left: unfinished files and checkpoints, unfinished deletions. */
-export async function sweepLeftovers(runDir: string): Promise<void> {
-  for (const name of await readdir(runDir)) {
-    if (leftoverName.test(name)) await rm(join(runDir, name), { recursive: true, force: true });
+/** Deletes what killed processes left in a folder that this one has locked. */
+export async function sweepLeftovers(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (isLeftover(name)) await rm(join(dir, name), { recursive: true, force: true });
   }
 }
 

@@ -56,7 +56,8 @@ export function acceptDifferences(
   return found;
 }
 
-function show(value: unknown): string {
+/** A value for people. */
+export function show(value: unknown): string {
   if (value === undefined) return "not set";
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return /^[0-9a-f]{64}$/.test(text) ? `SHA-256 ${text.slice(0, 12)}...` : text;

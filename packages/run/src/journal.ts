@@ -6,6 +6,7 @@
  * One JSON object a line, {"key", "value"}. A process killed while it appended leaves at most one torn line at the end; what
  * it held was not used yet, and it is cut off.
  */
+import { createHash } from "node:crypto";
 import { type FileHandle, open, truncate } from "node:fs/promises";
 import {
   mostLogBytes,
@@ -26,6 +27,10 @@ export interface Journal {
   record<T>(key: string, value: T): Promise<T>;
   close(): Promise<void>;
 }
+
+/** A key of entries of this kind, by what decides their value. */
+export const journalKey = (kind: string, decides: unknown): string =>
+  `${kind}:${createHash("sha256").update(stringifyJson(decides)).digest("hex")}`;
 
 const entrySchema = z.strictObject({ key: z.string(), value: z.unknown() });
 

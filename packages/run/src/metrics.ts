@@ -6,7 +6,7 @@ import { open } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { asCannotWrite } from "./durable.js";
-import { openStepLog } from "./step-log.js";
+import { openStepLog, type StepLog } from "./step-log.js";
 import { scalarsRecord, sessionStartRecord, versionRecord } from "./tensorboard.js";
 
 /** One line of metrics.jsonl: `step` and numbers by TRL's names; names that begin with `eval_` are of an evaluation. */
@@ -25,11 +25,21 @@ export interface Metrics {
 /** Opens the metrics of the run in `dir` that goes on after step `last` (-1: from its very beginning) towards `totalSteps`. */
 export async function openMetrics(dir: string, last: number, totalSteps: number): Promise<Metrics> {
   const step = Math.max(0, last);
-  const lines = await openStepLog(join(dir, "metrics.jsonl"), last);
-  const log = await openStepLog(join(dir, "trainer_log.jsonl"), last);
-  const events = await openEvents(dir, last + 1);
+  const all: Pick<StepLog, "sync" | "close">[] = [];
+  const opened = async <T extends (typeof all)[number]>(opening: Promise<T>): Promise<T> => {
+    try {
+      const file = await opening;
+      all.push(file);
+      return file;
+    } catch (error) {
+      for (const file of all) await file.close();
+      throw error;
+    }
+  };
+  const lines = await opened(openStepLog(join(dir, "metrics.jsonl"), last));
+  const log = await opened(openStepLog(join(dir, "trainer_log.jsonl"), last));
+  const events = await opened(openEvents(dir, last + 1));
   const started = performance.now();
-  const all = [lines, log, events];
   return {
     get logs() {
       return { "metrics.jsonl": lines.lines, "trainer_log.jsonl": log.lines };

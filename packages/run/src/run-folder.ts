@@ -10,6 +10,7 @@ import {
   type Checkpoint,
   checkpointSteps,
   type Damage,
+  isLeftover,
   newestCheckpoint,
   setAside,
   sweepLeftovers,
@@ -102,6 +103,7 @@ function runIn(
           lock = await lockRun(dir);
           const names = await namesIn(dir);
           if (names.length > 0) throw used(dir, names, false); // another process was faster
+          await sweepLeftovers(dir);
         } else {
           await setAside(dir, checkpoint?.manifest.step ?? 0, damaged.length > 0 ? "damaged" : "superseded");
         }
@@ -120,7 +122,7 @@ function runIn(
   };
 }
 
-/** Without the lock and its drafts. */
+/** Without the lock and its drafts, and without what a process left that was killed before its run had begun. */
 async function namesIn(dir: string): Promise<readonly string[]> {
   const names = await readdir(dir).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
@@ -135,7 +137,7 @@ async function namesIn(dir: string): Promise<readonly string[]> {
       },
     );
   });
-  return names.filter((name) => !name.startsWith(".lock")).sort();
+  return names.filter((name) => !name.startsWith(".lock") && !isLeftover(name)).sort();
 }
 
 const stepsIn = async (dir: string, names: readonly string[]): Promise<readonly number[]> =>

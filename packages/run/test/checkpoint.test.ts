@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, open, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, open, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   newestCheckpoint,
@@ -43,17 +43,17 @@ test("a changed byte, a missing file and a longer file are found, each by its na
   const { dir: sound } = await writeCheckpoint(dir, checkpoint(1));
   const names = ["model.bin", "trainer/m.bin", "manifest.json"];
   for (const name of names) {
-    const bytes = await readFile(join(sound, name));
+    const path = join(sound, name);
+    const bytes = await readFile(path);
     for (let at = 0; at < bytes.length; at++) {
-      const copy = join(dir, "copy");
-      await cp(sound, copy, { recursive: true });
       const changed = Buffer.from(bytes);
       changed[at] = (changed[at] as number) ^ 1;
-      await writeFile(join(copy, name), changed);
-      await expect(verifyCheckpoint(copy), `${name} byte ${at}`).rejects.toThrow(join(copy, name));
-      await rm(copy, { recursive: true });
+      await writeFile(path, changed);
+      await expect(verifyCheckpoint(sound), `${name} byte ${at}`).rejects.toThrow(path);
     }
+    await writeFile(path, bytes);
   }
+  await verifyCheckpoint(sound);
   await appendFile(join(sound, "model.bin"), "x");
   await expect(verifyCheckpoint(sound)).rejects.toThrow(/model\.bin has 10 bytes, manifest\.json says 9/);
   await rm(join(sound, "model.bin"));

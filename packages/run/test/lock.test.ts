@@ -7,7 +7,7 @@ import { skipUnless } from "../../../tests/support/skip.js";
 import { lockRun } from "../src/lock.js";
 import { newFolder } from "./support/folder.js";
 
-const built = new URL("../dist/index.js", import.meta.url).href;
+const built = new URL("../dist/lock.js", import.meta.url).href;
 
 /** A process that takes the lock of `dir`, says so, and holds it; `under` is a command line that runs it. */
 async function holderOf(
@@ -20,7 +20,8 @@ async function holderOf(
   const [program = "", ...args] = [...under, process.execPath, "--input-type=module", "-e", code];
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const [said] = (await once(child.stdout!, "data")) as [Buffer];
+  const ended = once(child, "exit").then(() => [""]);
+  const [said] = await Promise.race([once(child.stdout!, "data") as Promise<[Buffer]>, ended]);
   return { child, said: String(said).trim() };
 }
 

@@ -44,6 +44,19 @@ test("a folder with something else in it, and a run that nobody asked to resume,
   await expect(openRun(join(dir, "notes.txt"), false)).rejects.toMatchObject({ code: "bad_output_dir" });
 });
 
+test("a run that was killed before it had begun begins, asked to resume or not", async () => {
+  for (const resume of [false, true]) {
+    const dir = join(await newFolder(), "run");
+    await mkdir(dir);
+    await writeFile(join(dir, "config.yaml.partial-0123456789ab"), "learning");
+    const run = await openRun(dir, resume);
+    expect(run.checkpoint).toBeUndefined();
+    await run.begin(config);
+    expect((await readdir(dir)).sort()).toEqual([".lock", "config.yaml"]);
+    await run.close();
+  }
+});
+
 test("resuming takes the newest sound checkpoint and sets damaged ones aside", async () => {
   const dir = join(await newFolder(), "run");
   await aRun(dir, 1, 2, 3);

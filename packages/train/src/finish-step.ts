@@ -3,7 +3,7 @@
 import { stringifyJson, UserError } from "@posttrain/data";
 import type { Model } from "@posttrain/model";
 import { writeDurably } from "@posttrain/run";
-import { gradientNorm, type Optimizer, optimizerStep } from "./optimizer.js";
+import { gradientNorm, type Optimizer, optimizerStep, shareParameters } from "./optimizer.js";
 
 export interface StepOptions {
   readonly learningRate: number;
@@ -31,11 +31,12 @@ export async function finishStep(
   rows: readonly { readonly line: number }[],
   { learningRate, maxGradNorm }: Pick<StepOptions, "learningRate" | "maxGradNorm">,
 ): Promise<number> {
-  const norm = await gradientNorm(model);
+  const norm = await gradientNorm(model, optimizer);
   if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
     throw new Diverged(optimizer.step + 1, loss, norm, rows);
   }
   optimizerStep(model, optimizer, { learningRate, maxGradNorm, norm });
+  await shareParameters(model, optimizer);
   return norm;
 }
 

@@ -9,23 +9,30 @@ export {
   type TrainingShape,
   trainingMemory,
 } from "./memory.js";
+export { type OnlineMergingOptions, onlineMergingRule } from "./online-merging.js";
 export {
   createOptimizer,
+  type Filled,
+  type FixedArenas,
+  fillFixed,
   gradientNorm,
   type Optimizer,
   optimizerStep,
+  reportedMetrics,
   type UpdatedParameter,
   type UpdateRule,
   type UpdateStep,
 } from "./optimizer.js";
 export { loadOptimizer, saveOptimizer } from "./optimizer-state.js";
 export {
-  adamwOf,
   checkTraining,
+  dtypeOf,
   type IdentityRole,
   type RowConfig,
+  type RuleConfig,
   rateOf,
   rowOptions,
+  ruleOf,
   type TrainingConfig,
   trainingOptions,
   withRole,
@@ -40,7 +47,12 @@ export {
   refuseWhatCannotFit,
   type TrainingPlan,
 } from "./plan.js";
+export { openTrainingRun } from "./ranked-run.js";
+export { type Ranks, ranksOf } from "./ranks.js";
+export { type ListedRow, type RowLists, writeRowLists } from "./row-lists.js";
+export { refuseOtherVocabulary } from "./same-vocabulary.js";
 export { learningRateAt, type Schedule } from "./schedule.js";
+export { eachMicroBatch } from "./shards.js";
 export { planSteps, type StepPlan, stepRows, totalStepsOf, type Unit } from "./steps.js";
 export type { TrainerState } from "./trainer-state.js";
 export {

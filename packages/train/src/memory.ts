@@ -10,6 +10,7 @@ import {
 } from "@posttrain/model";
 import type { StepOptions } from "./finish-step.js";
 import { createOptimizer, type Optimizer, type UpdateRule } from "./optimizer.js";
+import { undivided } from "./shards.js";
 
 /** What a stage does with its rows, for who takes it dry. */
 export interface StageSteps<Row> {
@@ -22,15 +23,23 @@ export interface StageSteps<Row> {
     rows: readonly Row[],
     options: Pick<StepOptions, "activationCheckpointing">,
   ) => void;
-  /** A whole optimizer step over the rows of its micro-batches. */
+  /** A whole optimizer step over the rows of its micro-batches. `beside`: the run's models of that name, in their order. */
   readonly step: (
     model: Model,
     optimizer: Optimizer,
     microBatches: readonly (readonly Row[])[],
     options: StepOptions,
+    beside: readonly Model[],
   ) => Promise<unknown>;
-  /** One batch of held-out rows. */
-  readonly evaluate: (model: Model, rows: readonly Row[]) => Promise<unknown>;
+  /** One batch of held-out rows, where they are scored as they are. */
+  readonly evaluate?: (model: Model, rows: readonly Row[], beside: readonly Model[]) => Promise<unknown>;
+}
+
+/** A model that stays beside the one that is trained. */
+export interface ModelBeside {
+  readonly name: string;
+  readonly model: Qwen2Config;
+  readonly dtype: ComputeDtype;
 }
 
 export interface SequenceSize {
@@ -38,12 +47,15 @@ export interface SequenceSize {
   readonly predictions: number;
 }
 
-export interface TrainingShape extends Pick<ModelOptions, "beside" | "trainable"> {
+export interface TrainingShape extends Pick<ModelOptions, "trainable"> {
   readonly model: Qwen2Config;
   readonly activationCheckpointing: boolean;
   /** Default: f32. */
   readonly dtype?: ComputeDtype;
   readonly rule: UpdateRule;
+  readonly beside?: readonly ModelBeside[] | undefined;
+  /** Parts of a step whose gradients are summed apart. Default: 1. */
+  readonly shards?: number;
   /** Compute threads: each has working memory of its own. */
   readonly threads?: number | undefined;
   readonly backend?: string | undefined;
@@ -55,13 +67,17 @@ export interface TrainingMemory {
   /** In bf16 with their fp32 masters. */
   readonly weights: number;
   readonly gradients: number;
-  /** What the optimizer's rule keeps. */
+  /** AdamW's. */
   readonly moments: number;
+  /** What the optimizer's rule keeps beside them: online merging's task vector, drift, and moves since the last merge. */
+  readonly merging: number;
+  /** Models that stay beside it. */
+  readonly beside: number;
   /** What the forward pass of the largest micro-batch leaves for its backward pass. */
   readonly held: number;
   /** What is added to it at most: one layer's tensors and gradients, the head's, gradients of looked-up rows. */
   readonly working: number;
-  /** At most beside weights, gradients and moments, while held-out rows are scored. */
+  /** At most beside all of the above but `held` and `working`, between steps: while held-out rows are scored, or responses sampled. */
   readonly evaluation: number;
   /** Working memory of the hungriest op. */
   readonly scratch: number;
@@ -69,12 +85,22 @@ export interface TrainingMemory {
   readonly arena: number;
 }
 
-/** Of an optimizer step and a batch of held-out rows: give it the largest of the run. */
+/** Of an optimizer step and of what there is between steps: give it the largest of the run. */
 export async function trainingMemory<Row>(
-  { model: config, activationCheckpointing, rule, threads, path, backend, ...options }: TrainingShape,
+  {
+    model: config,
+    activationCheckpointing,
+    rule,
+    beside = [],
+    shards = 1,
+    threads,
+    path,
+    backend,
+    ...options
+  }: TrainingShape,
   stage: StageSteps<Row>,
   step: readonly (readonly Row[])[],
-  evaluated: readonly Row[] = [],
+  between?: (model: Model, beside: readonly Model[]) => Promise<unknown>,
 ): Promise<TrainingMemory> {
   const device = openDevice({ dry: true, threads, path, backend });
   const inUse = (): number => device.status().bytesInUse;
@@ -88,11 +114,16 @@ export async function trainingMemory<Row>(
   try {
     const model = emptyModel(device, config, { ...options, masters: true });
     const weights = inUse();
-    const optimizer = createOptimizer(model, rule);
+    const optimizer = createOptimizer(model, rule, { ...undivided, shards });
     const gradients = 4 * model.trained.length;
-    const moments = inUse() - weights - gradients;
+    const kept = inUse() - weights - gradients;
+    const arenas = [...optimizer.state.keys(), ...optimizer.fixed.keys()];
+    const moments = (kept * arenas.filter((name) => name === "m" || name === "v").length) / arenas.length;
+    const trained = inUse();
+    const others = beside.map((other) => emptyModel(device, other.model, { dtype: other.dtype }));
+    const besides = inUse() - trained;
     const evaluation = await peakOf(async () => {
-      if (evaluated.length > 0) await stage.evaluate(model, evaluated);
+      await between?.(model, others);
     });
     const largest = [...step].sort((a, b) => tokensOf(stage, b) - tokensOf(stage, a))[0];
     const held =
@@ -105,10 +136,23 @@ export async function trainingMemory<Row>(
           }, new Tape());
     const training = await peakOf(async () => {
       if (largest === undefined) return;
-      await stage.step(model, optimizer, step, { learningRate: 0, maxGradNorm: 1, activationCheckpointing });
+      const options = { learningRate: 0, maxGradNorm: 1, activationCheckpointing };
+      await stage.step(model, optimizer, step, options, others);
     });
     const { reservedBytes: arena, scratchPeakBytes: scratch } = device.status();
-    return { weights, gradients, moments, held, working: training - held, evaluation, scratch, arena };
+    const working = training - held;
+    return {
+      weights,
+      gradients,
+      moments,
+      merging: kept - moments,
+      beside: besides,
+      held,
+      working,
+      evaluation,
+      scratch,
+      arena,
+    };
   } finally {
     await device.close();
   }

@@ -3,33 +3,75 @@
 // model folder's own weights.
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
-import { convert, MappedFile, type Tensor } from "@posttrain/kernels";
+import { convert, MappedFile, type Scope, type Tensor } from "@posttrain/kernels";
 import { type Model, readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
 import type { Optimizer } from "./optimizer.js";
+import type { OwnRange, Range } from "./own-range.js";
 
 const file = "optimizer.safetensors";
 /** Floats of a file that are in memory at a time. */
 const chunk = 1 << 20;
 
-/** The arenas that are stored, by name: a model in f32 is its own masters. */
-function arenasOf(model: Model, { state, masters }: Optimizer): ReadonlyMap<string, Tensor> {
-  return model.dtype === "f32" ? state : new Map([...state, ["masters", masters]]);
+/**
+ * This rank's range of the arenas that are stored, in the order of their names, in which the file has them: a model in f32 is its own masters.
+ * `scope` holds views of them.
+ */
+function ownArenas(scope: Scope, model: Model, optimizer: Optimizer): ReadonlyMap<string, Tensor> {
+  const { state, masters } = optimizer;
+  const { begin, end } = rangeOf(optimizer, optimizer.parallel.ranks.rank);
+  const all = new Map(state);
+  if (model.dtype !== "f32") all.set("masters", scope.view(masters, begin, [end - begin]));
+  return new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function rangeOf({ ranges }: Optimizer, rank: number): Range {
+  return (ranges[rank] as OwnRange).update;
 }
 
 /** Bytes that saveOptimizer writes. */
 export function optimizerBytes(model: Model, optimizer: Optimizer): number {
-  return arenasOf(model, optimizer).size * 4 * model.trained.length;
+  return (optimizer.state.size + (model.dtype === "f32" ? 0 : 1)) * 4 * model.trained.length;
 }
 
-/** Writes the rule's arenas, and masters that are not the model's own weights, into the folder `dir`, synced. UserError `cannot_write`. */
+/**
+ * Writes the rule's arenas, and masters that are not the model's own weights, into the folder `dir`, synced: all ranks' ranges of them, which
+ * these send to rank 0 (sendOptimizer). UserError `cannot_write`.
+ */
 export async function saveOptimizer(model: Model, optimizer: Optimizer, dir: string): Promise<void> {
-  const tensors = [...arenasOf(model, optimizer)].map(([name, arena]) => ({
-    name,
-    dtype: "F32" as const,
-    shape: arena.shape,
-    bytes: arena.pieces(chunk),
-  }));
-  await writeSafetensors(join(dir, file), tensors);
+  await model.device.run(async (scope) => {
+    const tensors = [...ownArenas(scope, model, optimizer)].map(([name, arena]) => ({
+      name,
+      dtype: "F32" as const,
+      shape: [model.trained.length],
+      bytes: piecesOfAll(optimizer, arena),
+    }));
+    await writeSafetensors(join(dir, file), tensors);
+  });
+}
+
+/** What rank 0 does not have: pieces of the other ranks' ranges, in order, behind its own. */
+async function* piecesOfAll(optimizer: Optimizer, own: Tensor): AsyncGenerator<Uint8Array> {
+  yield* own.pieces(chunk);
+  const { size, receive } = optimizer.parallel.ranks;
+  const buffer = new Uint8Array(4 * chunk);
+  for (let from = 1; from < size; from++) {
+    const { begin, end } = rangeOf(optimizer, from);
+    for (let at = begin; at < end; at += chunk) {
+      const piece = buffer.subarray(0, 4 * Math.min(chunk, end - at));
+      await receive(from, piece);
+      yield piece;
+    }
+  }
+}
+
+/** The part of another rank than 0 in saveOptimizer(). */
+export async function sendOptimizer(model: Model, optimizer: Optimizer): Promise<void> {
+  const { send } = optimizer.parallel.ranks;
+  await model.device.run(async (scope) => {
+    for (const own of ownArenas(scope, model, optimizer).values()) {
+      for await (const piece of own.pieces(chunk)) await send(0, piece);
+    }
+  });
 }
 
 /**
@@ -62,8 +104,10 @@ export async function loadOptimizer(
         mapped.forget();
       }
     };
+    const range = rangeOf(optimizer, optimizer.parallel.ranks.rank);
     for (const [name, arena] of optimizer.state) {
-      await read(arena, 0, arenaOf(path, entries, name, size), size);
+      const begin = arenaOf(path, entries, name, size) + 4 * range.begin;
+      await read(arena, 0, begin, range.end - range.begin);
     }
     if (!entries.has("masters")) return;
     const begin = arenaOf(path, entries, "masters", size);
@@ -88,9 +132,8 @@ function arenaOf(
   const entry = entries.get(name);
   if (entry?.dtype === "F32" && entry.shape.length === 1 && entry.shape[0] === size) return entry.begin;
   const found = entry === undefined ? "nothing" : `${entry.dtype} [${entry.shape.join(", ")}]`;
-  const what = name === "masters" ? "the masters" : `the moments ${name}`;
   throw new UserError(
     "bad_optimizer_state",
-    `${path}: ${what} are ${found}, expected F32 [${size}] as this model has. They belong to another model: resume from a checkpoint of this one.`,
+    `${path}: ${name} is ${found}, expected F32 [${size}] as this model and its optimizer have. It belongs to another: resume from a checkpoint of this one.`,
   );
 }

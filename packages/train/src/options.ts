@@ -4,6 +4,7 @@ import { specialTokenChoices } from "@posttrain/data";
 import type { ComputeDtype } from "@posttrain/model";
 import { z } from "zod";
 import { adamwRule } from "./adamw.js";
+import { onlineMergingRule } from "./online-merging.js";
 import type { UpdateRule } from "./optimizer.js";
 import { learningRateAt, scheduleTypes } from "./schedule.js";
 
@@ -37,6 +38,53 @@ export const trainingOptions = {
   adam_beta1: z.number().min(0).lt(1).default(0.9).describe("decay of the first moment"),
   adam_beta2: z.number().min(0).lt(1).default(0.999).describe("decay of the second moment"),
   adam_epsilon: z.number().positive().default(1e-8).describe("added to the root of the second moment"),
+  // TRL's key; online_* are the Online Merging Optimizer (arXiv 2405.17931), whose names for merging are the paper's.
+  optim: withRole(
+    "unless_default",
+    z
+      .enum(["adamw", "online_dare", "online_ties"])
+      .default("adamw")
+      .describe("AdamW, or AdamW merged online with what the model learnt since base_model_name_or_path"),
+  ),
+  // Free, as its digest stands in the identity.
+  base_model_name_or_path: withRole(
+    "free",
+    z
+      .string()
+      .optional()
+      .describe("online merging: folder of the model that model_name_or_path was fine-tuned from"),
+  ),
+  merge_alpha: withRole(
+    "unless_default",
+    z.number().min(0).max(1).default(1e-7).describe("online merging: weight of the delta from the base"),
+  ),
+  merge_reserve: withRole(
+    "unless_default",
+    z
+      .number()
+      .positive()
+      .max(1)
+      .default(0.01)
+      .describe("online merging: share of an update, and of the delta, that is kept"),
+  ),
+  merge_scaling: withRole(
+    "unless_default",
+    z
+      .enum(["repo", "paper"])
+      .default("repo")
+      .describe("online merging: as its published code scales, masks and decays, or as its paper writes"),
+  ),
+  merge_rescale: withRole(
+    "unless_default",
+    z
+      .boolean()
+      .default(false)
+      .describe("online merging: scale what is kept of an update back to its former L1 norm"),
+  ),
+  merge_every: withRole(
+    "unless_default",
+    z.int().positive().default(1).describe("online merging: merge every so many steps"),
+  ),
   max_grad_norm: z
     .number()
     .nonnegative()
@@ -53,6 +101,17 @@ export const trainingOptions = {
     .default(8)
     .describe("rows in a micro-batch; with packing: packs of max_length tokens"),
   gradient_accumulation_steps: z.int().positive().default(1).describe("micro-batches in an optimizer step"),
+  gradient_shards: withRole(
+    "unless_default",
+    z
+      .int()
+      .positive()
+      .max(1024)
+      .default(1)
+      .describe(
+        "parts of a step whose gradients are summed apart: at most so many ranks can share the step, with the same bits",
+      ),
+  ),
   eval_steps: withRole(
     "stopping",
     z
@@ -117,7 +176,7 @@ export const trainingOptions = {
 
 /** Keys of trainers whose rows come from a file as they are. */
 export const rowOptions = {
-  data: withRole("free", z.string().describe("training rows, JSONL or JSONL.gz")),
+  data: withRole("free", z.string().describe("training rows, JSONL, JSON, CSV or Parquet")),
   max_length: z.int().min(2).default(1024).describe("most tokens of a row, and of a pack"),
   // TRL cuts without a word; a cut answer trains the model to break off.
   on_overlong: z
@@ -170,7 +229,27 @@ export function checkTraining<C extends TrainingConfig & Partial<RowConfig>>(
   if (config.lr_scheduler_type === "constant" && config.warmup_steps > 0) {
     refuse("warmup_steps", "lr_scheduler_type constant has no warm-up: use constant_with_warmup");
   }
+  if (config.gradient_shards > config.gradient_accumulation_steps) {
+    refuse(
+      "gradient_shards",
+      "expected at most gradient_accumulation_steps: a shard is made of whole micro-batches",
+    );
+  }
   if (config.min_lr > config.learning_rate) refuse("min_lr", "expected at most learning_rate");
+  const merging = [
+    "base_model_name_or_path",
+    "merge_alpha",
+    "merge_reserve",
+    "merge_scaling",
+    "merge_rescale",
+    "merge_every",
+  ] as const;
+  if (config.optim === "adamw") {
+    const given = merging.find((key) => config[key] !== trainingOptions[key].parse(undefined));
+    if (given !== undefined) refuse(given, "it needs optim online_dare or online_ties");
+  } else if (config.base_model_name_or_path === undefined) {
+    refuse("base_model_name_or_path", `optim ${config.optim} needs it`);
+  }
   const { val_size: share = 0, eval_data: file } = config;
   if (share >= 1 && !Number.isInteger(share)) {
     refuse("val_size", "expected a share below 1 or a whole number of rows");
@@ -189,15 +268,44 @@ export function dtypeOf({ bf16 }: Pick<TrainingConfig, "bf16">): ComputeDtype {
   return bf16 ? "bf16" : "f32";
 }
 
-/** AdamW with a config's constants. */
-export function adamwOf(
-  config: Pick<TrainingConfig, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">,
-): UpdateRule {
-  return adamwRule({
+/** What decides how parameters move. */
+export type RuleConfig = Pick<
+  TrainingConfig,
+  | "model_name_or_path"
+  | "optim"
+  | "adam_beta1"
+  | "adam_beta2"
+  | "adam_epsilon"
+  | "weight_decay"
+  | "base_model_name_or_path"
+  | "merge_alpha"
+  | "merge_reserve"
+  | "merge_scaling"
+  | "merge_rescale"
+  | "merge_every"
+  | "seed"
+>;
+
+/** The rule that a config asks for, which passed checkTraining. */
+export function ruleOf(config: RuleConfig): UpdateRule {
+  const adam = {
     beta1: config.adam_beta1,
     beta2: config.adam_beta2,
     eps: config.adam_epsilon,
     weightDecay: config.weight_decay,
+  };
+  if (config.optim === "adamw") return adamwRule(adam);
+  return onlineMergingRule({
+    ...adam,
+    method: config.optim === "online_dare" ? "dare" : "ties",
+    scaling: config.merge_scaling,
+    alpha: config.merge_alpha,
+    reserve: config.merge_reserve,
+    rescale: config.merge_rescale,
+    every: config.merge_every,
+    seed: config.seed,
+    start: config.model_name_or_path,
+    base: config.base_model_name_or_path as string,
   });
 }
 

@@ -2,8 +2,14 @@
 // that does not fit is refused, with what to lower and to what.
 import { byteText, permutation, UserError } from "@posttrain/data";
 import { defaultMemoryLimit, machineMemory } from "@posttrain/kernels";
-import { forwardWork, type Qwen2Config } from "@posttrain/model";
-import { type StageSteps, type TrainingMemory, tokensOf, trainingMemory } from "./memory.js";
+import { forwardWork, type Model, type ModelOptions, type Qwen2Config } from "@posttrain/model";
+import {
+  type ModelBeside,
+  type StageSteps,
+  type TrainingMemory,
+  tokensOf,
+  trainingMemory,
+} from "./memory.js";
 import type { UpdateRule } from "./optimizer.js";
 import { dtypeOf, type TrainingConfig } from "./options.js";
 import { planSteps, type StepPlan, stepRows, totalStepsOf, type Unit } from "./steps.js";
@@ -14,6 +20,7 @@ export type PlannedOptions = Pick<
   | "per_device_train_batch_size"
   | "gradient_accumulation_steps"
   | "gradient_checkpointing"
+  | "gradient_shards"
   | "bf16"
   | "max_steps"
   | "num_train_epochs"
@@ -26,6 +33,8 @@ export interface TrainingPlan {
   readonly process: number;
   /** The most that the process will take: arena, scratch, process. */
   readonly resident: number;
+  /** Of that, what is in the machine's memory: all but what is in a GPU's. */
+  readonly onHost: number;
   /** What there is: of the machine or its container, and for tensors. */
   readonly available: number;
   readonly tensorLimit: number;
@@ -33,7 +42,13 @@ export interface TrainingPlan {
   /** Of an optimizer step in the mean, and of the whole run. */
   readonly tokens: { readonly step: number; readonly run: number; readonly largestMicroBatch: number };
   /** Floating-point operations: of the products that the results need, and what checkpointing does a second time. */
-  readonly work: { readonly step: number; readonly run: number; readonly again: number };
+  readonly work: {
+    readonly step: number;
+    readonly run: number;
+    readonly again: number;
+    /** Of what the run does besides steps: sampling, other models. */
+    readonly other: number;
+  };
 }
 
 /** A run before it begins: what it draws from, and what it does with that. */
@@ -41,8 +56,28 @@ export interface PlannedRun<Row> {
   readonly model: Qwen2Config;
   readonly stage: StageSteps<Row>;
   readonly rule: UpdateRule;
+  /** Which parameters are trained. Default: all. */
+  readonly trainable?: ModelOptions["trainable"];
   readonly units: readonly Unit<Row>[];
   readonly evalRows: readonly Row[];
+  /** Which units meet in a micro-batch: those of the shuffled order (the default), or any. */
+  readonly meets?: "shuffled" | "any";
+  /** Where it is no number of passes over the units. */
+  readonly totalSteps?: number;
+  readonly beside?: readonly ModelBeside[];
+  /** What else the run does between steps, in place of scoring held-out rows. */
+  readonly between?: {
+    readonly name: string;
+    /** When, and what takes the memory. */
+    readonly what: string;
+    /** A sentence, for where it is this that does not fit. */
+    readonly remedy: string;
+    readonly run: (model: Model, beside: readonly Model[]) => Promise<unknown>;
+  };
+  /** Floating-point operations besides those of steps, in so many passes. */
+  readonly otherWork?: (epochs: number) => number;
+  /** What makes rows of a micro-batch shorter, so that it has about so many tokens. Default: max_length. */
+  readonly shorten?: (tokens: number) => string;
 }
 
 /** Where the code runs. */
@@ -52,6 +87,9 @@ export interface PlannedMachine {
   readonly path?: string | undefined;
   /** Of the device, where it is open already. */
   readonly memoryLimit?: number | undefined;
+  readonly ownMemory?: boolean | undefined;
+  /** Bytes of this process that it holds already, of models that the plan counts. */
+  readonly inUse?: number | undefined;
 }
 
 /**
@@ -65,22 +103,26 @@ export async function planTraining<Row>(
   run: PlannedRun<Row>,
   machine: PlannedMachine = {},
 ): Promise<TrainingPlan> {
-  const { model, stage, rule, units, evalRows } = run;
+  const { model, stage, rule, units, trainable, beside, otherWork } = run;
   const micro = config.per_device_train_batch_size;
   const plan = planSteps(units.length, micro, config.gradient_accumulation_steps);
-  const totalSteps = totalStepsOf(config, plan);
-  const largest = largestStep(run, plan, config.seed, totalSteps);
+  const totalSteps = run.totalSteps ?? totalStepsOf(config, plan);
+  const largest =
+    run.meets === "any" ? largestOfAny(run, plan) : largestStep(run, plan, config.seed, totalSteps);
   const memory = await trainingMemory(
     {
       model,
       activationCheckpointing: config.gradient_checkpointing,
+      shards: config.gradient_shards,
       dtype: dtypeOf(config),
       rule,
+      beside,
+      ...(trainable && { trainable }),
       ...machine,
     },
     stage,
     largest.microBatches,
-    largestBatch(stage, evalRows, micro),
+    betweenSteps(run, micro),
   );
   const epochs = totalSteps / plan.stepsPerEpoch;
   let tokens = 0;
@@ -93,11 +135,12 @@ export async function planTraining<Row>(
     head += work.head;
   }
   const again = config.gradient_checkpointing ? layers : 0;
-  const own = processBytes();
+  const own = processBytes() - (machine.inUse ?? 0);
   return {
     memory,
     process: own,
     resident: memory.arena + memory.scratch + own,
+    onHost: machine.ownMemory ? own : memory.arena + memory.scratch + own,
     available: machineMemory(),
     tensorLimit: machine.memoryLimit ?? defaultMemoryLimit(),
     totalSteps,
@@ -106,6 +149,7 @@ export async function planTraining<Row>(
       step: (3 * (layers + head)) / plan.stepsPerEpoch,
       run: 3 * (layers + head) * epochs,
       again: again * epochs,
+      other: otherWork?.(epochs) ?? 0,
     },
   };
 }
@@ -150,6 +194,31 @@ function largestStep<Row>(
   return { microBatches: stepRows(units, plan, seed, found), tokens };
 }
 
+/** A step of the units with most tokens. */
+function largestOfAny<Row>(
+  { units, stage }: Pick<PlannedRun<Row>, "units" | "stage">,
+  { unitsPerMicroBatch: micro, microBatchesPerStep }: StepPlan,
+): { readonly microBatches: readonly (readonly Row[])[]; readonly tokens: number } {
+  const sized = units.map((unit) => ({ unit, tokens: tokensOf(stage, unit) }));
+  const chosen = sized.sort((a, b) => b.tokens - a.tokens).slice(0, micro * microBatchesPerStep);
+  const microBatches: (readonly Row[])[] = [];
+  for (let at = 0; at < chosen.length; at += micro) {
+    microBatches.push(chosen.slice(at, at + micro).flatMap(({ unit }) => unit));
+  }
+  const tokens = chosen.slice(0, micro).reduce((sum, one) => sum + one.tokens, 0);
+  return { microBatches, tokens };
+}
+
+/** What a run does between steps at its largest; undefined where there is nothing. */
+function betweenSteps<Row>(
+  { stage, evalRows, between }: Pick<PlannedRun<Row>, "stage" | "evalRows" | "between">,
+  micro: number,
+): ((model: Model, beside: readonly Model[]) => Promise<unknown>) | undefined {
+  if (between !== undefined) return between.run;
+  const rows = largestBatch(stage, evalRows, micro);
+  return rows.length > 0 ? async (model, beside) => stage.evaluate?.(model, rows, beside) : undefined;
+}
+
 /** The batch of held-out rows with most tokens. */
 function largestBatch<Row>(stage: StageSteps<Row>, rows: readonly Row[], size: number): readonly Row[] {
   let largest: readonly Row[] = [];
@@ -166,11 +235,18 @@ function largestBatch<Row>(stage: StageSteps<Row>, rows: readonly Row[], size: n
 
 /** The most bytes that a process takes which trains on the micro-batch `rows`: for who looks for their number. */
 export async function microBatchBytes<Row>(
-  { model, stage, rule }: Pick<PlannedRun<Row>, "model" | "stage" | "rule">,
+  {
+    model,
+    stage,
+    rule,
+    beside,
+    between,
+  }: Pick<PlannedRun<Row>, "model" | "stage" | "rule" | "beside" | "between">,
   rows: readonly Row[],
   activationCheckpointing: boolean,
 ): Promise<{ readonly resident: number; readonly activations: number }> {
-  const memory = await trainingMemory({ model, activationCheckpointing, rule }, stage, [rows]);
+  const shape = { model, activationCheckpointing, rule, beside };
+  const memory = await trainingMemory(shape, stage, [rows], between?.run);
   const resident = memory.arena + memory.scratch + processBytes();
   return { resident, activations: memory.held + memory.working };
 }
@@ -180,8 +256,8 @@ function processBytes(): number {
   return process.memoryUsage.rss() + processGrowth;
 }
 
-function fits(plan: Pick<TrainingPlan, "memory" | "resident" | "available" | "tensorLimit">): boolean {
-  return plan.resident <= plan.available && plan.memory.arena <= plan.tensorLimit;
+function fits(plan: Pick<TrainingPlan, "memory" | "onHost" | "available" | "tensorLimit">): boolean {
+  return plan.onHost <= plan.available && plan.memory.arena <= plan.tensorLimit;
 }
 
 /** Why a run cannot be begun here, and what would fit; undefined where it fits. */
@@ -193,7 +269,7 @@ export async function refusalOf<Row>(
 ): Promise<string | undefined> {
   if (fits(plan)) return undefined;
   const limit =
-    plan.resident > plan.available
+    plan.onHost > plan.available
       ? `${byteText(plan.available)}, which is all that this machine or its container has`
       : `${byteText(plan.tensorLimit)} for tensors (POSTTRAIN_MEMORY; without it 0.9 of what there is)`;
   const remedy = await remedyFor(config, run, machine);
@@ -237,20 +313,25 @@ async function remedyFor<Row>(
     if (fits(last)) return `It fits, with ${byteText(last.resident)}, by ${changes.join(" and ")}.`;
   }
   const state = await trainingMemory(
-    { model: run.model, activationCheckpointing: true, dtype: dtypeOf(config), rule: run.rule, ...machine },
+    {
+      ...{ model: run.model, activationCheckpointing: true, dtype: dtypeOf(config) },
+      ...{ rule: run.rule, beside: run.beside, ...machine },
+    },
     run.stage,
     [],
   );
-  const fixed = state.weights + state.gradients + state.moments;
+  const fixed = state.weights + state.gradients + state.moments + state.merging + state.beside;
   const alone = last ?? (await planTraining(checkpointing, run, machine));
+  const { held, working, evaluation } = alone.memory;
+  if (run.between !== undefined && evaluation > held + working) return run.between.remedy;
   const room = Math.min(alone.available - alone.process - alone.memory.scratch, alone.tensorLimit) - fixed;
   if (room <= 0) {
-    return `Weights, gradients and moments alone take ${byteText(fixed)}: take a smaller model.`;
+    return `Weights, gradients${state.beside > 0 ? ", other models" : ""} and moments alone take ${byteText(fixed)}: take a smaller model.`;
   }
   // What a micro-batch takes grows with its tokens, so a share of the room is the same share of them.
   const length =
     Math.floor(((room / (alone.memory.arena - fixed)) * alone.tokens.largestMicroBatch) / 64) * 64;
   return length >= 64
-    ? `Even one row a micro-batch with gradient_checkpointing does not fit: lower --max_length to about ${length}, or take a smaller model.`
+    ? `Even one row a micro-batch with gradient_checkpointing does not fit: ${run.shorten?.(length) ?? `lower --max_length to about ${length}`}, or take a smaller model.`
     : "Even a short row does not fit beside weights, gradients and moments: take a smaller model.";
 }

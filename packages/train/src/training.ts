@@ -1,22 +1,37 @@
 // A run of any trainer, from its folder to its last checkpoint: what is opened once everything that can be refused has been looked at, and
 // what every step does besides its own arithmetic: lines of metrics, patience, checkpoints.
 import { join } from "node:path";
+import { UserError } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
-import { checkCompanions, loadModel, type Model, type ModelOptions, modelDigest } from "@posttrain/model";
+import {
+  type Companions,
+  checkCompanions,
+  type LoadOptions,
+  loadModel,
+  type Model,
+  modelDigest,
+  readCompanions,
+} from "@posttrain/model";
 import {
   acceptDifferences,
+  type Identity,
+  type Metrics,
   type MetricsLine,
   openMetrics,
   openStepLog,
   type Parent,
   type Run,
+  type StepLog,
 } from "@posttrain/run";
 import type { z } from "zod";
 import { identityOf } from "./identity.js";
 import { type Averaged, addStep, loggedLine } from "./logged-means.js";
-import { createOptimizer, type Optimizer, type UpdateRule } from "./optimizer.js";
+import { createOptimizer, fillFixed, type Optimizer, reportedMetrics, type UpdateRule } from "./optimizer.js";
 import { dtypeOf, type TrainingConfig } from "./options.js";
+import { ranksOf } from "./ranks.js";
+import { refuseOtherVocabulary } from "./same-vocabulary.js";
 import { restoreOptimizer, type Saving, saveCheckpoint } from "./saving.js";
+import { openBase } from "./task-vector.js";
 import {
   judged,
   newTrainerState,
@@ -27,8 +42,10 @@ import {
 
 /** What a stage tells of its run; the companions were read before all that reads them. */
 export interface TrainingSetup
-  extends Pick<ModelOptions, "beside" | "trainable">,
-    Pick<Saving, "companions" | "stopIds"> {
+  extends Pick<LoadOptions, "kind" | "as" | "trainable">,
+    Pick<Saving, "companions" | "stopIds" | "own"> {
+  /** Files of a checkpoint's model folder that the stage writes in place of the companions of that name. */
+  readonly files?: Companions;
   /** Its name, in checkpoints. */
   readonly stage: string;
   /** Of the stage's schema: its keys say what they do to the identity. */
@@ -41,7 +58,12 @@ export interface TrainingSetup
   readonly parents: readonly Parent[];
   /** Metrics whose lines are means over logging_steps. */
   readonly averaged: Averaged;
-  /** All is read and loaded; the folder is begun next. */
+  /**
+   * What is to be done while the device is empty, in the run folder, which is begun: everything that can be refused has been looked at. `start`:
+   * digest of the model to start from.
+   */
+  readonly beforeModel?: ((start: string) => Promise<void>) | undefined;
+  /** All is read and loaded: steps come next. */
   readonly onBegin?: (() => void) | undefined;
 }
 
@@ -55,6 +77,12 @@ export type End = "done" | "stopped_early" | "interrupted";
 export interface Training {
   readonly model: Model;
   readonly optimizer: Optimizer;
+  /** Whether this is the rank that writes into the run folder. */
+  readonly leads: boolean;
+  /** What whoever runs it should know before the first step: sentences. */
+  readonly notes: readonly string[];
+  /** What its bits are a function of. */
+  readonly identity: Identity;
   /** Where the run stands: after as many steps as have been recorded. */
   readonly state: () => TrainerState;
   /** Records a step that is done: its metrics, where a line is due, its number of trained tokens, and the lines of its rows. */
@@ -63,8 +91,8 @@ export interface Training {
   readonly recordEvaluation: (line: MetricsLine, loss: number) => Promise<void>;
   /** Writes a checkpoint and returns its folder. */
   readonly save: () => Promise<string>;
-  /** Whether the run ends after the step at hand, and how. */
-  readonly ending: (signal: AbortSignal | undefined) => End | undefined;
+  /** Whether the run ends after the step at hand, and how: for all ranks as rank 0 says. */
+  readonly ending: (signal: AbortSignal | undefined) => Promise<End | undefined>;
   readonly close: () => Promise<void>;
 }
 
@@ -83,10 +111,19 @@ export async function openTraining(
   device: Device,
   setup: TrainingSetup,
 ): Promise<Training | Finished> {
-  const { stage, config, totalSteps, rule, averaged } = setup;
+  const { stage, config, totalSteps, rule } = setup;
+  const reported = Object.fromEntries((rule.reports ?? []).map((name) => [name, "steps" as const]));
+  const averaged: Averaged = { ...setup.averaged, ...reported };
   const from = run.checkpoint;
-  const base = await modelDigest(config.model_name_or_path);
-  const identity = identityOf(setup.shape, config, totalSteps, { ...setup.digests, model: base });
+  const start = await modelDigest(config.model_name_or_path);
+  const base = await baseOf(setup);
+  const identity = identityOf(setup.shape, config, totalSteps, {
+    ...setup.digests,
+    model: start,
+    ...(base && { base_model: base.sha256 }),
+  });
+  const ranks = ranksOf(device);
+  refuseOtherInputs(await ranks.exchange(identity));
   const changes =
     from === undefined
       ? []
@@ -95,37 +132,60 @@ export async function openTraining(
   const saving: Saving = {
     identity,
     accepted: [...(from?.manifest.accepted ?? []), ...changes.map((change) => ({ step, ...change }))],
-    parents: [{ kind: "model", path: config.model_name_or_path, sha256: base }, ...setup.parents],
-    companions: setup.companions,
+    parents: [
+      { kind: "model", path: config.model_name_or_path, sha256: start },
+      ...(base ? [base] : []),
+      ...setup.parents,
+    ],
+    companions: { ...setup.companions, ...setup.files },
     keep: config.save_total_limit,
     stopIds: setup.stopIds,
+    own: setup.own,
   };
   await checkCompanions(config.model_name_or_path, setup.companions);
   const left = from && (await readTrainerState(from, stage));
   if (from && left && (step >= totalSteps || outOfPatience(left, config))) {
     return { checkpoint: from.dir, steps: step };
   }
-  const { beside, trainable } = setup;
+  const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
+  const begin = (): Promise<void> => run.begin({ stage, ...lasting });
+  if (setup.beforeModel !== undefined) {
+    await begin();
+    await setup.beforeModel(start);
+  }
+  const { kind, as, trainable } = setup;
   const model = await loadModel(device, from?.dir ?? config.model_name_or_path, {
     dtype: dtypeOf(config),
     masters: true,
-    ...(beside && { beside }),
+    ...(kind && { kind }),
+    ...(as && { as }),
     ...(trainable && { trainable }),
   });
   try {
-    const optimizer = createOptimizer(model, rule);
+    const optimizer = createOptimizer(model, rule, { shards: config.gradient_shards, ranks });
+    await fillFixed(model, optimizer);
     if (from !== undefined) await restoreOptimizer(model, optimizer, from);
-    const { resume_from_checkpoint: _, accept_change: __, ...lasting } = config;
     setup.onBegin?.();
-    await run.begin({ stage, ...lasting });
-    const metrics = await openMetrics(run.dir, left?.global_step ?? -1, totalSteps);
-    const rowsOfSteps = await openStepLog(join(run.dir, "steps.jsonl"), left?.global_step ?? -1);
+    if (setup.beforeModel === undefined) await begin();
+    const last = left?.global_step ?? -1;
+    const leads = ranks.rank === 0;
+    const metrics = leads ? await openMetrics(run.dir, last, totalSteps) : unwritten;
+    const rowsOfSteps = leads
+      ? await openStepLog(join(run.dir, "steps.jsonl"), last).catch(async (error: unknown) => {
+          await metrics.close();
+          throw error;
+        })
+      : unwritten;
     let state: TrainerState = { ...(left ?? newTrainerState(stage, totalSteps)), max_steps: totalSteps };
     return {
       model,
       optimizer,
+      leads,
+      notes: optimizer.filled.notes,
+      identity,
       state: () => state,
-      record: async (line, trained, lines) => {
+      record: async (measured, trained, lines) => {
+        const line = { ...measured, ...(await reportedMetrics(optimizer)) };
         const unlogged = addStep(state.unlogged, line, averaged, trained);
         const logs = line.step % config.logging_steps === 0 || line.step === totalSteps;
         if (logs) await metrics.append(loggedLine(line, unlogged, averaged));
@@ -147,12 +207,12 @@ export async function openTraining(
         await metrics.sync();
         await rowsOfSteps.sync();
         const logs = { ...metrics.logs, "steps.jsonl": rowsOfSteps.lines };
-        return (await saveCheckpoint(run.dir, model, optimizer, state, logs, saving)).dir;
+        return saveCheckpoint(run.dir, model, optimizer, state, logs, saving);
       },
-      ending: (signal) => {
+      ending: async (signal) => {
         if (state.global_step === totalSteps) return "done";
         if (outOfPatience(state, config)) return "stopped_early";
-        return signal?.aborted === true ? "interrupted" : undefined;
+        return (await ranks.broadcast(signal?.aborted === true)) ? "interrupted" : undefined;
       },
       close: async () => {
         await metrics.close();
@@ -164,4 +224,39 @@ export async function openTraining(
     model.scope.end();
     throw error;
   }
+}
+
+/** Logs of a rank that writes none. */
+const unwritten: Metrics & StepLog = {
+  logs: {},
+  lines: 0,
+  append: async () => undefined,
+  sync: async () => undefined,
+  close: async () => undefined,
+};
+
+/** Ranks must read the same rows and weights with the same settings, or they would train on different things. */
+function refuseOtherInputs([first = {}, ...others]: readonly Identity[]): void {
+  for (const [i, other] of others.entries()) {
+    const key = [...new Set([...Object.keys(first), ...Object.keys(other)])].find(
+      (name) => JSON.stringify(first[name]) !== JSON.stringify(other[name]),
+    );
+    if (key === undefined) continue;
+    throw new UserError(
+      "other_inputs",
+      `Rank ${i + 1} has another ${key} than rank 0: ${JSON.stringify(other[key])} instead of ${JSON.stringify(first[key])}. Give all ranks the same settings and copies of the same files.`,
+    );
+  }
+}
+
+/** Of a run that merges online: the model that its task vector begins at. UserError where it reads other token ids, or has other shapes. */
+async function baseOf({
+  config: { optim, model_name_or_path: start, base_model_name_or_path: path },
+  companions,
+  trainable,
+}: TrainingSetup): Promise<Parent | undefined> {
+  if (optim === "adamw" || path === undefined) return undefined;
+  refuseOtherVocabulary(start, companions, path, await readCompanions(path));
+  await openBase({ start, base: path }, trainable);
+  return { kind: "model", path, sha256: await modelDigest(path) };
 }

@@ -1,5 +1,5 @@
 // A subset of a model's parameters is trained: the others keep every bit, the subset moves as it does when all of them are trained, and
-// only it has gradients, moments and masters. What a stage adds to a model's parameters is one of them.
+// only it has gradients, moments and masters. A reward model's head is one of them.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ async function step(model: Model, optimizer: Optimizer): Promise<number> {
     const { logProb } = predict(scope, model, hidden, { rows, targets: ids.slice(1) });
     backward(scope, tape, [{ tensor: logProb, gradient: scope.from(new Float32Array(39).fill(-1 / 39)) }]);
   }, tape);
-  const norm = await gradientNorm(model);
+  const norm = await gradientNorm(model, optimizer);
   optimizerStep(model, optimizer, { learningRate: 1e-2, maxGradNorm: 0, norm });
   return norm;
 }
@@ -66,8 +66,8 @@ const allBits = async (model: Model): Promise<ReadonlyMap<string, string>> =>
   new Map(
     await Promise.all([...model.parameters].map(async ([name, value]) => [name, await bits(value)] as const)),
   );
-const open = (options: ModelOptions): Model =>
-  initialiseModel(device, config, 7, { masters: true, ...options });
+const open = (options: ModelOptions, of = config): Model =>
+  initialiseModel(device, of, 7, { masters: true, ...options });
 
 const subsets: Readonly<Record<string, (name: string) => boolean>> = {
   norms: (name) => name.includes("norm"),
@@ -118,9 +118,9 @@ describe.each(dtypes)("in %s", (dtype) => {
     again.scope.end();
   });
 
-  it("a head of a stage's own comes last, and leaves the others where they are", async () => {
+  it("the head of a reward model comes last, and leaves the others where they are", async () => {
     const plain = open({ dtype });
-    const model = open({ dtype, beside: new Map([["score.weight", [1, 64]]]) });
+    const model = open({ dtype }, { ...config, score: { labels: ["score"], heads: [] } });
     expect([...model.parameters.keys()].at(-1)).toBe("score.weight");
     expect(parameter(model, "score.weight").shape).toEqual([1, 64]);
     const [own, others] = [await allBits(model), await allBits(plain)];
