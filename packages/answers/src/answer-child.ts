@@ -1,13 +1,22 @@
 /** The process in which answers are compared: reads jobs from its parent, answers each with a verdict, may be killed. */
 
+import { createWriteStream } from "node:fs";
+import { createInterface } from "node:readline";
 import type { Verdict } from "@posttrain/data";
-import type { AnswerJob, AnswerReply } from "./answer-grader.js";
+import type { AnswerJob } from "./answer-grader.js";
 import { gradeAnswer } from "./grade.js";
 
-process.on("message", (job: AnswerJob) => {
-  const reply: AnswerReply = { id: job.id, verdict: grade(job) };
-  process.send?.(reply);
-});
+const answers = createWriteStream("", { fd: 3 });
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const space = line.indexOf(" ");
+    const verdict = grade(JSON.parse(line.slice(space + 1)));
+    answers.write(`${line.slice(0, space)} ${JSON.stringify(verdict)}\n`);
+  })
+  // The parent's end is ours: nobody is left to grade for.
+  .on("close", () => process.exit(0));
+answers.write("ready \n");
+
 /** An error here is our own mistake, so it is nobody's wrong answer. */
 function grade({ reference, response, options }: AnswerJob): Verdict {
   try {
@@ -19,6 +28,3 @@ function grade({ reference, response, options }: AnswerJob): Verdict {
     };
   }
 }
-
-// The parent's end is ours: nobody is left to grade for.
-process.on("disconnect", () => process.exit(0));

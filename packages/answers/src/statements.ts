@@ -13,8 +13,11 @@ export interface Statement {
   readonly whole: string;
 }
 
-/** `\$` inside is a dollar; a dollar before a digit opens an amount and closes nothing. */
-const INLINE = String.raw`\$(?!\$)((?:\\\$|[^$\n]){1,4000})(?<!\\)\$(?!\d)`;
+/**
+ * `\$` inside is a dollar. A dollar before a digit opens an amount: it closes nothing, and none behind a space closes it ("$2 a day, so $10"); one
+ * behind a digit and before a space ends an amount ("200$ a month"); and what ends in an operator is no formula ("$15+$5=$20").
+ */
+const INLINE = String.raw`\$(?<!\d\$(?=\s))(?!\$|\.?\d[^$\n]*\s\$|[^$\n]*[=+*/-]\s*\$)((?:\\\$|[^$\n]){1,4000})(?<!\\)\$(?!\d)`;
 export const FORMULA = String.raw`\$\$([^$]{1,4000})\$\$|${INLINE}|\\\[([\s\S]{1,4000}?)\\\]|\\\(([^\n]{1,1000}?)\\\)`;
 export const JOINT = String.raw`(?:,|,?\s*(?:and|or)|、|和|或)`;
 

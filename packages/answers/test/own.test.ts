@@ -240,6 +240,14 @@ test("extraction, lenient: the last formula, number or letter", () => {
   expect(lenient("so $x=1$ or $x=2$.")).toBe("formula x=1, x=2");
   expect(lenient("thus \\[[0,1)\\].")).toBe("formula [0,1)");
   expect(lenient("costs $10,200 + $255 = $10,455 in total")).toBe("number 10,455");
+  expect(lenient("sold for $2 per egg, so 2 * 9 = $<<2*9=18>>18 a day\nA: 18")).toBe("number 18");
+  expect(lenient("$15000/3=$5000 then, so $15000+$5000=$20,000 over two years\nA: 20000")).toBe(
+    "number 20000",
+  );
+  expect(lenient("He gives her 200$ a week and 700$ to his wife: 350$ remain. A: 350")).toBe("number 350");
+  expect(lenient("at $.1 per foot it is 120*.1=$12 to fill, hence $x = 12$")).toBe("formula x = 12");
+  expect(lenient("a ticket is $ 7 $, two are $2 \\cdot 7$")).toBe("formula 2 \\cdot 7");
+  expect(lenient("In all $ 72 $")).toBe("formula 72");
   expect(lenient("Thus \\frac{1}{2}")).toBe("number \\frac{1}{2}");
   expect(lenient("B seems right, not C", "letter")).toBe("choice C");
   expect(lenient("nothing here")).toBeUndefined();

@@ -2,14 +2,16 @@
 import { exactMatchExtractions } from "@posttrain/answers";
 import { modelOptions } from "@posttrain/model";
 import { samplingOptions } from "@posttrain/rollout";
-import { programOptions } from "@posttrain/verify";
+import { gradingOptions, programOptions } from "@posttrain/verify";
 import { z } from "zod";
 import { taskNames } from "./tasks.js";
 
 export const evaluateConfig = z
   .strictObject({
     ...modelOptions,
-    data: z.string().describe("questions, JSONL: question, prompt or messages, and answer"),
+    data: z
+      .string()
+      .describe("questions, JSONL, JSON, CSV or Parquet: question, prompt or messages, and answer"),
     task: z
       .string()
       .min(1)
@@ -39,10 +41,7 @@ export const evaluateConfig = z
       .array(z.int().positive())
       .optional()
       .describe("the k of pass@k (default: 1 and num_samples), where verifiers grade"),
-    unsealed: z
-      .enum(["accept", "refuse"])
-      .default("accept")
-      .describe("verdicts of tests that had to run beside the program"),
+    unsealed: gradingOptions.unsealed,
     ...programOptions,
     template_date: z
       .string()

@@ -1,14 +1,16 @@
 // How evaluate grades: by the verifiers of packages/verify; what it measures then, and what a majority is.
 import { availableParallelism } from "node:os";
 import { createAnswerGrader, isExactMatch } from "@posttrain/answers";
-import { shortened, UserError } from "@posttrain/data";
+import { UserError } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import {
+  gradeOnWorkers,
   isModulePath,
   type Judged,
   openOwnVerifier,
   openVerifiers,
   programSettings,
-  selfTest,
+  proveGraders,
   type Verifiers,
 } from "@posttrain/verify";
 import type { EvaluateConfig } from "./config.js";
@@ -61,33 +63,44 @@ const reportings: Readonly<Record<string, Reporting>> = {
   ifeval: { measure: () => ifevalMeasure },
 };
 
-/** UserError `bad_question` where a row has nothing that could grade its responses. */
+/** `workers` grade in place of this process. UserError `bad_question` where a row has nothing that could grade its responses. */
 export async function openGrading(
   config: EvaluateConfig,
   task: Task | undefined,
   questions: readonly Question[],
+  workers?: Jobs,
 ): Promise<Grading> {
   const wanted = config.verifier ?? task?.verifier ?? plainVerifier;
   const named = wanted === "auto" ? undefined : wanted;
   const concurrency = availableParallelism();
   const own =
     named !== undefined && isModulePath(named) ? await openOwnVerifier(named, { concurrency }) : undefined;
+  const settings = { extract: config.extract, ...programSettings(config) };
   const verifiers = openVerifiers({
     concurrency,
     unsealed: config.unsealed,
-    extract: config.extract,
-    ...programSettings(config),
+    ...settings,
     ...(named !== undefined && { verifier: own ?? named }),
   });
+  const identity = {
+    ...settings,
+    unsealed: config.unsealed,
+    route: "auto",
+    verifier: own?.name ?? named ?? null,
+    ...(own !== undefined && { verifier_sha256: own.digest }),
+  };
   try {
     const asked = checkRows(verifiers, questions, config.data);
-    await proveGraders([...asked.keys()]);
+    // Workers prove their own.
+    if (workers === undefined) await proveGraders([...asked.keys()]);
     const [only] = asked.size === 1 ? [...asked.keys()] : [];
     const { measure, filter, same } = (only && reportings[only]) || {};
     const answers = [...asked.values()].every((judges) => judges === "answer");
     const voted = answers && config.num_samples > 1;
     return {
-      grader: verifierGrader(verifiers),
+      grader: verifierGrader(
+        workers === undefined ? verifiers : gradeOnWorkers(workers, verifiers, identity),
+      ),
       measure: measure?.(config) ?? passMeasure(ksOf(config), voted),
       filter: filter?.(config) ?? only ?? "auto",
       unendedIsWrong: answers,
@@ -105,24 +118,6 @@ export async function openGrading(
     await own?.close();
     throw error;
   }
-}
-
-/** Canaries, before a model spends hours on responses. UserError `self_test_failed` names those that were graded wrongly. */
-async function proveGraders(verifiers: readonly string[]): Promise<void> {
-  const { ok, groups } = await selfTest({ verifiers, languages: ["python"], routes: "used" });
-  if (ok) return;
-  const failed = groups.flatMap(({ verifier, variant, canaries }) =>
-    canaries
-      .filter(({ holds }) => !holds)
-      .map(
-        ({ kind, outcome, evidence }) =>
-          `${verifier} ${variant}, ${kind}: ${outcome} (${shortened(evidence, 200)})`,
-      ),
-  );
-  throw new UserError(
-    "self_test_failed",
-    `Nothing was asked: on this machine known answers are graded wrongly: ${failed.join("; ")}. posttrain verify --self_test shows all of it.`,
-  );
 }
 
 /** The verifiers that the rows ask for, and what each judges. */

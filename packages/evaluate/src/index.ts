@@ -1,4 +1,3 @@
-export { type Accuracy, wilson } from "./accuracy.js";
 export { type EvaluateConfig, evaluateConfig } from "./config.js";
 export { type Grading, openGrading } from "./grading.js";
 export type { Answered, Measure, Metric } from "./measures.js";
@@ -11,7 +10,6 @@ export {
   type Prompts,
   type RespondOptions,
   renderPrompts,
-  respond,
   respondSeveral,
 } from "./respond.js";
 export { type Evaluation, makeResultFolder, resultsOf, writeResults } from "./results.js";

@@ -1,6 +1,6 @@
 // What responses come to, in numbers under the names that papers have them: exact_match, pass@k and maj@k, IFEval's four.
 import type { Outcome } from "@posttrain/data";
-import { type Accuracy, wilson } from "./accuracy.js";
+import { type Accuracy, wilson } from "@posttrain/data";
 import { meanScore, passAtK } from "./pass-at-k.js";
 import type { Graded } from "./respond.js";
 

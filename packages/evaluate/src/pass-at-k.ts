@@ -1,5 +1,5 @@
 // Scores of several samples a question: pass@k without bias, means with an interval, and the majority's answer.
-import { type Accuracy, wilsonShare } from "./accuracy.js";
+import { type Accuracy, wilsonShare } from "@posttrain/data";
 
 /**
  * The chance that at least one of k samples drawn without replacement passes, of `total` samples of which `passed` do (Chen et al.,

@@ -1,14 +1,19 @@
 // Questions with their reference answers, from a file, checked row by row.
 
 import {
+  askedByRow,
   type ChatMessage,
   createRecordIds,
   isJsonNumber,
   isJsonObject,
+  messagesOf,
   type OnProgress,
-  parseSftRow,
+  placeText,
   plainAnswer,
-  readJsonl,
+  promptColumns,
+  type Rendering,
+  type RowPlace,
+  readRows,
   stringifyJson,
   UserError,
 } from "@posttrain/data";
@@ -23,6 +28,8 @@ export interface Question {
   /** The conversation that the response ends. */
   readonly messages: readonly ChatMessage[];
   readonly tools: readonly unknown[] | undefined;
+  /** What the chat template is given beside them (chat_template_kwargs). */
+  readonly variables: Rendering["variables"];
   /** As the row has it. */
   readonly answer: string;
   /** Of `kind`, `task` or `category`, the first that the row has. */
@@ -54,7 +61,7 @@ export async function readingOf({
 async function taskOf(name: string | undefined, path: string): Promise<Task | undefined> {
   const task = findTask(name);
   if (task?.isOwn === undefined) return task;
-  for await (const { value } of readJsonl(path)) {
+  for await (const { value } of readRows(path)) {
     return typeof value === "object" && value !== null && task.isOwn(value as Question["doc"])
       ? task
       : undefined;
@@ -66,17 +73,17 @@ async function taskOf(name: string | undefined, path: string): Promise<Task | un
 export async function readQuestions(path: string, options: ReadOptions = {}): Promise<readonly Question[]> {
   const recordId = createRecordIds();
   const questions: Question[] = [];
-  for await (const { line, value } of readJsonl(path, { onProgress: options.onProgress })) {
+  for await (const { line, place, value } of readRows(path, { onProgress: options.onProgress })) {
     const question =
       options.task === undefined
-        ? parseQuestion(value, path, line, options.answerless)
-        : taskQuestion(options.task, value, path, line);
+        ? parseQuestion(value, place, options.answerless)
+        : taskQuestion(options.task, value, place);
     questions.push({ line, id: recordId(value), ...question });
   }
   return questions;
 }
 
-function taskQuestion(task: Task, value: unknown, path: string, line: number): Omit<Question, "line" | "id"> {
+function taskQuestion(task: Task, value: unknown, place: RowPlace): Omit<Question, "line" | "id"> {
   const doc = isJsonObject(value) ? value : {};
   const content = task.ask(doc);
   if (content === undefined) {
@@ -85,63 +92,48 @@ function taskQuestion(task: Task, value: unknown, path: string, line: number): O
       : stringifyJson(value).slice(0, 60);
     throw new UserError(
       "bad_question",
-      `${path}, line ${line}: a row of ${task.name} has ${task.columns.join(", ")}; its columns are ${found}. Give another task, or rename the columns.`,
+      `${placeText(place)}: a row of ${task.name} has ${task.columns.join(", ")}; its columns are ${found}. Give another task, or rename the columns.`,
     );
   }
   return {
     doc,
     messages: [{ role: "user", content }],
     tools: undefined,
+    variables: undefined,
     answer: task.answer(doc),
     group: task.group?.(doc),
   };
 }
 
-function parseQuestion(
-  value: unknown,
-  path: string,
-  line: number,
-  answerless = false,
-): Omit<Question, "line" | "id"> {
-  const refuse = (text: string): UserError => new UserError("bad_question", `${path}, line ${line}: ${text}`);
+function parseQuestion(value: unknown, place: RowPlace, answerless = false): Omit<Question, "line" | "id"> {
+  const refuse = (text: string): UserError => new UserError("bad_question", `${placeText(place)}: ${text}`);
   if (!isJsonObject(value)) {
     throw refuse(`expected a JSON object, came ${stringifyJson(value).slice(0, 60)}.`);
   }
-  const doc = value;
-  const column = (["question", "prompt", "messages"] as const).find((name) => doc[name] != null);
-  if (column === undefined || (doc["answer"] == null && !answerless)) {
-    const found = Object.keys(doc).join(", ") || "none";
+  const { answer } = value;
+  if (answer == null && !answerless) {
+    const found = Object.keys(value).join(", ") || "none";
     throw refuse(
-      `a question needs question, prompt or messages, and answer; its columns are ${found}. Rename or convert the columns.`,
+      `a question needs an answer beside ${promptColumns.join(", ")}; its columns are ${found}. Rename or convert the columns.`,
     );
   }
-  const answer = doc["answer"];
-  if (answerless) {
-    // The verifier says what is wrong with it.
-  } else if ((typeof answer !== "string" || answer.trim() === "") && !isJsonNumber(answer)) {
+  // With a verifier of its own it says what is wrong with it.
+  if (!answerless && (typeof answer !== "string" || answer.trim() === "") && !isJsonNumber(answer)) {
     throw refuse(`answer: expected text or a number, came ${stringifyJson(answer).slice(0, 60)}.`);
   }
-  const asked = doc[column];
-  if (column !== "messages" && typeof asked === "string") {
-    if (asked.trim() === "") throw refuse(`${column}: expected text, came white space or nothing.`);
-    return {
-      doc,
-      messages: [{ role: "user", content: asked }],
-      tools: undefined,
-      answer: plainAnswer(answer),
-      group: groupOf(doc),
-    };
+  const asked = askedByRow(value, place);
+  if ("problem" in asked) throw refuse(asked.problem);
+  if (asked.kind === "tokens") {
+    throw refuse("input_ids are tokens, and a question is rendered as text: give it as prompt or messages.");
   }
-  if (!Array.isArray(asked)) {
-    const expected = column === "messages" ? "a list of messages" : "text or a list of messages";
-    throw refuse(`${column}: expected ${expected}, came ${stringifyJson(asked).slice(0, 60)}.`);
-  }
-  const row = parseSftRow({ messages: asked, tools: doc["tools"] }, { path, line }, "messages");
-  if (row.kind !== "messages") throw new Error("parseSftRow gave another kind than it was told");
-  if (row.messages.at(-1)?.role === "assistant") {
-    throw refuse("the last message is an assistant turn, so there is nothing to answer. Remove it.");
-  }
-  return { doc, messages: row.messages, tools: row.tools, answer: plainAnswer(answer), group: groupOf(doc) };
+  return {
+    doc: value,
+    messages: messagesOf(asked),
+    tools: asked.tools,
+    variables: asked.variables,
+    answer: plainAnswer(answer),
+    group: groupOf(value),
+  };
 }
 
 function groupOf(doc: Readonly<Record<string, unknown>>): string | undefined {

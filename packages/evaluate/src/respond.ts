@@ -2,15 +2,13 @@
 import {
   type ChatMessage,
   type ChatTemplate,
-  loadChatTemplate,
-  loadTokenizer,
   saidAfter,
   type Tokenizer,
   UserError,
   type Verdict,
 } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
-import { checkRoom, rollOut } from "@posttrain/rollout";
+import { checkRoom, promptStarts, rollOut, type TextSide } from "@posttrain/rollout";
 import type { Question } from "./questions.js";
 
 export interface ModelResponse {
@@ -30,6 +28,7 @@ export interface Asked
   extends Pick<Question, "messages" | "answer" | "line">,
     Partial<Pick<Question, "doc">> {
   readonly tools?: readonly unknown[] | undefined;
+  readonly variables?: Question["variables"];
   readonly examples?: readonly Question[];
 }
 
@@ -63,18 +62,15 @@ export interface Prompts {
   readonly template: ChatTemplate;
 }
 
-/** Renders and tokenises, before the model is loaded. UserError for a prompt that leaves no room in a context of `context` tokens. */
-export async function renderPrompts(
-  dir: string,
-  questions: readonly Asked[],
-  context: number,
-  now?: string,
-): Promise<Prompts> {
-  const [tokenizer, template] = await Promise.all([loadTokenizer(dir), loadChatTemplate(dir)]);
-  const texts = questions.map(({ messages, tools, examples = [] }) =>
-    template.render(withExamples(messages, examples), { tools, now, addGenerationPrompt: true }),
+/** Renders and tokenises, before the model is loaded. UserError for a prompt that leaves no room in the model's context. */
+export async function renderPrompts(questions: readonly Asked[], text: TextSide): Promise<Prompts> {
+  const starts = await promptStarts(
+    questions.map(({ messages, tools, variables, examples = [] }) => ({
+      prompt: withExamples(messages, examples),
+      ...{ tools, variables },
+    })),
+    text,
   );
-  const starts = await tokenizer.encodeStarts(texts, context);
   const ids = starts.map(({ ids: own, refusal }, i) => {
     if (refusal) {
       throw new UserError(refusal.code, `The prompt on line ${questions[i]!.line}: ${refusal.message}`);
@@ -82,8 +78,13 @@ export async function renderPrompts(
     return Int32Array.from(own);
   });
   const asked = ids.map((own, i) => ({ ids: own, line: questions[i]!.line }));
-  checkRoom(asked, context, "Shorten it, or lower num_fewshot.");
-  return { texts, ids, tokenizer, template };
+  checkRoom(asked, text.config.maxPositionEmbeddings, "Shorten it, or lower num_fewshot.");
+  return {
+    texts: starts.map((start) => start.text),
+    ids,
+    tokenizer: await text.tokenizer(),
+    template: await text.template(),
+  };
 }
 
 /** After a system turn, where there is one, as earlier turns of the conversation. */
@@ -97,18 +98,6 @@ function withExamples(
   ]);
   const system = messages[0]?.role === "system" ? 1 : 0;
   return [...messages.slice(0, system), ...turns, ...messages.slice(system)];
-}
-
-/** One graded response to each question, in their order. */
-export async function respond(
-  model: Model,
-  questions: readonly Asked[],
-  prompts: Prompts,
-  grader: Grader,
-  options: RespondOptions,
-): Promise<readonly Graded[]> {
-  const samples = await respondSeveral(model, questions, prompts, grader, { ...options, samples: 1 });
-  return samples.flat();
 }
 
 /** All graded responses to each question, in their order. */

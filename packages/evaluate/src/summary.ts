@@ -1,5 +1,5 @@
 // What many grades come to: of the task, and of each of its groups.
-import { type Accuracy, wilson } from "./accuracy.js";
+import { type Accuracy, wilson } from "@posttrain/data";
 import { type Answered, exactMatchMeasure, type Measure, type Metric } from "./measures.js";
 import type { Question } from "./questions.js";
 import type { Graded } from "./respond.js";

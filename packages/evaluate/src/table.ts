@@ -1,5 +1,5 @@
 // The table of lm-evaluation-harness, in its layout, with one column more on the right: the 95 % interval of Wilson.
-import type { Accuracy } from "./accuracy.js";
+import type { Accuracy } from "@posttrain/data";
 import type { Score, Summary } from "./summary.js";
 
 export interface TableSettings {

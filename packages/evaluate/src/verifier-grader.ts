@@ -2,31 +2,23 @@
 
 import { type Verdict, withoutThinking } from "@posttrain/data";
 import { checkInstructions } from "@posttrain/instructions";
-import type { GradedResponse, Row, Verifiers } from "@posttrain/verify";
+import { type GradedResponse, gradeSaid, type Row, type Verifiers, withResponse } from "@posttrain/verify";
 import type { Grader } from "./respond.js";
 
 /** `doc` of the question is what the verifier reads; responses that it may hold are not looked at. */
 export function verifierGrader(verifiers: Verifiers): Grader {
   return async ({ doc = {}, answer }, { text, finish }) => {
     const row = rowOf(doc, answer, text);
-    const { name, judges } = verifiers.verifierOf(row) ?? {};
-    if (finish === "length" && (judges === "answer" || judges === "response")) {
-      return {
-        outcome: "unparseable",
-        evidence: "No answer was taken from the response: it never ended.",
-        details: { verifier: name },
-      };
-    }
-    const graded = await verifiers.grade(text, row);
-    return name === "ifeval" ? withLoose(graded, row, text) : graded;
+    const graded = await gradeSaid(verifiers, row, { text, finish });
+    return graded.verifier === "ifeval" ? withLoose(graded, row, text) : graded;
   };
 }
 
 /** The row without what it says of other responses. A row of a plain question keeps its answer under the name that verifiers read. */
 export function rowOf(doc: Row, answer: string, text: string): Row {
-  const { responses: _, response: __, completions: ___, completion: ____, prediction: _____, ...rest } = doc;
-  const hasReference = rest["answer"] !== undefined || rest["ground_truth"] !== undefined || answer === "";
-  return { ...rest, ...(!hasReference && rest["solution"] === undefined && { answer }), response: text };
+  const hasReference = doc["answer"] !== undefined || doc["ground_truth"] !== undefined || answer === "";
+  const own = hasReference || doc["solution"] !== undefined ? doc : { ...doc, answer };
+  return withResponse(own, text);
 }
 
 /** IFEval reports both: what the strict check said stays the verdict. */

@@ -1,6 +1,7 @@
 // pass@k against counting all choices, means and their intervals, majorities, and what the measures make of responses.
+
+import { wilson } from "@posttrain/data";
 import { expect, test } from "vitest";
-import { wilson } from "../src/accuracy.js";
 import { type Answered, exactMatchMeasure, ifevalMeasure, passMeasure } from "../src/measures.js";
 import { majorityOf, meanScore, passAtK } from "../src/pass-at-k.js";
 import type { Graded } from "../src/respond.js";

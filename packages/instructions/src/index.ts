@@ -13,4 +13,4 @@ export type {
   Random,
 } from "./instruction.js";
 export { findKind, goTogether, instructionKinds } from "./kinds.js";
-export { detectLanguage } from "./language.js";
+export { detectLanguage, languageCodes } from "./language.js";

@@ -53,8 +53,16 @@ export function detectLanguage(text: string): string | undefined {
     for (let i = 0; i < total.length; i++) total[i]! += odds[i]!;
   }
   const language = languages[total.indexOf(Math.max(...total))]!;
-  return language.startsWith("zh-") ? "zh" : language;
+  return codeOf(language);
 }
+
+/** The codes that it may answer. */
+export function languageCodes(): readonly string[] {
+  tables ??= loadTables();
+  return [...new Set(tables.languages.map(codeOf))].sort();
+}
+
+const codeOf = (language: string): string => (language.startsWith("zh-") ? "zh" : language);
 
 function runTrial(
   grams: readonly (readonly number[])[],

@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { readJsonl } from "@posttrain/data";
+import { readRows } from "@posttrain/data";
 import { expect, test } from "vitest";
 import { checkInstructions, type InstructionRequest, type Strictness } from "../src/index.js";
 import { countSentences, splitSentences } from "../src/sentences.js";
@@ -25,7 +25,7 @@ interface Comparison {
 async function records<T>(name: string): Promise<T[]> {
   const path = fileURLToPath(new URL(`./fixtures/${name}.jsonl`, import.meta.url));
   const values: T[] = [];
-  for await (const { value } of readJsonl(path)) values.push(value as T);
+  for await (const { value } of readRows(path)) values.push(value as T);
   return values;
 }
 

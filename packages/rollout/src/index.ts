@@ -1,10 +1,30 @@
+export { checkpointsByDigest } from "./checkpoints.js";
+export {
+  type Comparison,
+  type Criterion,
+  type Judge,
+  type Judgement,
+  type JudgeOptions,
+  openJudge,
+  type Preference,
+  type Ruling,
+} from "./judge.js";
+export { localTeacher } from "./local-teacher.js";
 export {
   allOf,
+  type ConversationRow,
   checkText,
   columnOf,
+  type IdRow,
+  type IdRows,
+  openPrompt,
   type PromptRow,
+  type RowPlan,
+  readConversations,
   readIdRows,
   readPrompts,
+  servedMessages,
+  singleConversation,
   singlePrompt,
 } from "./prompt-rows.js";
 export { checkRoom, type Rollout, type RolloutOptions, type RolloutPrompt, rollOut } from "./rollouts.js";
@@ -13,8 +33,16 @@ export {
   type Sampling,
   type SamplingChoice,
   samplingOptions,
+  servedSampling,
   stopIdsOf,
 } from "./sampling.js";
+export {
+  rollOutServed,
+  type ServedOptions,
+  type ServedPrompt,
+  type ServedRollout,
+} from "./served-rollouts.js";
+export { openServer, type Server, type ServerChoice, serverOptions } from "./server.js";
 export {
   openTeacher,
   type Teacher,
@@ -23,4 +51,12 @@ export {
   type TeacherReply,
   type TeacherRequest,
 } from "./teacher.js";
-export { atRow, renderPrompt, rowError, startOf, type TextSide, textSide } from "./text-side.js";
+export {
+  atRow,
+  type OpenPrompt,
+  type PromptStart,
+  promptStarts,
+  rowError,
+  type TextSide,
+  textSide,
+} from "./text-side.js";

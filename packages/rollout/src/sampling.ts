@@ -7,6 +7,7 @@ import {
   type SamplingSettings,
 } from "@posttrain/model";
 import { z } from "zod";
+import type { TeacherRequest } from "./teacher.js";
 
 const fromModel = "default: generation_config.json's, else";
 
@@ -96,6 +97,28 @@ export function resolveSampling(
       }),
     );
   return { settings, stop: options.stop, choices };
+}
+
+type ServedSamplingOptions = {
+  readonly [Name in keyof SamplingOptions]?: Readonly<SamplingOptions[Name]> | undefined;
+};
+
+/** For a server, in its protocol's names: what no option says is the server's to choose. UserError for ids, which are a tokenizer's. */
+export function servedSampling({
+  stop_ids: ids = [],
+  stop: texts = [],
+  ...options
+}: ServedSamplingOptions): Omit<TeacherRequest, "messages" | "seed"> {
+  const { max_new_tokens: max_tokens, temperature, top_p, top_k, min_p, repetition_penalty } = options;
+  if (ids.length > 0) {
+    throw new UserError(
+      "bad_option",
+      "--stop_ids are ids of a tokenizer, which a server does not show. Give text with --stop.",
+    );
+  }
+  const stop = texts.length > 0 ? texts : undefined;
+  const all = { max_tokens, temperature, top_p, top_k, min_p, repetition_penalty, stop };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 /** The model's and those that were asked for. UserError where the model has no such token. */

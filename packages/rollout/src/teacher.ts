@@ -3,14 +3,7 @@
 import { createHash } from "node:crypto";
 import { canonicalJson, UserError } from "@posttrain/data";
 import type { Journal } from "@posttrain/run";
-import OpenAI, {
-  APIConnectionError,
-  APIConnectionTimeoutError,
-  APIError,
-  AuthenticationError,
-  NotFoundError,
-  PermissionDeniedError,
-} from "openai";
+import type { OpenAI } from "openai";
 import PQueue from "p-queue";
 import { z } from "zod";
 
@@ -37,6 +30,10 @@ export interface TeacherRequest {
   readonly messages: readonly { readonly role: "system" | "user" | "assistant"; readonly content: string }[];
   readonly temperature?: number;
   readonly top_p?: number;
+  /** These three are no part of OpenAI's own: vLLM's and SGLang's names. */
+  readonly top_k?: number;
+  readonly min_p?: number;
+  readonly repetition_penalty?: number;
   readonly max_tokens?: number;
   readonly stop?: readonly string[];
   readonly seed?: number;
@@ -67,34 +64,47 @@ export interface TeacherCounters {
 export interface Teacher {
   /**
    * Throws UserError for what concerns every request: `teacher_unreachable`, `teacher_refused` (key, address or name of the model),
-   * `budget_spent`.
+   * `budget_spent`. With `keeps` false a reply is kept only when `keep` is told to: for whoever has to read it first.
    */
-  ask(request: TeacherRequest, signal?: AbortSignal): Promise<TeacherReply>;
+  ask(
+    request: TeacherRequest,
+    signal?: AbortSignal,
+    options?: { readonly keeps: boolean },
+  ): Promise<TeacherReply>;
+  keep(request: TeacherRequest, reply: TeacherReply): Promise<void>;
   counters(): TeacherCounters;
+  /** Requests at once. */
+  readonly concurrency: number;
 }
 
 export function openTeacher(options: TeacherOptions): Teacher {
   const { baseUrl, model, apiKey, concurrency = 8, retries = 5, timeoutSeconds = 600, cache } = options;
-  const client = new OpenAI({
+  const settings = {
     baseURL: baseUrl,
     apiKey: apiKey ?? "none",
     maxRetries: retries,
     timeout: timeoutSeconds * 1000,
-  });
+  };
+  let client: OpenAI | undefined;
   const queue = new PQueue({ concurrency });
   const open = new Map<string, Promise<TeacherReply>>();
+  const kept = cache === undefined ? "." : "; what it has said so far is kept.";
   const counters = { asked: 0, cached: 0, failed: 0, promptTokens: 0, completionTokens: 0 };
 
   const send = async (request: TeacherRequest, signal: AbortSignal | undefined): Promise<TeacherReply> => {
+    signal?.throwIfAborted();
     const { budgetTokens: budget = Number.POSITIVE_INFINITY } = options;
     const spent = counters.promptTokens + counters.completionTokens;
     if (spent >= budget) {
       throw new UserError(
         "budget_spent",
-        `${model} at ${baseUrl} has been asked for ${spent} tokens, the budget is ${budget}. What it said is kept: raise the budget to go on.`,
+        `${model} at ${baseUrl} has been asked for ${spent} tokens, the budget is ${budget}. Raise the budget to go on${kept}`,
       );
     }
     counters.asked++;
+    // Its 150 modules are loaded by what asks a server.
+    const library = await import("openai");
+    client ??= new library.OpenAI(settings);
     const { messages, stop, ...rest } = request;
     const body = { ...rest, model, messages: [...messages], ...(stop && { stop: [...stop] }) };
     for (let tries = 0; ; tries++) {
@@ -109,7 +119,7 @@ export function openTeacher(options: TeacherOptions): Teacher {
         if (tries >= retries) return failed(reply);
       } catch (error) {
         signal?.throwIfAborted();
-        const reason = await reasonOf(error, tries >= retries);
+        const reason = reasonOf(library, error, tries >= retries);
         if (reason !== undefined) return failed(reason);
       }
     }
@@ -119,42 +129,57 @@ export function openTeacher(options: TeacherOptions): Teacher {
     return { outcome: "failed", reason };
   };
   /** Why this request has no reply; undefined: it is worth another try. Throws what concerns every request. */
-  const reasonOf = async (error: unknown, isLast: boolean): Promise<string | undefined> => {
+  const reasonOf = (
+    library: typeof import("openai"),
+    error: unknown,
+    isLast: boolean,
+  ): string | undefined => {
     const said = hidden((error as Error).message, apiKey);
     if (
-      error instanceof AuthenticationError ||
-      error instanceof PermissionDeniedError ||
-      error instanceof NotFoundError
+      error instanceof library.AuthenticationError ||
+      error instanceof library.PermissionDeniedError ||
+      error instanceof library.NotFoundError
     ) {
       throw new UserError(
         "teacher_refused",
         `${baseUrl} refuses to answer as ${model} (${said}). Check the address (it ends in /v1 with most servers), the name of the model and the key.`,
       );
     }
-    if (error instanceof APIConnectionTimeoutError) return `no reply within ${timeoutSeconds} s`;
-    if (error instanceof APIConnectionError) {
+    if (error instanceof library.APIConnectionTimeoutError) return `no reply within ${timeoutSeconds} s`;
+    if (error instanceof library.APIConnectionError) {
       const cause = (error.cause as Error | undefined)?.message ?? said;
       throw new UserError(
         "teacher_unreachable",
-        `${baseUrl} cannot be reached (${hidden(cause, apiKey)}), tried ${retries + 1} times. Start the server, or mend the address; what it has said so far is kept.`,
+        `${baseUrl} cannot be reached (${hidden(cause, apiKey)}), tried ${retries + 1} times. Start the server, or mend the address${kept}`,
       );
     }
-    if (error instanceof APIError) return `the server said ${said}`;
+    if (error instanceof library.APIError) return `the server said ${said}`;
     // A body that breaks off, or is no JSON.
     return isLast ? `its reply could not be read (${said})` : undefined;
   };
 
-  const fresh = async (key: string, request: TeacherRequest, signal?: AbortSignal): Promise<TeacherReply> => {
-    const reply = await queue.add(() => send(request, signal));
-    if (reply.outcome === "failed" || cache === undefined) return reply;
+  const keyOf = (request: TeacherRequest): string =>
+    createHash("sha256").update(canonicalJson({ model, request })).digest("hex");
+  const keep = async (request: TeacherRequest, reply: TeacherReply): Promise<void> => {
+    if (reply.outcome === "failed" || reply.cached || cache === undefined) return;
     const { outcome: _, cached: __, ...kept } = reply;
-    await cache.record(key, kept);
+    await cache.record(keyOf(request), kept);
+  };
+  const fresh = async (
+    request: TeacherRequest,
+    keeps: boolean,
+    signal?: AbortSignal,
+  ): Promise<TeacherReply> => {
+    const reply = await queue.add(() => send(request, signal));
+    if (keeps) await keep(request, reply);
     return reply;
   };
   return {
+    concurrency,
     counters: () => ({ ...counters }),
-    ask: async (request, signal) => {
-      const key = createHash("sha256").update(canonicalJson({ model, request })).digest("hex");
+    keep,
+    ask: async (request, signal, { keeps } = { keeps: true }) => {
+      const key = keyOf(request);
       const found = replySchema.safeParse(cache?.get(key));
       if (found.success) {
         counters.cached++;
@@ -162,7 +187,7 @@ export function openTeacher(options: TeacherOptions): Teacher {
       }
       const running = open.get(key);
       if (running !== undefined) return running;
-      const asking = fresh(key, request, signal).finally(() => open.delete(key));
+      const asking = fresh(request, keeps, signal).finally(() => open.delete(key));
       open.set(key, asking);
       return asking;
     },

@@ -1,7 +1,8 @@
-// The text side of a model folder: tokenizer and chat template, loaded when something needs them, and prompts rendered with them.
+// The text side of a model folder: tokenizer and chat template, loaded when something needs them, and prompts rendered and tokenised with them.
 import {
   type ChatMessage,
   type ChatTemplate,
+  createTokenBatches,
   loadChatTemplate,
   loadTokenizer,
   type OnProgress,
@@ -16,7 +17,7 @@ import type { Qwen2Config } from "@posttrain/model";
 /** What rows are read with; tokenizer and template are loaded when the first row needs them. */
 export interface TextSide {
   readonly config: Qwen2Config;
-  /** What special tokens are in the text of messages, for rows that are read as sft reads them. */
+  /** What special tokens are in the text of messages. Undefined: there is no such choice, and they are the tokens that they spell. */
   readonly specialTokens: SpecialTokensInContent | undefined;
   /** Whether rows may be longer than the model's context. Undefined: there is no such choice. */
   readonly allowBeyondContext: boolean | undefined;
@@ -68,41 +69,63 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** Tokens of a text that there is room for, where there is a limit; it is not tokenised much further. */
-export async function startOf(content: string, text: TextSide): Promise<TextStart> {
-  const atMost = text.allowBeyondContext ? Number.POSITIVE_INFINITY : text.config.maxPositionEmbeddings;
-  const [start] = await (await text.tokenizer()).encodeStarts([content], atMost);
-  return start!;
+/** Tokens that a text may have, where there is a limit: it is not read much further. */
+export function roomOf({ config, allowBeyondContext }: TextSide): number {
+  return allowBeyondContext === true ? Number.POSITIVE_INFINITY : config.maxPositionEmbeddings;
 }
 
-/** A conversation up to the opening of the next answer, as far as the model's context goes. */
-export async function renderPrompt(
-  messages: readonly ChatMessage[],
+/** What a model is asked: a conversation that waits for an answer, or text that goes on. */
+export interface OpenPrompt {
+  readonly prompt: string | readonly ChatMessage[];
+  readonly tools?: readonly unknown[] | undefined;
+  readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** Where it stands, for errors. */
+  readonly place?: RowPlace;
+}
+
+/** As text, a conversation up to the opening of the next answer. UserError of the template. */
+export async function promptText(
+  { prompt, place, tools, variables }: OpenPrompt,
   text: TextSide,
-  row: {
-    readonly place?: RowPlace;
-    readonly tools?: readonly unknown[] | undefined;
-    readonly variables?: Readonly<Record<string, unknown>> | undefined;
-  } = {},
-): Promise<TextStart> {
+): Promise<string> {
+  if (typeof prompt === "string") return prompt;
   const template = await text.template();
-  const { place, ...rest } = row;
-  const rendered = await atRow(place, () =>
-    template.render(messages, { ...rest, now: text.templateDate, addGenerationPrompt: true }),
+  const rendered = atRow(place, () =>
+    template.render(prompt, { tools, variables, now: text.templateDate, addGenerationPrompt: true }),
   );
-  if (rendered === "") {
-    throw new UserError(
-      "bad_template",
-      `The chat template ${template.path} makes an empty text of the conversation: it writes none of its turns. Mend the template, or copy it again from where the model came from.`,
-    );
-  }
-  return startOf(rendered, text);
+  if (rendered !== "") return rendered;
+  throw new UserError(
+    "bad_template",
+    `The chat template ${template.path} makes an empty text of the conversation: it writes none of its turns. Mend the template, or copy it again from where the model came from.`,
+  );
 }
 
-/** Says in which row rendering failed. */
-export async function atRow<T>(place: RowPlace | undefined, body: () => T | Promise<T>): Promise<T> {
+/** A prompt's text and its tokens, as far as the model's context goes. */
+export interface PromptStart extends TextStart {
+  readonly text: string;
+}
+
+/** Prompts rendered and tokenised together, in their order. UserError of the template. */
+export async function promptStarts(
+  prompts: readonly OpenPrompt[],
+  text: TextSide,
+): Promise<readonly PromptStart[]> {
+  const all: PromptStart[] = [];
+  const batches = createTokenBatches<{ readonly texts: readonly [string] }>({
+    tokenizer: text.tokenizer,
+    atMost: roomOf(text),
+    accept: ({ texts }, [start]) => all.push({ text: texts[0], ...start! }),
+  });
+  for (const prompt of prompts)
+    if (batches.add({ texts: [await promptText(prompt, text)] })) await batches.flush();
+  await batches.end();
+  return all;
+}
+
+/** Says in which row something failed. */
+export function atRow<T>(place: RowPlace | undefined, body: () => T): T {
   try {
-    return await body();
+    return body();
   } catch (error) {
     if (place === undefined || !(error instanceof UserError)) throw error;
     throw rowError(error.code, place, error.message, error);
@@ -112,5 +135,8 @@ export async function atRow<T>(place: RowPlace | undefined, body: () => T | Prom
 /** UserError that names the row: file and line, or the flag. */
 export function rowError(code: string, { path, line }: RowPlace, text: string, cause?: unknown): UserError {
   const where = path === "--prompt" ? path : `${path}, line ${line}`;
-  return new UserError(code, `${where}: ${text}`, { cause });
+  return new UserError(code, `${where}: ${text}`, {
+    cause,
+    ...(path !== "--prompt" && { place: { path, line } }),
+  });
 }

@@ -29,6 +29,7 @@ const tokenizer = {
   size: 320,
   decode: (ids: readonly number[]) => ids.join(" "),
   isSpecial: () => false,
+  isBlank: () => false,
   createDecodeStream: () => ({ push: (id: number) => ` ${id}`, flush: () => "" }),
 } as unknown as Tokenizer;
 

@@ -1,65 +1,32 @@
 // A teacher behind a real HTTP server that answers by script: what is retried, what is given up, what costs, and what is never said.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openTeacher, type TeacherOptions } from "@posttrain/rollout";
 import { openJournal } from "@posttrain/run";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-
-type Answer = (
-  body: { readonly messages: readonly { readonly content: string }[] },
-  response: ServerResponse,
-) => void;
+import {
+  type Answer,
+  completion,
+  echo,
+  json,
+  openScriptedServer,
+  type ScriptedServer,
+} from "../../../tests/support/openai-server.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-teacher-"));
-let server: Server;
-let answers: Answer[] = [];
-let bodies: object[] = [];
-let headers: IncomingMessage["headers"][] = [];
+let server: ScriptedServer;
 beforeAll(async () => {
-  server = createServer((request, response) => {
-    let text = "";
-    request.on("data", (chunk: Buffer) => {
-      text += chunk;
-    });
-    request.on("end", () => {
-      const body = JSON.parse(text);
-      bodies.push(body);
-      headers.push(request.headers);
-      (answers.shift() ?? echo)(body, response);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server = await openScriptedServer();
 });
 afterAll(() => {
   server.close();
   rmSync(folder, { recursive: true });
 });
-afterEach(() => {
-  answers = [];
-  bodies = [];
-  headers = [];
-});
+afterEach(() => server.reset());
 
-const json =
-  (status: number, value: unknown, more: object = {}): Answer =>
-  (_, response) => {
-    response.writeHead(status, { "content-type": "application/json", "retry-after-ms": "1", ...more });
-    response.end(JSON.stringify(value));
-  };
-const completion = (content: unknown, more: object = {}) => ({
-  id: "x",
-  object: "chat.completion",
-  choices: [{ index: 0, message: { role: "assistant", content, ...more }, finish_reason: "stop" }],
-  usage: { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 },
-});
-const echo: Answer = (body, response) =>
-  json(200, completion(`said: ${body.messages.at(-1)?.content}`))(body, response);
-const baseUrl = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 const teacherWith = (options: Partial<TeacherOptions> = {}) =>
-  openTeacher({ baseUrl: baseUrl(), model: "m", retries: 2, ...options });
+  openTeacher({ baseUrl: server.baseUrl, model: "m", retries: 2, ...options });
 const ask = (content: string, more: object = {}) => ({
   messages: [{ role: "user" as const, content }],
   ...more,
@@ -77,14 +44,14 @@ describe("a reply", () => {
       promptTokens: 10,
       completionTokens: 5,
     });
-    expect(bodies).toEqual([
+    expect(server.bodies).toEqual([
       { model: "m", ...ask("hello"), temperature: 0.5, max_tokens: 7, stop: ["x"], seed: 3 },
     ]);
-    expect(headers[0]?.authorization).toBe("Bearer secret");
+    expect(server.headers[0]?.authorization).toBe("Bearer secret");
   });
 
   it("keeps thinking apart where the server does", async () => {
-    answers = [json(200, completion("4", { reasoning_content: "2 and 2" }))];
+    server.answers = [json(200, completion("4", { reasoning_content: "2 and 2" }))];
     expect(await teacherWith().ask(ask("2+2"))).toMatchObject({ text: "4", reasoning: "2 and 2" });
   });
 });
@@ -108,20 +75,20 @@ describe("trouble", () => {
     ["no choices", json(200, { choices: [] })],
     ["an empty reply", json(200, completion(null))],
   ])("%s is tried again", async (_, answer) => {
-    answers = [answer];
+    server.answers = [answer];
     const teacher = teacherWith();
     expect(await teacher.ask(ask("hello"))).toMatchObject({ outcome: "reply", text: "said: hello" });
     expect(teacher.counters()).toMatchObject({ asked: 1, failed: 0 });
   });
 
   it("that does not end fails that request alone, with what was said", async () => {
-    answers = [1, 2, 3].map(() => json(500, { error: { message: "out of memory" } }));
+    server.answers = [1, 2, 3].map(() => json(500, { error: { message: "out of memory" } }));
     const teacher = teacherWith();
     expect(await teacher.ask(ask("a"))).toEqual({
       outcome: "failed",
       reason: expect.stringContaining("out of memory"),
     });
-    answers = [1, 2, 3].map(() => json(200, { rubbish: true }));
+    server.answers = [1, 2, 3].map(() => json(200, { rubbish: true }));
     expect(await teacher.ask(ask("b"))).toEqual({
       outcome: "failed",
       reason: 'its reply is no chat completion: {"rubbish":true}',
@@ -131,23 +98,23 @@ describe("trouble", () => {
   });
 
   it("with one request is told apart from trouble with all", async () => {
-    answers = [json(400, { error: { message: "prompt too long" } })];
+    server.answers = [json(400, { error: { message: "prompt too long" } })];
     expect(await teacherWith().ask(ask("a"))).toMatchObject({
       outcome: "failed",
       reason: expect.stringContaining("prompt too long"),
     });
-    answers = [json(401, { error: { message: "Incorrect API key provided: secret" } })];
+    server.answers = [json(401, { error: { message: "Incorrect API key provided: secret" } })];
     const refused = teacherWith({ apiKey: "secret" }).ask(ask("a"));
     await expect(refused).rejects.toMatchObject({ code: "teacher_refused" });
     await expect(refused).rejects.not.toThrow(/secret/);
-    answers = [json(404, { error: { message: "no such model" } })];
+    server.answers = [json(404, { error: { message: "no such model" } })];
     await expect(teacherWith().ask(ask("a"))).rejects.toThrow(/no such model.*Check the address/s);
     const nobody = teacherWith({ baseUrl: "http://127.0.0.1:9/v1", retries: 0 });
     await expect(nobody.ask(ask("a"))).rejects.toMatchObject({ code: "teacher_unreachable" });
   });
 
   it("of a server that says nothing ends at the time limit", async () => {
-    answers = [() => undefined];
+    server.answers = [() => undefined];
     const reply = await teacherWith({ timeoutSeconds: 0.2, retries: 0 }).ask(ask("a"));
     expect(reply).toEqual({ outcome: "failed", reason: "no reply within 0.2 s" });
   });
@@ -159,7 +126,7 @@ describe("cost", () => {
     let cache = await openJournal(path);
     const first = teacherWith({ cache });
     await Promise.all([first.ask(ask("a")), first.ask(ask("a")), first.ask(ask("a", { seed: 1 }))]);
-    expect(bodies).toHaveLength(2);
+    expect(server.bodies).toHaveLength(2);
     await cache.close();
     cache = await openJournal(path);
     const second = teacherWith({ cache, apiKey: "secret", baseUrl: "http://127.0.0.1:9/v1" });
@@ -178,7 +145,7 @@ describe("cost", () => {
   it("does not pass the budget, and a failure is asked for again", async () => {
     const cache = await openJournal(join(folder, "budget.jsonl"));
     const teacher = teacherWith({ budgetTokens: 20, cache, retries: 0 });
-    answers = [json(500, {})];
+    server.answers = [json(500, {})];
     expect(await teacher.ask(ask("a"))).toMatchObject({ outcome: "failed" });
     expect(await teacher.ask(ask("a"))).toMatchObject({ outcome: "reply" });
     await teacher.ask(ask("b"));
@@ -197,7 +164,7 @@ describe("cost", () => {
         echo(body, response);
       }, 15);
     };
-    answers = Array.from({ length: 12 }, () => slow);
+    server.answers = Array.from({ length: 12 }, () => slow);
     const teacher = teacherWith({ concurrency: 3 });
     await Promise.all(Array.from({ length: 12 }, (_, i) => teacher.ask(ask(String(i)))));
     expect(most).toBe(3);

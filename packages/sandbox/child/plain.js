@@ -3,6 +3,7 @@
 // What decode makes are fresh objects of this realm: no getter, proxy or prototype of the other side's survives.
 
 class NotPlain extends Error {}
+class TooDeep extends NotPlain {}
 class Malformed extends Error {}
 
 const maxDepth = 200;
@@ -38,7 +39,7 @@ class Encoder {
       default:
         if (value === null) return null;
     }
-    if (this.depth >= maxDepth) throw new NotPlain(`a value nested deeper than ${maxDepth}`);
+    if (this.depth >= maxDepth) throw new TooDeep(`a value nested deeper than ${maxDepth}`);
     this.depth++;
     try {
       return this.container(value);

@@ -111,6 +111,7 @@ function putBack() {
 }
 
 // Once, so that this realm's caches that a first program fills are there before its state is noted.
+pyodide.runPython("'-' * 64"); // Long texts have a decoder of their own.
 if (role === "tests") run(JSON.stringify({ tests: "print('é')\nraise ValueError()" }));
 else if (role === "query") run(JSON.stringify({ setup: "", query: "select 1" }));
 else

@@ -4,7 +4,8 @@
 //
 // Needs a build (npm test makes one). Expected verdicts are those of CPython 3.11: test/fixtures/code/SOURCE.md.
 import { readFileSync } from "node:fs";
-import { closeSandboxes, gradingPool, humanEvalTask, mbppTask, nativeSelfTest } from "@posttrain/sandbox";
+import { closeSandboxes, gradeCode, humanEvalTask, mbppTask, nativeSelfTest } from "@posttrain/sandbox";
+import PQueue from "p-queue";
 
 /** @param {string} name */
 const rows = (name) =>
@@ -47,14 +48,16 @@ const chosen = (names) =>
 console.log(`layout: ${(await nativeSelfTest()).layout ?? "none"}`);
 for (const route of /** @type {("native" | "wasm")[]} */ (chosen(["native", "wasm"]))) {
   for (const suite of /** @type {(keyof typeof suites)[]} */ (chosen(Object.keys(suites)))) {
-    const pool = gradingPool(2);
+    const queue = new PQueue({ concurrency: 2 });
     const begun = performance.now();
     /** @type {Record<string, number>} */
     const counts = {};
     let unsealed = 0;
     const lines = await Promise.all(
       suites[suite].map(async ({ id, task, candidate, passes }) => {
-        const verdict = await pool.grade(task, candidate, { route, limits: { cpuSeconds: 5 } });
+        const verdict = await queue.add(() =>
+          gradeCode(task, candidate, { route, limits: { cpuSeconds: 5 } }),
+        );
         counts[verdict.outcome] = (counts[verdict.outcome] ?? 0) + 1;
         if (verdict.details?.["sealed"] === false) unsealed++;
         const agrees = (verdict.outcome === "pass") === passes && verdict.outcome !== "infrastructure-error";

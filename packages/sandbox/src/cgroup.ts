@@ -51,6 +51,13 @@ export function controlled(): { readonly cpu: boolean; readonly memory: boolean 
   return { cpu: known.some(({ cpu }) => cpu), memory: known.some(({ memory }) => memory) };
 }
 
+/** The kind of control group that counts time, or limits memory, on this machine. */
+export function heldByGroup(resource: "cpu" | "memory"): string | undefined {
+  known ??= places();
+  const place = known.find((one) => one[resource]);
+  return place === undefined ? undefined : `a control group (version ${place.version})`;
+}
+
 export function openControlGroup(memoryBytes: number): ControlGroup {
   known ??= places();
   const name = `${prefix}${randomBytes(8).toString("hex")}`;

@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { openControlGroup } from "./cgroup.js";
 import type { Limits } from "./limits.js";
-import { filesInMemory, killTree, usageOf } from "./process-tree.js";
+import { filesInMemory, killTree, socketMemory, usageOf } from "./process-tree.js";
 
 export interface Launch {
   readonly command: string;
@@ -100,7 +100,8 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
     cpuSeconds = counted ?? tree?.cpuSeconds ?? cpuSeconds;
     const first = options.hasStarted?.(said);
     const files = first === undefined ? undefined : filesInMemory(first, launch.inMemory ?? {});
-    const memoryBytes = (tree?.memoryBytes ?? 0) + (files?.bytes ?? 0);
+    const sockets = outOfMemory === undefined && first !== undefined ? socketMemory(first) : 0;
+    const memoryBytes = (tree?.memoryBytes ?? 0) + (files?.bytes ?? 0) + sockets;
     if (outOfMemory ?? memoryBytes > limits.memoryMb * 2 ** 20) stop("memory");
     else if (files?.tooMany) stop("files");
     return cpuSeconds;
@@ -153,7 +154,11 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
       wallSeconds: (performance.now() - begun) / 1000,
     };
   });
-  const handles = [child, ...(child.stdio as unknown as Socket[])];
+  // A closed one holds nobody; asked all the same, it would wait for a connection, with one listener more each time.
+  const handles = (): readonly (ChildProcess | Socket)[] => [
+    child,
+    ...(child.stdio as unknown as Socket[]).filter(({ destroyed }) => !destroyed),
+  ];
   return {
     pid: child.pid,
     toProgram: toProgram!,
@@ -162,10 +167,10 @@ export function startContained(launch: Launch, limits: Limits, options: StartOpt
     stop,
     isRunning: () => child.exitCode === null && child.signalCode === null && stopped === undefined,
     ref: () => {
-      for (const handle of handles) handle.ref?.();
+      for (const handle of handles()) handle.ref();
     },
     unref: () => {
-      for (const handle of handles) handle.unref?.();
+      for (const handle of handles()) handle.unref();
     },
     cpuSeconds: measure,
   };

@@ -1,20 +1,17 @@
 /** Grades in WebAssembly: Python, JavaScript, TypeScript and SQLite with nothing installed but npm's packages. */
 import type { Verdict } from "@posttrain/data";
-import { gradeAsserts, type Raised, responseOf } from "./asserts.js";
-import { gradeCalls } from "./calls.js";
-import { crash, infrastructure } from "./code-verdict.js";
-import type { Interpreter, Role } from "./interpreter.js";
-import { type Limits, testsLimits } from "./limits.js";
-import { gradeQuery } from "./query.js";
+import { type Raised, responseOf } from "./asserts.js";
+import { infrastructure } from "./code-verdict.js";
+import { gradeInterpreted, type InterpreterLanguage, withInterpreters } from "./grade-interpreted.js";
+import type { Interpreter } from "./interpreter.js";
+import type { Limits } from "./limits.js";
 import type { Ran } from "./run-program.js";
 import { gradeStdio } from "./stdio.js";
 import type { CodeTask, GradeOptions } from "./task.js";
-import { interpreted, interpretedTests, NotTranspiled } from "./transpile.js";
+import { interpreted } from "./transpile.js";
 import { type Containment, openWasm } from "./wasm.js";
 
-type WasmLanguage = "python" | "javascript";
-
-export function wasmLanguage(task: CodeTask): WasmLanguage | undefined {
+export function wasmLanguage(task: CodeTask): InterpreterLanguage | undefined {
   if (task.language === "python" || task.language === "sql") return "python";
   return task.language === "javascript" || task.language === "typescript" ? "javascript" : undefined;
 }
@@ -26,49 +23,26 @@ export async function gradeWasm(
   limits: Limits,
   options: GradeOptions,
 ): Promise<Verdict> {
-  const { signal, objects = "allow" } = options;
-  const opened: Interpreter[] = [];
-  const open = async (which: WasmLanguage, role: Role): Promise<Interpreter> => {
-    const within = role === "tests" ? testsLimits(limits) : limits;
-    const interpreter = await openWasm(which, role, containment, within, signal);
-    opened.push(interpreter);
-    return interpreter;
-  };
-  const openCandidate = (which: WasmLanguage): Promise<Interpreter> => open(which, "candidate");
-  try {
-    if (task.mode === "query") return await gradeQuery(task, source, () => open("python", "query"), limits);
-    const { language, code } = await interpreted(task.language, source);
-    if (task.mode === "stdio") {
+  return withInterpreters(
+    (language, role, within) => openWasm(language, role, containment, within, options.signal),
+    limits,
+    async (open) => {
+      if (task.mode !== "stdio")
+        return gradeInterpreted(task, source, { open, unsupported, refuse: promises }, limits, options);
+      const { language, code } = await interpreted(task.language, source);
       const run = async (stdin: string): Promise<Ran> =>
-        runWhole(await openCandidate(language), code, stdin, limits);
-      return await gradeStdio(task, { kind: "ready", run }, limits, openCandidate);
-    }
-    if (task.mode === "calls") {
-      return await gradeCalls(task, code, await openCandidate(language), limits, unsupported, openCandidate);
-    }
-    const { tests, reading } = await interpretedTests(task.language, task.tests, task.entryPoint);
-    if (language === "javascript" && /\basync\b|\bawait\b|\.then\s*\(/.test(tests)) {
-      return infrastructure(
-        "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
-        { fault: "machine" },
-      );
-    }
-    const [candidate, own] = await Promise.all([openCandidate(language), open(language, "tests")]);
-    return await gradeAsserts(
-      { ...task, tests, reading },
-      code,
-      { candidate, tests: own },
-      limits,
-      objects,
-      unsupported,
-    );
-  } catch (error) {
-    if (error instanceof NotTranspiled) return crash(`It is no program of its language: ${error.message}`);
-    throw error;
-  } finally {
-    for (const interpreter of opened) interpreter.stop("done");
-    await Promise.all(opened.map(({ exit }) => exit));
-  }
+        runWhole(await open(language, "candidate"), code, stdin, limits);
+      return gradeStdio(task, { kind: "ready", run }, limits, (other) => open(other, "candidate"));
+    },
+  );
+}
+
+function promises(language: InterpreterLanguage, tests: string): Verdict | undefined {
+  if (language !== "javascript" || !/\basync\b|\bawait\b|\.then\s*\(/.test(tests)) return undefined;
+  return infrastructure(
+    "these tests wait for promises, which the WebAssembly route cannot watch: apt-get install bubblewrap",
+    { fault: "machine" },
+  );
 }
 
 async function runWhole(

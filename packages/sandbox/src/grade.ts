@@ -8,9 +8,10 @@ import { gradeNative } from "./grade-native.js";
 import { gradeWasm, wasmLanguage } from "./grade-wasm.js";
 import { type Interpreter, openNative } from "./interpreter.js";
 import { type Limits, withDefaults } from "./limits.js";
+import { refusal, UnprovenLimits, unproven } from "./needed-limits.js";
 import { encodeJson } from "./plain.js";
 import { prepareProgram } from "./run-program.js";
-import { nativeSelfTest, provenLayout } from "./self-test.js";
+import { layoutFor, nativeSelfTest } from "./self-test.js";
 import type { Checker, CodeTask, GradeOptions, Language } from "./task.js";
 import { type Containment, canUnshare, openWasm } from "./wasm.js";
 
@@ -39,8 +40,11 @@ export async function gradeCode(
 
 /** The machine's lack, said with its remedy; anything else is a bug of ours, and nobody's lesson either. */
 function couldNot(error: unknown): Verdict {
-  if (error instanceof UserError)
-    return infrastructure(error.message.replace(/\.$/, ""), { fault: "machine", code: error.code });
+  if (error instanceof UserError) {
+    const { message, code } = error;
+    const unproven = error instanceof UnprovenLimits ? { unproven: error.limits } : {};
+    return infrastructure(message.replace(/\.$/, ""), { fault: "machine", code, ...unproven });
+  }
   return infrastructure(
     `the grader failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
   );
@@ -53,16 +57,25 @@ async function route(
   options: GradeOptions,
 ): Promise<Verdict> {
   const canBeWasm = wasmLanguage(task) !== undefined;
-  const wanted =
-    options.route ?? ((await nativeSelfTest()).layout === undefined && canBeWasm ? "wasm" : "native");
-  if (wanted === "native") return gradeNative(task, candidate, await provenLayout(), limits, options);
+  const checker = "checker" in task ? task.checker : undefined;
+  const needed = [task.language, ...(checker === undefined ? [] : [checker.language])];
+  const missing = options.route === "wasm" ? [] : unproven((await nativeSelfTest()).proofs, needed);
+  const wanted = options.route ?? (missing.length > 0 && canBeWasm ? "wasm" : "native");
+  if (wanted === "native") return gradeNative(task, candidate, await layoutFor(...needed), limits, options);
   if (!canBeWasm) {
     return infrastructure(
       `${task.language} does not run in WebAssembly: apt-get install bubblewrap, and the language's tools`,
       { fault: "machine" },
     );
   }
-  return gradeWasm(task, candidate, await wasmContainment(), limits, options);
+  const verdict = await gradeWasm(task, candidate, await wasmContainment(), limits, options);
+  const isLacking = verdict.outcome === "infrastructure-error" && verdict.details?.["fault"] === "machine";
+  if (missing.length === 0 || !isLacking) return verdict;
+  return {
+    ...verdict,
+    evidence: `${verdict.evidence} ${refusal(missing, needed)}`,
+    details: { ...verdict.details, unproven: missing.map(({ limit }) => limit) },
+  };
 }
 
 export interface ProgramRun {
@@ -76,14 +89,14 @@ export interface ProgramRun {
   readonly wallSeconds: number;
 }
 
-/** Runs a whole program natively on one input. Throws a UserError where no sandbox can be proven. */
+/** Runs a whole program natively on one input. Throws a UserError where a limit that it needs cannot be proven. */
 export async function runProgram(
   program: { readonly language: Exclude<Language, "sql">; readonly source: string; readonly stdin?: string },
   options: Pick<GradeOptions, "limits" | "signal"> = {},
 ): Promise<ProgramRun> {
   const limits = withDefaults(options.limits);
   const { language, source, stdin = "" } = program;
-  const prepared = await prepareProgram(language, source, await provenLayout(), limits, options.signal);
+  const prepared = await prepareProgram(language, source, await layoutFor(language), limits, options.signal);
   if (prepared.kind === "refused") {
     const { exit, text } = prepared;
     return { ...nothingRan, exitCode: exit?.code ?? null, stopped: exit?.stopped, stderr: text };
@@ -163,13 +176,12 @@ async function interpreterOpener(
   options: GradeOptions,
 ): Promise<(language: "python" | "javascript") => Promise<Interpreter>> {
   const limits = withDefaults(options.limits);
-  const layout = options.route === "wasm" ? undefined : (await nativeSelfTest()).layout;
-  if (layout === undefined && options.route === "native") await provenLayout(); // Says what is missing.
-  const containment = await wasmContainment();
-  return (language) =>
-    layout === undefined
-      ? openWasm(language, "candidate", containment, limits, options.signal)
-      : openNative(language, "candidate", layout, limits, options.signal);
+  const { route = "native", signal } = options;
+  const { proofs } = await nativeSelfTest();
+  return async (language) =>
+    options.route === "native" || (route === "native" && unproven(proofs, [language]).length === 0)
+      ? openNative(language, "candidate", await layoutFor(language), limits, signal)
+      : openWasm(language, "candidate", await wasmContainment(), limits, signal);
 }
 
 /** The strongest that this machine offers around the locked process. */

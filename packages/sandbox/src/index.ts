@@ -5,8 +5,8 @@ export { type Extracted, type ExtractOptions, extractCode, sanitizePython } from
 export { codeBlocks } from "./fences.js";
 export { type CheckerTest, gradeCode, judgeWith, type ProgramRun, runProgram, testChecker } from "./grade.js";
 export type { Limits } from "./limits.js";
-export { type GradingPool, gradingPool } from "./pool.js";
-export { nativeSelfTest, type Proof, type SelfTest } from "./self-test.js";
+export { type Proof, refusal, unproven } from "./needed-limits.js";
+export { nativeSelfTest, type SelfTest } from "./self-test.js";
 export {
   type AssertsTask,
   type CallCase,

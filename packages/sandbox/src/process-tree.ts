@@ -60,6 +60,33 @@ export function filesInMemory(pid: number, sizes: Readonly<Record<string, number
   return { bytes, tooMany };
 }
 
+/** What a socket's buffers may grow to, to send and to receive: what was asked for is doubled by the kernel. */
+let socketSizes: { readonly any: number; readonly tcp: number } | undefined;
+
+function largestSocket(): { readonly any: number; readonly tcp: number } {
+  const setting = (name: string, usual: number): number =>
+    Number(/(\d+)\s*$/.exec(read(`/proc/sys/net/${name}`) ?? "")?.[1] ?? usual);
+  const either = (kind: string): number =>
+    Math.max(setting(`core/${kind}_default`, 212_992), 2 * setting(`core/${kind}_max`, 212_992));
+  socketSizes ??= {
+    any: either("rmem") + either("wmem"),
+    tcp: setting("ipv4/tcp_rmem", 6 << 20) + setting("ipv4/tcp_wmem", 4 << 20),
+  };
+  return socketSizes;
+}
+
+/**
+ * The most bytes that a sandbox's sockets may hold in the kernel, seen through its first process. What they do hold is charged to
+ * no process and told by nobody; how many there are is.
+ */
+export function socketMemory(pid: number): number {
+  const counts = ["sockstat", "sockstat6"].map((name) => read(`/proc/${pid}/net/${name}`) ?? "").join("\n");
+  const sum = (pattern: RegExp): number =>
+    [...counts.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);
+  const { any, tcp } = largestSocket();
+  return any * sum(/^sockets: used (\d+)/gm) + tcp * sum(/^TCP6?: inuse (\d+)/gm);
+}
+
 /** Ends a process and all below it. It is held still first, so that it starts nothing in between. */
 export function killTree(pid: number): void {
   send(pid, "SIGSTOP");

@@ -1,47 +1,49 @@
 /**
  * Proves, on this machine and once per process, each limit that a sandbox is trusted for: a small program tries to pass it,
- * and must be stopped. What cannot be proven is not used: the error says which proof failed and what would help.
+ * and must be stopped. Programs that need what cannot be proven are not run (needed-limits.ts).
  */
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UserError } from "@posttrain/data";
 import { lockFile } from "@posttrain/run";
 import { bubblewrapLaunch, bubblewrapStarted, type Layout, type Program } from "./bubblewrap.js";
-import { controlled } from "./cgroup.js";
 import { type Exit, startContained } from "./contained-process.js";
 import { type Limits, withDefaults } from "./limits.js";
+import {
+  type Limit,
+  missingTool,
+  type Proof,
+  proofOf,
+  refusedLanguages,
+  remediesOf,
+  UnprovenLimits,
+  unproven,
+} from "./needed-limits.js";
+import { type Language, languages } from "./task.js";
 import { javascriptTool, pythonTool, type Tool } from "./toolchains.js";
 
-export interface Proof {
-  readonly limit: string;
-  readonly holds: boolean;
-  readonly evidence: string;
-  /** It is named, and programs run all the same: what it leaves open is bounded by other limits. */
-  readonly optional?: boolean;
-}
-
 export interface SelfTest {
+  /** In which programs can be run: undefined where what all of them need could not be proven. */
   readonly layout: Layout | undefined;
   readonly proofs: readonly Proof[];
-  /** What to do about a limit that does not hold; undefined if all do. */
+  /** Languages whose programs are not run natively here: a limit that they need is not proven. */
+  readonly refused: readonly Language[];
+  /** What to do about limits that do not hold; undefined if all do. */
   readonly remedy: string | undefined;
 }
 
 let done: Promise<SelfTest> | undefined;
 
-/** The layout that proved every limit. Throws a UserError with the remedy if none did. */
-export async function provenLayout(): Promise<Layout> {
-  const { layout, proofs, remedy } = await nativeSelfTest();
-  if (layout !== undefined) return layout;
-  const failed = proofs.filter(fails).map(({ limit, evidence }) => `${limit} (${evidence})`);
-  throw new UserError(
-    "no_sandbox",
-    `Programs are not run here: the sandbox could not prove ${failed.join("; ")}. ${remedy} Python and JavaScript also run in WebAssembly, with nothing to install.`,
-  );
+/** The layout for programs in these languages. Throws UnprovenLimits where one that they need is not proven. */
+export async function layoutFor(...wanted: readonly Language[]): Promise<Layout> {
+  const { layout, proofs } = await nativeSelfTest();
+  const missing = unproven(proofs, wanted);
+  if (layout === undefined || missing.length > 0) throw new UnprovenLimits(missing, wanted);
+  return layout;
 }
 
 export function nativeSelfTest(): Promise<SelfTest> {
@@ -56,23 +58,25 @@ async function proveNative(): Promise<SelfTest> {
     ),
   );
   const missing = tools.filter(([, there]) => !there).map(([name]) => name);
-  if (missing.length > 0) {
-    const proofs = missing.map((name) => ({ limit: name, holds: false, evidence: "not installed" }));
-    return { layout: undefined, proofs, remedy: "Run: apt-get install bubblewrap util-linux." };
+  if (missing.length > 0) return concluded(undefined, missing.map(missingTool));
+  const tried: SelfTest[] = [];
+  for (const layout of isRoot() ? (["drop", "userns"] as const) : (["userns"] as const)) {
+    tried.push(concluded(layout, await prove(layout)));
+    if (tried.at(-1)!.remedy === undefined) break;
   }
-  const layouts: Layout[] = isRoot() ? ["drop", "userns"] : ["userns"];
-  let proofs: Proof[] = [];
-  for (const layout of layouts) {
-    proofs = await prove(layout);
-    if (!proofs.some(fails)) return { layout, proofs, remedy: undefined };
-  }
-  const remedy =
-    "Namespaces must be allowed: sysctl -w kernel.unprivileged_userns_clone=1 (and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu); in a container, docker run --security-opt seccomp=unconfined --cap-add SYS_ADMIN.";
-  return { layout: undefined, proofs, remedy };
+  // The one that lets most programs run.
+  return tried.reduce((best, other) => (other.refused.length < best.refused.length ? other : best));
 }
 
-function fails({ holds, optional }: Proof): boolean {
-  return !holds && optional !== true;
+function concluded(layout: Layout | undefined, proofs: readonly Proof[]): SelfTest {
+  const refused = refusedLanguages(proofs);
+  const missing = proofs.filter(({ holds }) => !holds);
+  return {
+    layout: refused.length < languages.length ? layout : undefined,
+    proofs,
+    refused,
+    remedy: missing.length === 0 ? undefined : remediesOf(missing),
+  };
 }
 
 function isRoot(): boolean {
@@ -91,7 +95,7 @@ const small: Limits = {
 };
 
 // Shell programs: dash or bash and coreutils are wherever bubblewrap is. Each prints HELD, or what it got hold of.
-const shellProbes = (canary: string, port: number): readonly (readonly [string, string])[] => [
+const shellProbes = (canary: string, port: number): readonly (readonly [Limit, string])[] => [
   [
     "no host files",
     `cat ${canary} 2>/dev/null && echo GOT; cat /etc/passwd 2>/dev/null && echo GOT; ls /home /root 2>/dev/null; echo HELD`,
@@ -146,28 +150,28 @@ async function prove(layout: Layout): Promise<Proof[]> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   try {
-    const tried = await Promise.all([
+    const proofs = await Promise.all([
       ...shellProbes(canary.path, port).map(async ([limit, script]) => {
         const exit = await run(layout, {
           argv: ["/bin/bash", "--norc", "-c", script],
           memory: "address-space",
         });
-        return shellProof(limit, exit);
+        return proofOf(limit, layout, shellProof(exit));
       }),
       proveProcesses(layout),
       proveFiles(layout),
       proveMemory(layout),
+      proveReservedMemory(layout),
       ...pythonProofs.map((proof) => proveInPython(layout, proof)),
       proveTime(layout),
       proveOutput(layout),
       proveGroup(layout),
     ]);
-    const reached = {
-      limit: "no network",
-      holds: visits === 0,
-      evidence: `a listener on this machine had ${visits} visits`,
-    };
-    return [...tried, reached];
+    if (visits === 0) return proofs;
+    const evidence = `a listener on this machine had ${visits} visits`;
+    return proofs.map((proof) =>
+      proof.limit === "no network" ? { ...proof, holds: false, evidence } : proof,
+    );
   } finally {
     server.close();
     await canary.remove();
@@ -179,14 +183,10 @@ function run(layout: Layout, program: Program, limits: Limits = small): Promise<
   return startContained(launch, limits, { hasStarted: bubblewrapStarted }).exit;
 }
 
-function shellProof(limit: string, exit: Exit): Proof {
+function shellProof(exit: Exit): { readonly holds: boolean; readonly evidence: string } {
   const said = `${exit.stdout.toString("utf8")}${exit.stderr.toString("utf8")}`.trim().slice(0, 200);
-  if (!exit.started) return { limit, holds: false, evidence: said || "the sandbox did not start" };
-  return {
-    limit,
-    holds: exit.stdout.toString("utf8").trim() === "HELD",
-    evidence: said || `exit ${exit.code}`,
-  };
+  if (!exit.started) return { holds: false, evidence: said || "the sandbox did not start" };
+  return { holds: exit.stdout.toString("utf8").trim() === "HELD", evidence: said || `exit ${exit.code}` };
 }
 
 /** Harmless whether it holds or not: at most 30 sleeps. bash says that it cannot fork before it tries again. */
@@ -199,11 +199,10 @@ async function proveProcesses(layout: Layout): Promise<Proof> {
   );
   const said = exit.stdout.toString("utf8").trim();
   const complained = exit.stderr.toString("utf8").trim();
-  return {
-    limit: "processes",
+  return proofOf("processes", layout, {
     holds: said === "BEGUN" && exit.stopped !== "wall" && complained !== "",
     evidence: complained || said || `exit ${exit.code}`,
-  };
+  });
 }
 
 async function proveFiles(layout: Layout): Promise<Proof> {
@@ -214,39 +213,70 @@ async function proveFiles(layout: Layout): Promise<Proof> {
     { ...small, cpuSeconds: 10 },
   );
   const holds = exit.started && exit.stopped === "files";
-  return {
-    limit: "number of files",
-    holds,
-    evidence: exit.stopped ?? `exit ${exit.code}`,
-  };
+  return proofOf("number of files", layout, { holds, evidence: exit.stopped ?? `exit ${exit.code}` });
 }
 
 interface PythonProof {
-  readonly limit: string;
+  readonly limit: Limit;
   readonly program: string;
   readonly limits: Partial<Limits>;
-  readonly holds: (exit: Exit) => boolean;
-  /** It is only named where it does not hold. */
-  readonly optional?: boolean;
-  /** Why it cannot hold here. */
-  readonly cannot?: () => string | undefined;
+  /** By how it ended, and the lines that it wrote. */
+  readonly holds: (exit: Exit, words: readonly string[]) => boolean;
 }
 
-/** What takes system calls that a shell has no words for. */
+const spentMemory = ({ stopped }: Exit): boolean => stopped === "memory";
+
+/**
+ * What takes system calls that a shell has no words for. What they hold they keep for seconds, so that a busy machine has the time to see it; they
+ * are ended at once where their limit holds, and last a quarter of a minute where it does not.
+ */
 const pythonProofs: readonly PythonProof[] = [
   {
+    limit: "memory of all processes",
+    program: `
+import os, time
+for _ in range(8):
+    if os.fork() == 0:
+        kept = bytearray(b'x') * (12 << 20)
+        time.sleep(20)
+        os._exit(0)
+time.sleep(15)
+print('GOT')`,
+    limits: { memoryMb: 64 },
+    holds: spentMemory,
+  },
+  {
+    // Each is refused, or what it holds is counted.
     limit: "memory that no process has",
     program: `
-import ctypes, os
+import ctypes, os, time
 c = ctypes.CDLL(None)
-if hasattr(os, 'memfd_create'):
-    try: os.memfd_create('x'); print('GOT memfd')
-    except OSError: pass
-if c.shmget(0, 4096, 0o1600) >= 0: print('GOT System V memory')
-if c.unshare(0x10020000) == 0: print('GOT a namespace')
-print('HELD')`,
-    limits: {},
-    holds: ({ stdout }) => stdout.toString("utf8").trim() === "HELD",
+c.shmat.restype = ctypes.c_void_p
+c.shmdt.argtypes = [ctypes.c_void_p]
+piece = b'x' * (4 << 20)
+def memfds():
+    files = [os.memfd_create('x') for _ in range(24)]
+    for file in files: os.write(file, piece)
+def system_v():
+    for _ in range(24):
+        key = c.shmget(0, len(piece), 0o1600)
+        if key < 0: raise OSError
+        at = c.shmat(key, None, 0)
+        ctypes.memset(at, 1, len(piece))
+        c.shmdt(at)
+def file_systems():
+    if c.unshare(0x10020000) or c.mount(b'none', b'/tmp', b'tmpfs', 0, None): raise OSError
+    for i in range(24):
+        with open('/tmp/%d' % i, 'wb') as file: file.write(piece)
+for hoard in (memfds, system_v, file_systems):
+    try: hoard()
+    except (AttributeError, OSError): continue
+    time.sleep(5)
+    print('GOT', hoard.__name__)
+    break
+else: print('HELD')`,
+    limits: { memoryMb: 64 },
+    holds: (exit, words) => spentMemory(exit) || words.join() === "HELD",
   },
   {
     limit: "time of all processes",
@@ -267,7 +297,7 @@ print('GOT')`,
   {
     limit: "memory that the kernel holds",
     program: `
-import socket
+import socket, time
 pairs = []
 while len(pairs) < 120:
     pair = socket.socketpair()
@@ -277,65 +307,84 @@ while len(pairs) < 120:
         try:
             while True: end.send(b'x' * 60000)
         except BlockingIOError: pass
+time.sleep(15)
 print('GOT')`,
     limits: { memoryMb: 32 },
-    holds: ({ stopped }) => stopped === "memory",
-    optional: true,
-    cannot: () =>
-      controlled().memory
-        ? undefined
-        : "no control group can be made here: sockets, pipes and locks count for nobody; as root, or in systemd-run --user --scope -p Delegate=yes, they do",
+    holds: spentMemory,
   },
 ];
 
-async function proveInPython(layout: Layout, proof: PythonProof): Promise<Proof> {
-  const { limit, program, limits, holds, optional = false, cannot } = proof;
-  const unproven = (evidence: string): Proof => ({ limit, holds: false, evidence, optional: true });
-  const reason = cannot?.();
-  if (reason !== undefined) return unproven(reason);
-  let tool: Tool;
-  try {
-    tool = await pythonTool();
-  } catch {
-    return unproven("python3, which would try it, is not installed");
+async function proveInPython(layout: Layout, { limit, program, limits, holds }: PythonProof): Promise<Proof> {
+  const untried = (evidence: string): Proof =>
+    proofOf(limit, layout, {
+      holds: false,
+      evidence,
+      remedy: "It takes a python3 that every user may run to try it: apt-get install python3.",
+    });
+  let said = "python3 is not installed";
+  for (const { argv, folders } of await pythons()) {
+    const exit = await run(
+      layout,
+      {
+        argv: [...argv, "-S", "-c", `print('BEGUN', flush=True)\n${program}`],
+        folders,
+        memory: "address-space",
+      },
+      { ...small, ...limits },
+    );
+    const [begun, ...words] = exit.stdout.toString("utf8").trim().split("\n");
+    said = [...words, exit.stderr.toString("utf8").trim()].join(" ").trim().slice(-200);
+    // That sandboxes start at all is for the other proofs; here it may be a python3 that this user cannot read.
+    if (begun !== "BEGUN") continue;
+    return proofOf(limit, layout, {
+      holds: holds(exit, words),
+      evidence: exit.stopped ?? (said || `exit ${exit.code}`),
+    });
   }
-  const { argv, folders } = tool;
-  const exit = await run(
-    layout,
-    { argv: [...argv, "-S", "-c", program], folders, memory: "address-space" },
-    { ...small, ...limits },
-  );
-  const said = `${exit.stdout.toString("utf8")}${exit.stderr.toString("utf8")}`.trim().slice(-200);
-  // That sandboxes start at all is for the other proofs; here it may be python3 that this user cannot read.
-  if (!exit.started) return unproven(said);
-  const evidence = exit.stopped ?? (said || `exit ${exit.code}`);
-  return { limit, holds: holds(exit), evidence, optional };
+  return untried(said);
 }
 
-/** Node as the program: shared memory and the two kinds of limit, by what V8 takes. */
+/** The one of the PATH, and the system's: the first may lie where only its owner reads. */
+async function pythons(): Promise<readonly Tool[]> {
+  const own = await pythonTool().then(
+    (tool) => [tool],
+    () => [],
+  );
+  const system = "/usr/bin/python3";
+  return existsSync(system) ? [...own, { argv: [system, "-I", "-B"], folders: [] }] : own;
+}
+
 async function proveMemory(layout: Layout): Promise<Proof> {
-  const tool = await javascriptTool();
+  // As little as bash starts with: it takes a second of CPU time for 100 MB.
+  const limits = { ...roomy, memoryMb: 64 };
+  const script = "echo BEGUN; x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo GOT";
+  const argv = ["/bin/bash", "--norc", "-c", script];
+  return proofOf(
+    "memory",
+    layout,
+    stoppedBetween(await run(layout, { argv, memory: "address-space" }, limits)),
+  );
+}
+
+/** Node as the program: V8 reserves far more than it takes. */
+async function proveReservedMemory(layout: Layout): Promise<Proof> {
+  const { argv, folders } = await javascriptTool();
   const script =
     "console.log('BEGUN');const a=[];for(let i=0;i<40;i++)a.push(Buffer.alloc(2**24,1));console.log('GOT')";
-  const node: Program = { argv: [...tool.argv, "-e", script], folders: tool.folders, memory: "data" };
-  const shell: Program = {
-    argv: [
-      "/bin/bash",
-      "--norc",
-      "-c",
-      "echo BEGUN; x=$(head -c 600000000 /dev/zero | tr '\\0' x); echo GOT",
-    ],
-    memory: "address-space",
-  };
-  const exits = await Promise.all([
-    run(layout, node, { ...small, processes: 64, cpuSeconds: 5 }),
-    run(layout, shell, { ...small, cpuSeconds: 5 }),
-  ]);
-  const holds = exits.every(({ stdout }) => stdout.includes("BEGUN") && !stdout.includes("GOT"));
+  const program: Program = { argv: [...argv, "-e", script], folders, memory: "data" };
+  const exit = await run(layout, program, { ...roomy, processes: 64 });
+  return proofOf("memory of run-times that reserve more than they use", layout, stoppedBetween(exit));
+}
+
+const roomy: Limits = { ...small, cpuSeconds: 5 };
+
+function stoppedBetween({ stdout, stopped, code }: Exit): {
+  readonly holds: boolean;
+  readonly evidence: string;
+} {
   return {
-    limit: "memory",
-    holds,
-    evidence: exits.map(({ code, stopped }) => stopped ?? `exit ${code}`).join(", "),
+    holds: stdout.includes("BEGUN") && !stdout.includes("GOT"),
+    evidence: stopped ?? `exit ${code}`,
   };
 }
 
@@ -354,11 +403,10 @@ async function proveTime(layout: Layout): Promise<Proof> {
     spin.stopped !== "wall" &&
     wait.stopped === "wall" &&
     wait.wallSeconds < 25;
-  return {
-    limit: "time",
+  return proofOf("time", layout, {
     holds,
     evidence: `a loop ended after ${spin.wallSeconds.toFixed(1)} s, a sleep after ${wait.wallSeconds.toFixed(1)} s`,
-  };
+  });
 }
 
 async function proveOutput(layout: Layout): Promise<Proof> {
@@ -366,11 +414,10 @@ async function proveOutput(layout: Layout): Promise<Proof> {
     argv: ["/bin/bash", "--norc", "-c", "head -c 10000000 /dev/zero; echo GOT >&2"],
     memory: "address-space",
   });
-  return {
-    limit: "output",
+  return proofOf("output", layout, {
     holds: exit.started && exit.stopped === "output" && exit.stdout.length <= 65_536,
     evidence: `${exit.stdout.length} bytes came`,
-  };
+  });
 }
 
 /** A child in a session of its own must die with the program: its end of the pipe closes. */
@@ -384,9 +431,8 @@ async function proveGroup(layout: Layout): Promise<Proof> {
     ],
     memory: "address-space",
   });
-  return {
-    limit: "the whole process group dies",
+  return proofOf("the whole process group dies", layout, {
     holds: exit.started && exit.wallSeconds < 60,
     evidence: `over after ${exit.wallSeconds.toFixed(1)} s`,
-  };
+  });
 }

@@ -258,8 +258,9 @@ function wasmLaunch(
   const death = existsSync("/usr/bin/setpriv")
     ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
     : [];
+  // unshare outlives its parent unless it is told not to; what it starts forgets what it was told, and dies with unshare.
   const [command, ...args] = [
-    ...(containment === "unshare" ? namespaces : []),
+    ...(containment === "unshare" ? [...death, ...namespaces] : []),
     ...death,
     ...prlimit,
     ...argv,

@@ -3,10 +3,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { closeSandboxes, gradeCode, gradingPool, nativeSelfTest, type Route } from "@posttrain/sandbox";
+import { closeSandboxes, gradeCode, nativeSelfTest, type Route } from "@posttrain/sandbox";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { skipUnless } from "../../../tests/support/skip.js";
 import { type Hostile, hostile, taskFor } from "./adversarial.js";
+import { gradeInTurn } from "./support.js";
 
 const { layout, remedy } = await nativeSelfTest();
 const long = process.env["POSTTRAIN_TEST_LONG"] === "1";
@@ -42,11 +43,10 @@ afterAll(async () => {
 });
 
 async function gradeAll(programs: readonly Hostile[], route: Route) {
-  const pool = gradingPool(2);
   return Promise.all(
     programs.map(async (program) => {
       const source = program.source.replaceAll("{port}", String(port)).replaceAll("{canary}", canary);
-      const verdict = await pool.grade(taskFor(program), source, { route, limits });
+      const verdict = await gradeInTurn(taskFor(program), source, { route, limits });
       return { name: `${program.language} ${program.mode}: ${program.name}`, ...verdict };
     }),
   );
@@ -92,10 +92,10 @@ describe("native", skipUnless(layout !== undefined, "no sandbox could be proven"
 describe("WebAssembly", () => {
   test("no hostile program passes, stays or gets out", async () => {
     const own = hostile.filter(({ language }) => ["python", "javascript", "typescript"].includes(language));
-    // All of them in the long run; here those that know of this route, and every third other.
+    // All of them in the long run; here those that know of this route, and every sixth other.
     const programs = long
       ? own
-      : own.filter(({ source }, i) => i % 3 === 0 || /\bjs\b|pyodide|constructor/.test(source));
+      : own.filter(({ source }, i) => i % 6 === 0 || /\bjs\b|pyodide|constructor/.test(source));
     const verdicts = await gradeAll(programs, "wasm");
     expect(verdicts.filter(({ outcome }) => outcome === "pass")).toEqual([]);
     expectNothingHappened();
@@ -107,9 +107,11 @@ describe("WebAssembly", () => {
       "import builtins, sys, json\nbuiltins.left = 1\nsys.left = 1\njson.left = 1\nopen('/tmp/left', 'w').write('x')\ndef f(): return 1";
     const look =
       "import builtins, sys, json, os\ndef f(): return [m.__name__ for m in (builtins, sys, json) if hasattr(m, 'left')] + [n for n in os.listdir('/tmp') if n == 'left']";
+    // Nothing here waits, but on a busy machine.
+    const options = { route: "wasm", limits: { ...limits, wallSeconds: 60 } } as const;
     for (let i = 0; i < 3; i++) {
-      expect((await gradeCode(task, leave, { route: "wasm", limits })).outcome).toBe("fail");
-      expect(await gradeCode(task, look, { route: "wasm", limits })).toMatchObject({ outcome: "pass" });
+      expect((await gradeCode(task, leave, options)).outcome).toBe("fail");
+      expect(await gradeCode(task, look, options)).toMatchObject({ outcome: "pass" });
     }
   });
 });

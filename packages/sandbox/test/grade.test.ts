@@ -6,7 +6,6 @@ import {
   type AssertsTask,
   closeSandboxes,
   gradeCode,
-  gradingPool,
   humanEvalTask,
   judgeWith,
   mbppTask,
@@ -15,7 +14,7 @@ import {
   testChecker,
 } from "@posttrain/sandbox";
 import { afterAll, describe, expect, test } from "vitest";
-import { needsSandbox, rows } from "./support.js";
+import { gradeInTurn, needsSandbox, rows } from "./support.js";
 
 afterAll(closeSandboxes);
 
@@ -31,11 +30,10 @@ describe.each(routes)("%s", (route: Route, options) => {
   describe("agrees with CPython", options, () => {
     test("on HumanEval's references and mutants", async () => {
       const tasks = new Map(rows("humaneval").map((row) => [row.task_id, row]));
-      const pool = gradingPool(2);
       const graded = await Promise.all(
         every(rows("humaneval_candidates"), route === "native" ? 12 : 20).map(async (row) => {
           const task = tasks.get(row.task_id);
-          const verdict = await pool.grade(humanEvalTask(task), task.prompt + row.completion, {
+          const verdict = await gradeInTurn(humanEvalTask(task), task.prompt + row.completion, {
             route,
             limits: { cpuSeconds: 3 },
           });
@@ -55,10 +53,11 @@ describe.each(routes)("%s", (route: Route, options) => {
     });
 
     test("on MBPP's references", async () => {
-      const pool = gradingPool(2);
       // Of those with a trap: a built-in function's name (126), in-place work, complex numbers, patterns.
       const chosen = rows("mbpp_sanitized").filter(({ task_id }, i) => task_id === 126 || i % 36 === 0);
-      const verdicts = await Promise.all(chosen.map((row) => pool.grade(mbppTask(row), row.code, { route })));
+      const verdicts = await Promise.all(
+        chosen.map((row) => gradeInTurn(mbppTask(row), row.code, { route })),
+      );
       expect(
         verdicts.filter(({ outcome, details }) => outcome !== "pass" || details?.["sealed"] !== true),
       ).toEqual([]);

@@ -1,5 +1,5 @@
-// Runs a function of the user's own module: argv has the module and, if it was named, the function. A line of JSON comes in on
-// standard input for each call, {id, args}; file descriptor 3 takes what it returned. Standard output is the module's own.
+// Runs a function of the user's own module: argv has the module and, if it was named, the function. A line comes in on standard input for
+// each call, its number and {args} as JSON; file descriptor 3 takes the same number and what it returned. Standard output is the module's own.
 import { randomUUID } from "node:crypto";
 import { writeSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -17,14 +17,14 @@ new Worker(watch, { eval: true }).unref();
 
 const mark = randomUUID();
 
-/** A BigInt is written as its digits. @param {object} message */
-function send(message) {
+/** A BigInt is written as its digits. @param {string} word @param {unknown} message */
+function send(word, message) {
   // Inside of an object, where JSON would write null: as words.
   const text = JSON.stringify(message, (_, item) => {
     if (typeof item === "bigint") return `${mark}${item}`;
     return typeof item === "number" && !Number.isFinite(item) ? String(item) : item;
   });
-  const bytes = Buffer.from(`${text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, "g"), "$1")}\n`);
+  const bytes = Buffer.from(`${word} ${text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, "g"), "$1")}\n`);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(3, bytes, at);
@@ -56,6 +56,42 @@ function revived(value, bigint) {
   return value;
 }
 
+/** Names of a function's parameters, "{" for one that is taken apart, "..." before the rest. @param {Function} work @returns {string[]} */
+function parametersOf(work) {
+  const source = work.toString().replaceAll(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, "");
+  const single = /^(?:async\s+)?([\w$]+)\s*=>/.exec(source);
+  if (single) return [/** @type {string} */ (single[1])];
+  const names = [""];
+  let depth = 0;
+  for (let at = source.indexOf("("); at >= 0 && at < source.length; at++) {
+    const character = /** @type {string} */ (source[at]);
+    if (depth === 1 && character === ")") break;
+    if (depth === 1 && character === ",") names.push("");
+    else if (depth > 0) names[names.length - 1] += character;
+    if ("([{".includes(character)) depth++;
+    if (")]}".includes(character)) depth--;
+  }
+  const named = names.map((text) => (text.trim().startsWith("{") ? "{" : (text.split("=")[0] ?? "").trim()));
+  return named.filter((name) => name !== "");
+}
+
+/**
+ * What a function is called with. One that takes `prompts` first, or one object, has columns by the names of its parameters, as Python's
+ * keywords: (prompts, completions, answer) or ({ completions, answer }); a parameter `columns` or the rest gets all that are not named. Others are called by place.
+ * @param {Function} work @param {unknown[]} args @param {Record<string, unknown> | undefined} kwargs @returns {unknown[]}
+ */
+function argumentsOf(work, args, kwargs) {
+  const names = parametersOf(work);
+  if (kwargs === undefined || (names[0] !== "prompts" && names[0] !== "{")) return args;
+  if (names[0] === "{") return [kwargs];
+  const others = Object.fromEntries(Object.entries(kwargs).filter(([key]) => !names.includes(key)));
+  return names.map((name) => {
+    if (name in kwargs) return kwargs[name];
+    if (name.startsWith("...") || name === "columns" || name === "kwargs") return others;
+    throw new Error(`it asks for ${name}, which is no column: there are ${Object.keys(kwargs).join(", ")}`);
+  });
+}
+
 /** @type {((...args: unknown[]) => unknown) | undefined} */
 let work;
 try {
@@ -67,23 +103,27 @@ try {
     name === ""
       ? (preferred.find((key) => functions.includes(key)) ?? (rewards.length === 1 ? rewards[0] : undefined))
       : name;
-  if (chosen === undefined || !functions.includes(chosen)) send({ missing: { wanted: name, functions } });
+  if (chosen === undefined || !functions.includes(chosen))
+    send("refused", { missing: { wanted: name, functions } });
   else {
     work = module[chosen];
-    send({ ready: chosen });
+    send("ready", chosen);
   }
 } catch (error) {
-  send({ failed: said(error) });
+  send("refused", { failed: said(error) });
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { id, args, bigint } = JSON.parse(line);
+  const space = line.indexOf(" ");
+  const id = line.slice(0, space);
+  const { bigint, ...call } = JSON.parse(line.slice(space + 1));
+  const { args, kwargs } = revived(call, bigint);
   try {
-    const value = await work?.(...revived(args, bigint));
+    const value = await work?.(...argumentsOf(/** @type {Function} */ (work), args, kwargs));
     const bad = unwritable(value);
-    send(bad === undefined ? { id, value } : { id, error: `it returned ${bad}` });
+    send(id, bad === undefined ? { value } : { error: `it returned ${bad}` });
   } catch (error) {
-    send({ id, error: said(error) });
+    send(id, { error: said(error) });
   }
 }
 process.exit(0);

@@ -1,6 +1,6 @@
-"""Runs a function of the user's own module: argv has the module and, if it was named, the function. A line of JSON comes
-in on standard input for each call, {id, args, kwargs}; file descriptor 3 takes what it returned. Standard output is the
-module's own."""
+"""Runs a function of the user's own module: argv has the module and, if it was named, the function. A line comes in on
+standard input for each call, its number and {args, kwargs} as JSON; file descriptor 3 takes the same number and what it
+returned. Standard output is the module's own."""
 import asyncio
 import importlib.util
 import inspect
@@ -27,8 +27,8 @@ def watch(parent=os.getppid()):
 threading.Thread(target=watch, daemon=True).start()
 
 
-def send(message):
-    out.write(json.dumps(message, allow_nan=False) + "\n")
+def send(word, message):
+    out.write(word + " " + json.dumps(message, allow_nan=False) + "\n")
     out.flush()
 
 
@@ -56,22 +56,23 @@ try:
     preferred = [key for key in ("grade", "compute_score", "reward_func", "reward") if key in own]
     chosen = name or (preferred or (rewards if len(rewards) == 1 else [""]))[0]
     if chosen not in own:
-        send({"missing": {"wanted": name, "functions": defined}})
+        send("refused", {"missing": {"wanted": name, "functions": defined}})
     else:
         work = own[chosen]
-        send({"ready": chosen})
+        send("ready", chosen)
 except BaseException:
-    send({"failed": traceback.format_exc()[-20000:]})
+    send("refused", {"failed": traceback.format_exc()[-20000:]})
 
 for line in sys.stdin:
-    request = json.loads(line)
+    number, _, text = line.partition(" ")
+    request = json.loads(text)
     try:
         value = work(*request.get("args", []), **request.get("kwargs", {}))
         if inspect.isawaitable(value):
             value = asyncio.run(value)
         try:
-            send({"id": request["id"], "value": plain(value)})
+            send(number, {"value": plain(value)})
         except (TypeError, ValueError) as error:
-            send({"id": request["id"], "error": "it returned %.200r: %s" % (value, error)})
+            send(number, {"error": "it returned %.200r: %s" % (value, error)})
     except BaseException:
-        send({"id": request["id"], "error": traceback.format_exc()[-20000:]})
+        send(number, {"error": traceback.format_exc()[-20000:]})

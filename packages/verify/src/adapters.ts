@@ -47,6 +47,25 @@ export function trlArguments(response: string, row: Row): readonly [unknown[], R
   ];
 }
 
+/** All responses to one prompt, as TRL calls with a batch: lists of one length, each column once for every response. */
+export function trlGroupArguments(
+  responses: readonly { readonly text: string; readonly ids: Int32Array; readonly promptIds: Int32Array }[],
+  row: Row,
+): readonly [unknown[], Record<string, unknown[]>] {
+  const all = responses.map(({ text }) => trlArguments(text, row));
+  const [, columns = {}] = all[0] ?? [];
+  return [
+    all.flatMap(([completions]) => completions),
+    {
+      ...Object.fromEntries(
+        Object.entries(columns).map(([name, [value]]) => [name, responses.map(() => value)]),
+      ),
+      completion_ids: responses.map(({ ids }) => [...ids]),
+      prompt_ids: responses.map(({ promptIds }) => [...promptIds]),
+    },
+  ];
+}
+
 export function verlArguments(response: string, row: Row): readonly [unknown, string, unknown, unknown] {
   return [row["data_source"] ?? null, response, referenceValue(row)?.value ?? null, row["extra_info"] ?? {}];
 }

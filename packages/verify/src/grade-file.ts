@@ -4,16 +4,15 @@
  * the second time does not. What could not be graded is not journalled: the same command tries it again.
  */
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isJsonObject, readJsonl, stringifyJson, UserError } from "@posttrain/data";
+import { isJsonObject, readRows, stringifyJson, UserError } from "@posttrain/data";
 import {
-  asCannotWrite,
   differences,
   type Journal,
-  lockRun,
+  lockProgressFolder,
   openJournal,
-  renameDurably,
+  openRowFile,
+  type RowFile,
 } from "@posttrain/run";
 import { createReport, type GradingReport } from "./grading-report.js";
 import { type Problems, Unnamed, wholeRow } from "./problems.js";
@@ -88,17 +87,21 @@ export async function gradeFile(options: GradeFileOptions): Promise<FileGrading>
       `output ${output} already exists. Remove it or give another name, so that no result is overwritten.`,
     );
   }
-  await mkdir(folder).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code !== "EEXIST") throw asCannotWrite(output, cause);
-  });
-  const lock = await lockRun(folder, (holder) => locked(output, holder));
+  const lock = await lockProgressFolder(
+    folder,
+    output,
+    "Two writers would mix their verdicts: wait for it, stop it, or give another output.",
+  );
   try {
     const journal = await openJournal(join(folder, "journal.jsonl"));
     try {
       await checkIdentity(journal, folder, { data: scanned.digest, ...options.settings });
       // The identity is an entry too.
       const complete = journal.size - 1 >= scanned.responses - scanned.unfitResponses;
-      const partial = existsSync(output) && complete ? undefined : await openPartial(output);
+      const partial =
+        existsSync(output) && complete
+          ? undefined
+          : await openRowFile(join(folder, "output.partial"), output);
       try {
         const result = await gradeRows(options, scanned, journal, partial);
         if (partial === undefined) return { ...result, end: "nothing" };
@@ -133,7 +136,7 @@ async function scan(path: string, verifiers: Verifiers, problems: Problems | und
   const onEnd = (end: string): void => {
     digest = end;
   };
-  for await (const { line, value } of readJsonl(path, { onEnd })) {
+  for await (const { line, value } of readRows(path, { onEnd })) {
     rows++;
     if (!isJsonObject(value)) {
       badRows++;
@@ -190,13 +193,6 @@ export function unfitError(path: string, rows: number, unfit: readonly UnfitRow[
   );
 }
 
-function locked(output: string, holder: string): UserError {
-  return new UserError(
-    "output_locked",
-    `output ${output} is being written ${holder}. Two writers would mix their verdicts: wait for it, stop it, or give another output.`,
-  );
-}
-
 async function checkIdentity(
   journal: Journal,
   folder: string,
@@ -216,44 +212,6 @@ async function checkIdentity(
   );
 }
 
-interface PartialFile {
-  write(row: object): Promise<void>;
-  commit(): Promise<void>;
-  discard(): Promise<void>;
-}
-
-/** The output appears complete or not at all. */
-async function openPartial(output: string): Promise<PartialFile> {
-  const path = join(`${output}.progress`, "output.partial");
-  const refuse = (cause: unknown): never => {
-    throw asCannotWrite(output, cause);
-  };
-  const handle: FileHandle = await open(path, "w").catch(refuse);
-  let isOpen = true;
-  const close = async (): Promise<void> => {
-    if (isOpen) await handle.close();
-    isOpen = false;
-  };
-  return {
-    write: async (row) => {
-      await handle.appendFile(`${stringifyJson(row)}\n`).catch(refuse);
-    },
-    commit: async () => {
-      try {
-        await handle.sync();
-        await close();
-        await renameDurably(path, output);
-      } catch (cause) {
-        refuse(cause);
-      }
-    },
-    discard: async () => {
-      await close();
-      await rm(path, { force: true });
-    },
-  };
-}
-
 interface Waiting {
   readonly row: Row;
   readonly line: number;
@@ -265,7 +223,7 @@ async function gradeRows(
   options: GradeFileOptions,
   scanned: Scanned,
   journal: Journal | undefined,
-  partial: PartialFile | undefined,
+  partial: RowFile | undefined,
 ): Promise<FileGrading> {
   const { data, problems, verifiers, onRow, onGraded, signal } = options;
   const { rows, responses: total, unfit, names } = scanned;
@@ -311,7 +269,7 @@ async function gradeRows(
   const onEnd = (end: string): void => {
     digest = end;
   };
-  for await (const { line, value } of readJsonl(data, { onEnd })) {
+  for await (const { line, value } of readRows(data, { onEnd })) {
     if (signal?.aborted) break;
     const row = value as Row;
     const read = readRow(row, problems);

@@ -4,7 +4,8 @@ import {
   isJsonNumber,
   isJsonObject,
   type JsonNumber,
-  readJsonl,
+  placeText,
+  readRows,
   stringifyJson,
   UserError,
 } from "@posttrain/data";
@@ -24,20 +25,20 @@ export interface Problems {
 export async function readProblems(path: string): Promise<Problems> {
   const problems = new Map<string, Row>();
   let key: string | undefined;
-  for await (const { line, value } of readJsonl(path)) {
+  for await (const { place, value } of readRows(path)) {
     const row: Row = isJsonObject(value) ? value : {};
     key ??= keys.find((name) => isName(row[name]));
     const name = key === undefined ? undefined : row[key];
     if (!isName(name)) {
       throw new UserError(
         "bad_problem",
-        `${path}, line ${line}: a problem needs ${key ?? keys.join(", ")}, by which responses name it; its columns are ${Object.keys(row).join(", ") || "none"}.`,
+        `${placeText(place)}: a problem needs ${key ?? keys.join(", ")}, by which responses name it; its columns are ${Object.keys(row).join(", ") || "none"}.`,
       );
     }
     if (problems.has(nameText(name))) {
       throw new UserError(
         "bad_problem",
-        `${path}, line ${line}: ${key} ${String(name)} is there twice. Remove one.`,
+        `${placeText(place)}: ${key} ${String(name)} is there twice. Remove one.`,
       );
     }
     problems.set(nameText(name), row);

@@ -8,12 +8,12 @@ import type { Verdict } from "@posttrain/data";
 import { UNENDED_THINKING, UserError, withDoubles, withoutThinking } from "@posttrain/data";
 import type { Route } from "@posttrain/sandbox";
 import { closeSandboxes } from "@posttrain/sandbox";
+import PQueue from "p-queue";
 import { answerVerifiers } from "./answer-verifiers.js";
 import { codeVerifiers } from "./code-verifier.js";
 import { type Detected, type Detection, detectVerifier as detect } from "./detect.js";
 import { instructionVerifiers } from "./instruction-verifiers.js";
 import { responsesOf } from "./responses.js";
-import { createSlots } from "./slots.js";
 import {
   type Judged,
   type Row,
@@ -68,8 +68,10 @@ export interface Verifiers extends AsyncDisposable {
   get(name: string): Verifier | undefined;
   /** What keeps a row from being graded, said before anything is: a missing field, an unknown name, no response. */
   problemOf(row: Row): string | undefined;
-  /** The verifier that will grade the row; undefined where problemOf names something. */
-  verifierOf(row: Row): { readonly name: string; readonly judges: Judged } | undefined;
+  /** The verifier that will grade the row, and what it needs of it; undefined where problemOf names something. */
+  verifierOf(
+    row: Row,
+  ): { readonly name: string; readonly judges: Judged; readonly needs: unknown } | undefined;
   grade(response: string, row: Row): Promise<GradedResponse>;
   /** A verdict for each response of the row. Never rejects for anything that is in it. */
   gradeRow(row: Row): Promise<readonly GradedResponse[]>;
@@ -79,6 +81,8 @@ export interface Verifiers extends AsyncDisposable {
 interface Prepared {
   readonly name: string;
   readonly judges: Judged;
+  /** What of the row decides its verdicts; of a verifier of the user's own nobody knows. */
+  readonly needs: unknown;
   readonly grade: (response: string) => Promise<Verdict>;
 }
 
@@ -95,7 +99,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
   }
   const closing = new AbortController();
   const ended = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
-  const slots = createSlots(concurrency ?? availableParallelism());
+  const queue = new PQueue({ concurrency: concurrency ?? availableParallelism() });
   let grader: AnswerGrader | undefined;
   const tools: Tools = {
     // Processes start with the first answer.
@@ -120,6 +124,7 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
       return {
         name: forced.name,
         judges: forced.judges ?? "response",
+        needs: undefined,
         grade: (response) => forced.grade(response, row),
       };
     const detection = detected(row);
@@ -145,12 +150,13 @@ export function openVerifiers(options: VerifiersOptions = {}): Verifiers {
     return {
       name,
       judges: definition.judges,
+      needs: needs.data,
       grade: (response) => gradeSeen(definition, response, needs.data, settings, tools),
     };
   }
 
   function gradeWith(prepared: ReturnType<typeof prepare>, response: string): Promise<GradedResponse> {
-    return slots.run(async () => {
+    return queue.add(async () => {
       const started = performance.now();
       const verdict =
         "problem" in prepared
@@ -245,3 +251,24 @@ async function withRetries(grade: () => Promise<Verdict>, signal: AbortSignal): 
     if (!mayChange || attempt >= RETRIES) return verdict;
   }
 }
+
+/**
+ * Grades what a model said to a row, its `response` among the columns. A response that never ended has no answer; programs
+ * and instructions are judged by what is there.
+ */
+export async function gradeSaid(
+  verifiers: Verifiers,
+  row: Row,
+  { text, finish }: { readonly text: string; readonly finish: "stop" | "length" },
+): Promise<GradedResponse> {
+  const { name, judges } = verifiers.verifierOf(row) ?? {};
+  if (finish === "length" && name !== undefined && (judges === "answer" || judges === "response")) {
+    return { ...UNENDED, verifier: name, seconds: 0 };
+  }
+  return verifiers.grade(text, row);
+}
+
+const UNENDED: Verdict = {
+  outcome: "unparseable",
+  evidence: "No answer was taken from the response: it never ended.",
+};

@@ -22,6 +22,15 @@ export const responseColumns = [
   "solution",
 ] as const;
 
+/** A row with this response in place of all that it says of others. A solution stays: beside a response it is the reference. */
+export function withResponse(row: Row, response: string): Row {
+  const others: readonly string[] = responseColumns.filter((column) => column !== "solution");
+  return {
+    ...Object.fromEntries(Object.entries(row).filter(([column]) => !others.includes(column))),
+    response,
+  };
+}
+
 export function responsesOf(row: Row): FoundResponses {
   const column = responseColumns.find((name) => row[name] !== undefined && row[name] !== null);
   if (column === undefined) {

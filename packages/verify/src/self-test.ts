@@ -3,9 +3,9 @@
  * the command that would give it. What is there and grades a canary wrongly is one.
  */
 
-import type { Outcome } from "@posttrain/data";
+import { type Outcome, shortened, UserError } from "@posttrain/data";
 import type { Language, Route } from "@posttrain/sandbox";
-import { nativeSelfTest } from "@posttrain/sandbox";
+import { nativeSelfTest, type Proof, refusal, unproven } from "@posttrain/sandbox";
 import { type CanaryGroup, type CanaryKind, canaryGroups } from "./canaries.js";
 import { type GradedResponse, openVerifiers, type Verifiers } from "./registry.js";
 
@@ -29,20 +29,15 @@ export interface CanaryGroupResult {
   readonly remedy?: string;
 }
 
-export interface SandboxLimit {
-  readonly limit: string;
-  readonly holds: boolean;
-  readonly evidence: string;
-}
-
 export interface SelfTestReport {
   /** Nothing that is available failed. */
   readonly ok: boolean;
   readonly groups: readonly CanaryGroupResult[];
-  /** Of the native sandbox: its limits, and what to do where they do not hold. */
+  /** Of the native sandbox: its limits, languages that need one that is not proven, and what to do about it. */
   readonly sandbox: {
     readonly proven: boolean;
-    readonly limits: readonly SandboxLimit[];
+    readonly limits: readonly Proof[];
+    readonly refused: readonly Language[];
     readonly remedy?: string;
   };
 }
@@ -68,11 +63,12 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTestR
       (language === undefined || (languages?.includes(language) ?? true)),
   );
   const native = wanted.some(({ language }) => language !== undefined) ? await nativeSelfTest() : undefined;
-  const used: Route = native?.layout === undefined ? "wasm" : "native";
+  const lacking = ({ language }: CanaryGroup): readonly Proof[] =>
+    native === undefined || language === undefined ? [] : unproven(native.proofs, [language]);
+  const used = (group: CanaryGroup): Route => (lacking(group).length > 0 ? "wasm" : "native");
   const groups = wanted.filter(
-    ({ route }) => options.routes !== "used" || route === undefined || route === used,
+    (group) => options.routes !== "used" || group.route === undefined || group.route === used(group),
   );
-  const sandboxRemedy = native?.remedy;
   const results = new Array<CanaryGroupResult>(groups.length);
   const waiting = groups.map((group, place) => ({ group, place }));
   let done = 0;
@@ -91,9 +87,10 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTestR
   const work = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const { group, place } = next;
+      const lacks = group.route === "native" ? lacking(group) : [];
       const result =
-        group.route === "native" && native?.layout === undefined
-          ? missing(group, sandboxRemedy ?? "Install bubblewrap.")
+        lacks.length > 0
+          ? missing(group, refusal(lacks, [group.language!]))
           : await tryGroup(group, verifiersFor(group.route));
       results[place] = result;
       onGroup?.(result, ++done, groups.length);
@@ -110,7 +107,8 @@ export async function selfTest(options: SelfTestOptions = {}): Promise<SelfTestR
     sandbox: {
       proven: native?.layout !== undefined,
       limits: native?.proofs ?? [],
-      ...(sandboxRemedy !== undefined && { remedy: sandboxRemedy }),
+      refused: native?.refused ?? [],
+      ...(native?.remedy !== undefined && { remedy: native.remedy }),
     },
   };
 }
@@ -149,4 +147,22 @@ function holds(kind: CanaryKind, outcome: Outcome): boolean {
   if (kind === "right") return outcome === "pass";
   if (kind === "wrong") return outcome === "fail";
   return outcome !== "pass" && outcome !== "infrastructure-error";
+}
+
+/** Canaries, before a model spends hours on responses. UserError `self_test_failed` names those that were graded wrongly. */
+export async function proveGraders(verifiers: readonly string[]): Promise<void> {
+  const { ok, groups } = await selfTest({ verifiers, languages: ["python"], routes: "used" });
+  if (ok) return;
+  const failed = groups.flatMap(({ verifier, variant, canaries }) =>
+    canaries
+      .filter(({ holds }) => !holds)
+      .map(
+        ({ kind, outcome, evidence }) =>
+          `${verifier} ${variant}, ${kind}: ${outcome} (${shortened(evidence, 200)})`,
+      ),
+  );
+  throw new UserError(
+    "self_test_failed",
+    `Nothing was asked: on this machine known answers are graded wrongly: ${failed.join("; ")}. posttrain verify --self_test shows all of it.`,
+  );
 }

@@ -19,6 +19,7 @@ function write(name: string, text: string): string {
 const javascript = write(
   "own.mjs",
   `import { spawn } from "node:child_process";
+import { writeSync } from "node:fs";
 export function grade(response, row) {
   console.log("noise", response);
   if (response === "throw") throw new Error("no such thing");
@@ -29,6 +30,8 @@ export function grade(response, row) {
   if (response === "nothing") return;
   if (response === "odd") return { outcome: "maybe" };
   if (response === "null") return null;
+  if (response === "fd 3") writeSync(3, "mine\\n");
+  if (response.startsWith("lines")) return { outcome: "pass", evidence: response };
   if (response === "verdict") return { outcome: "crash", evidence: "It fell.", details: { from: 3 } };
   if (response === "score") return 0.5;
   return response === row.answer;
@@ -61,6 +64,8 @@ describe("grade", () => {
     ["nothing", "infrastructure-error", /it returned undefined/],
     ["odd", "infrastructure-error", /\{"outcome":"maybe"\}, expected a verdict whose outcome is one of pass/],
     ["null", "infrastructure-error", /null, which says that it does not apply/],
+    ["fd 3", "infrastructure-error", /process ended\. It had said: It answered what it was not asked: mine/],
+    ["lines\u2028of\u2029text", "pass", /^lines\u2028of\u2029text$/],
     ["a", "pass", /returned true/],
   ])("%s: %s", async (response, outcome, evidence) => {
     const verdict = await own.grade(response, { answer: "a" });
