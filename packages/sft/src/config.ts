@@ -10,7 +10,7 @@ export const sftConfig = z
   .strictObject({
     model_name_or_path,
     data: data.describe(
-      "training rows, JSONL or JSONL.gz: messages, prompt and completion, text, input_ids with labels, ...",
+      "training rows, JSONL, JSON, CSV or Parquet: messages, prompt and completion, text, input_ids with labels, ...",
     ),
     data_format: z
       .enum(rowFormats)

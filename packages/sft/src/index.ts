@@ -1,3 +1,4 @@
+export { build } from "./builders/all.js";
 export {
   type ArithmeticKind,
   type ArithmeticOptions,
@@ -15,6 +16,13 @@ export {
   type OperandLengths,
   shortOperands,
 } from "./builders/arithmetic.js";
+export {
+  type BuildProgress,
+  type BuildReport,
+  type BuildRun,
+  isWhole as isWholeBuild,
+} from "./builders/build.js";
+export { type BuildConfig, buildConfig } from "./builders/config.js";
 export { type SftConfig, sftConfig } from "./config.js";
 export type { SftLoss } from "./loss.js";
 export type { SftEvalMetrics, SftMetrics } from "./metrics.js";

@@ -1,8 +1,14 @@
 // What fine-tuning does with its rows, as packages/train takes it dry: for `posttrain plan`, and for the refusal of what cannot fit.
 import { IGNORED_LABEL, type TokenizedRow } from "@posttrain/data";
 import { forward, predict, type Qwen2Config } from "@posttrain/model";
-import { adamwOf, microBatchBytes, type PlannedRun, type StageSteps } from "@posttrain/train";
-import type { SftConfig } from "./config.js";
+import {
+  adamwRule,
+  microBatchBytes,
+  type PlannedRun,
+  type RuleConfig,
+  ruleOf,
+  type StageSteps,
+} from "@posttrain/train";
 import { microBatch } from "./micro-batch.js";
 import type { SftData } from "./rows.js";
 import { evaluateSft, sftStep } from "./step.js";
@@ -25,10 +31,10 @@ export const sftSteps: StageSteps<TokenizedRow> = {
 
 /** A run of fine-tuning as planTraining() takes it. */
 export function plannedSft(
-  config: Pick<SftConfig, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">,
+  config: RuleConfig,
   { model, units, evalRows }: Pick<SftData, "model" | "units" | "evalRows">,
 ): PlannedRun<TokenizedRow> {
-  return { model, stage: sftSteps, rule: adamwOf(config), units, evalRows };
+  return { model, stage: sftSteps, rule: ruleOf(config), units, evalRows };
 }
 
 /** The most bytes that a process takes which trains on micro-batches of `rows` rows of `length` tokens: for who has no rows yet. */
@@ -40,7 +46,7 @@ export function residentBytes(
 ): ReturnType<typeof microBatchBytes> {
   const inputIds = Int32Array.from({ length: Math.max(2, length) }, (_, i) => i % model.vocabSize);
   const row: TokenizedRow = { id: "", line: 0, parents: [], inputIds, labels: inputIds };
-  const rule = adamwOf({ adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: 0 });
+  const rule = adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 });
   const batch = Array.from({ length: rows }, () => row);
   return microBatchBytes({ model, stage: sftSteps, rule }, batch, activationCheckpointing);
 }

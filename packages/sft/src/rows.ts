@@ -1,5 +1,4 @@
 // The rows of a fine-tuning run: read, checked, split, packed. Everything before the model; `posttrain validate` shows what comes out.
-import { join } from "node:path";
 import {
   type ContentToken,
   loadChatTemplate,
@@ -19,7 +18,6 @@ import {
   UserError,
 } from "@posttrain/data";
 import { openModelFolder, type Qwen2Config } from "@posttrain/model";
-import { writeDurably } from "@posttrain/run";
 import type { Unit } from "@posttrain/train";
 import type { SftConfig } from "./config.js";
 
@@ -149,24 +147,5 @@ async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
     // A pointer in its place would travel into every checkpoint.
     if (error instanceof UserError && error.code !== "not_fetched") return undefined;
     throw error;
-  }
-}
-
-/** rows.jsonl of the run folder, which rows train and which are held out, and rejects.jsonl, which were left out or cut and why. */
-export async function writeRowLists(dir: string, data: SftData): Promise<void> {
-  const list = (rows: readonly TokenizedRow[], split: string): object[] =>
-    rows.map(({ id, line, parents, inputIds }) => ({ line, id, parents, tokens: inputIds.length, split }));
-  const write = (name: string, rows: readonly object[]): Promise<void> =>
-    writeDurably(join(dir, name), linesOf(rows));
-  await write("rows.jsonl", [...list(data.trainRows, "train"), ...list(data.evalRows, "eval")]);
-  if (data.rejects.length > 0) await write("rejects.jsonl", data.rejects);
-  if (data.evalRejects.length > 0) await write("eval_rejects.jsonl", data.evalRejects);
-}
-
-/** A thousand lines at a time: of millions of rows, one text would be too long. */
-function* linesOf(rows: readonly object[]): Generator<string> {
-  for (let start = 0; start < rows.length; start += 1000) {
-    const lines = rows.slice(start, start + 1000).map((row) => `${JSON.stringify(row)}\n`);
-    yield lines.join("");
   }
 }

@@ -2,7 +2,7 @@
 import type { TokenizedRow } from "@posttrain/data";
 import { backward, Tape } from "@posttrain/kernels";
 import { forward, type Model, predict, readPredictions } from "@posttrain/model";
-import { finishStep, type Optimizer, type StepOptions } from "@posttrain/train";
+import { eachMicroBatch, finishStep, type Optimizer, type StepOptions } from "@posttrain/train";
 import { sftLoss } from "./loss.js";
 import { type MicroBatch, microBatch } from "./micro-batch.js";
 
@@ -26,26 +26,30 @@ export async function sftStep(
   options: StepOptions,
 ): Promise<SftStepResult> {
   const trained = batches.reduce((n, { predictions }) => n + predictions.targets.length, 0);
-  let loss = 0;
-  let entropy = 0;
-  let hits = 0;
-  let tokens = 0;
-  for (const micro of batches) {
+  const parts = await eachMicroBatch(model, optimizer, batches, (micro) => {
     const tape = new Tape();
-    await model.device.run(async (scope) => {
+    return model.device.run(async (scope) => {
       const hidden = forward(scope, model, micro.batch, options);
       const predicted = predict(scope, model, hidden, micro.predictions);
       scope.release(hidden);
       const { logProbs, entropies, argmax } = await readPredictions(predicted);
-      const part = sftLoss(logProbs, trained);
-      backward(scope, tape, [{ tensor: predicted.logProb, gradient: scope.from(part.gradient) }]);
-      loss += part.loss;
-      for (const [i, target] of micro.predictions.targets.entries()) {
-        entropy += entropies[i] as number;
-        if (argmax[i] === target) hits++;
-      }
-      tokens += micro.batch.ids.length;
+      const { loss, gradient } = sftLoss(logProbs, trained);
+      backward(scope, tape, [{ tensor: predicted.logProb, gradient: scope.from(gradient) }]);
+      return { loss, entropies, argmax };
     }, tape);
+  });
+  let loss = 0;
+  let entropy = 0;
+  let hits = 0;
+  let tokens = 0;
+  for (const [b, part] of parts.entries()) {
+    const { batch, predictions } = batches[b] as MicroBatch;
+    loss += part.loss;
+    for (const [i, target] of predictions.targets.entries()) {
+      entropy += part.entropies[i] as number;
+      if (part.argmax[i] === target) hits++;
+    }
+    tokens += batch.ids.length;
   }
   const norm = await finishStep(
     model,

@@ -7,28 +7,31 @@ import { join } from "node:path";
 import type { OnProgress, SftCounts, TokenizedRow } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
 import { type Model, readCompanions } from "@posttrain/model";
-import { openRun, type Run } from "@posttrain/run";
+import type { Run } from "@posttrain/run";
 import {
-  adamwOf,
   Diverged,
   type End,
+  type ListedRow,
   openTraining,
+  openTrainingRun,
   planSteps,
   planTraining,
   quarantine,
   rateOf,
   refuseWhatCannotFit,
+  ruleOf,
   type StepPlan,
   stepRows,
   type Training,
   type TrainingPlan,
   totalStepsOf,
+  writeRowLists,
 } from "@posttrain/train";
 import { type SftConfig, sftConfig } from "./config.js";
 import { averagedMetrics, type SftEvalMetrics, type SftMetrics } from "./metrics.js";
 import { microBatch } from "./micro-batch.js";
 import { plannedSft } from "./plan.js";
-import { prepareSftData, type SftData, writeRowLists } from "./rows.js";
+import { prepareSftData, type SftData } from "./rows.js";
 import { evaluateSft, sftStep } from "./step.js";
 
 /** What was found in a folder that is gone on with: damaged checkpoints, and lines that its logs lack. */
@@ -42,6 +45,8 @@ export interface SftStart extends Findings {
   /** What it will take at most. */
   readonly prediction: TrainingPlan;
   readonly from: { readonly dir: string; readonly step: number } | undefined;
+  /** Of the optimizer. */
+  readonly notes: readonly string[];
 }
 
 export interface SftReport {
@@ -74,7 +79,7 @@ export async function runSft(
   report: SftReport = {},
   signal?: AbortSignal,
 ): Promise<SftResult> {
-  const run = await openRun(config.output_dir, config.resume_from_checkpoint);
+  const run = await openTrainingRun(config, device);
   try {
     const companions = await readCompanions(config.model_name_or_path);
     const data = await prepareSftData(config, "error", report.onReading);
@@ -91,7 +96,7 @@ export async function runSft(
       shape: sftConfig.shape,
       config,
       totalSteps,
-      rule: adamwOf(config),
+      rule: ruleOf(config),
       digests,
       parents: [{ kind: "data", path: config.data, sha256: digests.data }],
       averaged: averagedMetrics,
@@ -104,9 +109,16 @@ export async function runSft(
     if (!("model" in training))
       return { ...training, counts, end: "nothing_to_do", last: undefined, ...findings };
     try {
-      await writeRowLists(run.dir, data);
+      if (training.leads) {
+        await writeRowLists(run.dir, {
+          train: data.trainRows.map(listed),
+          eval: data.evalRows.map(listed),
+          ...data,
+        });
+      }
       const from = checkpoint && { dir: checkpoint.dir, step: checkpoint.manifest.step };
-      report.onStart?.({ model: training.model, data, plan, totalSteps, prediction, from, ...findings });
+      const { model, notes } = training;
+      report.onStart?.({ model, data, plan, totalSteps, prediction, from, notes, ...findings });
       const result = await train(config, training, { data, plan, totalSteps }, report, signal);
       return { ...result, ...findings };
     } finally {
@@ -116,6 +128,8 @@ export async function runSft(
     await run.close();
   }
 }
+
+const listed = (row: TokenizedRow): ListedRow => ({ ...row, tokens: row.inputIds.length });
 
 /** To the end, whichever comes first: the last step, a signal, early stopping. */
 async function train(
@@ -166,9 +180,9 @@ async function train(
       activationCheckpointing: config.gradient_checkpointing,
     };
     const done = await sftStep(model, optimizer, rows.map(microBatch), options).catch(async (error) => {
-      throw error instanceof Diverged
-        ? await setApart(error, config, step, rows.flat(), await save())
-        : error;
+      if (!(error instanceof Diverged)) throw error;
+      const checkpoint = await save();
+      throw training.leads ? await setApart(error, config, step, rows.flat(), checkpoint) : error;
     });
     const seconds = (performance.now() - started) / 1000;
     const last: SftMetrics = {
@@ -192,7 +206,7 @@ async function train(
 
     const evaluates = step === totalSteps || step % (config.eval_steps ?? Number.POSITIVE_INFINITY) === 0;
     if (evaluates && evalRows.length > 0) await evaluate();
-    const end = training.ending(signal);
+    const end = await training.ending(signal);
     const checkpoint = end !== undefined || step % config.save_steps === 0 ? await save() : "";
     if (end !== undefined) return { checkpoint, steps: step, counts, end, last };
   }

@@ -67,13 +67,13 @@ export function arithmeticProblem(
   }
 }
 
-/** `count` problems in equal shares, no two alike. RangeError when there are not that many. */
+/** `count` problems in equal shares, no two alike, from index `first` on (a multiple of 3). RangeError when there are not that many. */
 export function distinctArithmeticProblems(
   count: number,
-  options: ArithmeticOptions,
+  { first = 0, ...options }: ArithmeticOptions & { readonly first?: number },
 ): readonly ArithmeticProblem[] {
   const taken = new Set<string>();
-  const next = [0, 1, 2];
+  const next = [first, first + 1, first + 2];
   return Array.from({ length: count }, (_, place) => {
     const kind = place % 3;
     for (let tries = 0; tries < 10_000; tries++) {

@@ -1,0 +1,14 @@
+// The areas, each loaded when it is built.
+import type { Area } from "./area.js";
+
+const areas = {
+  mathematics: async () => (await import("./mathematics/mathematics.js")).mathematics,
+  structured: async () => (await import("./structured/structured.js")).structured,
+  logic: async () => (await import("./logic/logic.js")).logic,
+} as const satisfies Readonly<Record<string, () => Promise<Area>>>;
+
+export type AreaName = keyof typeof areas;
+
+export const areaNames = Object.keys(areas) as [AreaName, ...AreaName[]];
+
+export const loadArea = (name: AreaName): Promise<Area> => areas[name]();
