@@ -56,6 +56,21 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 }
 
 export function parseConfigFile(bytes: Buffer, path: string): ConfigFile {
+  return settingsOf(parseMapping(bytes, path));
+}
+
+/** A mapping of a file, with what its entries need to be read. */
+export interface Mapping {
+  readonly path: string;
+  /** Where it begins. */
+  readonly line: number;
+  readonly pairs: readonly Pair<Node | null, Node | null>[];
+  readonly document: Document;
+  readonly lines: LineCounter;
+}
+
+/** The mapping that a file holds. UserError `bad_config`. */
+export function parseMapping(bytes: Buffer, path: string): Mapping {
   const text = decode(bytes, path);
   const lines = new LineCounter();
   const document = parse(text, path, lines);
@@ -65,7 +80,27 @@ export function parseConfigFile(bytes: Buffer, path: string): ConfigFile {
   }
   if (!isMap(contents))
     throw refuse(path, `holds ${kindOf(contents)}, expected a mapping of options. ${shape}`);
-  return read(contents.items as readonly Pair<Node | null, Node | null>[], document, path, lines);
+  return { path, line: 1, pairs: contents.items as Mapping["pairs"], document, lines };
+}
+
+/** Entries whose values are mappings, by name, each at the line of its name; and the mapping of the others. */
+export function nestedMappings(mapping: Mapping): {
+  readonly nested: readonly (readonly [name: string, Mapping])[];
+  readonly rest: Mapping;
+} {
+  const { document, lines, path } = mapping;
+  const nested: [string, Mapping][] = [];
+  const rest = mapping.pairs.filter(({ key, value }) => {
+    const [named, inner] = [resolve(key, document), resolve(value, document)];
+    if (!isScalar(named) || isNull(named) || !isMap(inner)) return true;
+    const { line } = lines.linePos((key ?? value)?.range?.[0] ?? 0);
+    nested.push([
+      String(named.value),
+      { path, line, pairs: inner.items as Mapping["pairs"], document, lines },
+    ]);
+    return false;
+  });
+  return { nested, rest: { ...mapping, pairs: rest } };
 }
 
 const shape = "A line of it is `name: value`, such as `learning_rate: 1e-5`.";
@@ -158,12 +193,8 @@ const remedies: Readonly<Record<string, string>> = {
   BLOCK_AS_IMPLICIT_KEY: "a colon in a value: put the value in quotes.",
 };
 
-function read(
-  pairs: readonly Pair<Node | null, Node | null>[],
-  document: Document,
-  path: string,
-  lines: LineCounter,
-): ConfigFile {
+/** What the entries of a mapping say, and what is wrong with single ones. */
+export function settingsOf({ pairs, document, path, lines }: Mapping): ConfigFile {
   const settings: Setting[] = [];
   const problems: Problem[] = [];
   const seen = new Map<string, number>();

@@ -12,14 +12,18 @@ export const exitCodes = {
   bug: 3,
   /** Nothing was left to do: the run that was to be resumed is complete. */
   nothing: 4,
-  /** Done, but for rows that this machine could not grade, or a self-test that did not hold. */
+  /** Done, but for rows that this machine could not grade, samples that a server did not give, or a self-test that did not hold. */
   ungraded: 5,
+  /** A run of RL sounded an alarm: it is saved, and had better be looked at. */
+  alarm: 6,
   /** Ctrl-C, SIGTERM, SIGHUP: at once, or of work that can save itself after it did. */
   interrupted: 130,
   terminated: 143,
   hungUp: 129,
 } as const;
 
+/** Of a UserError: a model that another machine could hold. */
+const tooLarge = "model_too_large";
 const machineCodes = ["kernel_memory", "kernel_device", "kernel_file", "kernel_load"];
 
 export interface Failure {
@@ -33,8 +37,10 @@ export function describeFailure(error: unknown): Failure {
   }
   if (error.name === "OutputGone" && "exitCode" in error)
     return { text: "", exitCode: Number(error.exitCode) };
-  if (error.name === "UserError") return { text: error.message, exitCode: exitCodes.mistake };
   const code = "code" in error ? String(error.code) : "";
+  if (error.name === "UserError") {
+    return { text: error.message, exitCode: code === tooLarge ? exitCodes.machine : exitCodes.mistake };
+  }
   if ("syscall" in error && /^E[A-Z]+$/.test(code)) {
     return {
       text: `The system refused: ${error.message}. Check the path, its permissions and the space that is left on the disk.`,

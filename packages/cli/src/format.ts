@@ -25,6 +25,11 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** "31.4 %", "n/a" of nothing. */
+export function percent(part: number, whole: number): string {
+  return whole === 0 ? "n/a" : `${((100 * part) / whole).toFixed(1)} %`;
+}
+
 /** As a person writes it: 2e-5, 0.001, 4294967295. */
 export function plainNumber(value: number): string {
   return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);

@@ -5,7 +5,14 @@ import { z } from "zod";
 import type { Problem } from "./config-file.js";
 import { count, plainNumber } from "./format.js";
 import { nearest } from "./nearest.js";
-import { type Setting, type Source, type Sources, settingLabel, variableOf } from "./settings.js";
+import {
+  argumentSetting,
+  type Setting,
+  type Source,
+  type Sources,
+  settingLabel,
+  variableOf,
+} from "./settings.js";
 
 /** Options of every command. They never change a result: any cpu path and any number of threads give the same bits. */
 export const commonOptions = z.strictObject({
@@ -13,7 +20,9 @@ export const commonOptions = z.strictObject({
   device: z
     .string()
     .optional()
-    .describe("what computes: cpu, or another backend that is built (default cpu)"),
+    .describe(
+      "what computes: cpu, cuda (a GPU; cuda:1 is the second) or auto, the GPU where there is one (default cpu)",
+    ),
   threads: z.int().min(1).max(1024).optional().describe("compute threads (default: one per core)"),
   cpu_path: z
     .enum(["amx", "avx512", "avx2", "plain"])
@@ -28,8 +37,9 @@ export const commonOptions = z.strictObject({
 
 export type CommonOptions = z.output<typeof commonOptions>;
 
-/** What a device is opened with. */
-export type MachineOptions = Pick<CommonOptions, "device" | "threads" | "cpu_path">;
+/** What a device is opened with, and whether what auto takes is said. */
+export type MachineOptions = Pick<CommonOptions, "device" | "threads" | "cpu_path"> &
+  Partial<Pick<CommonOptions, "quiet">>;
 
 export interface OptionHelp {
   readonly name: string;
@@ -112,6 +122,8 @@ export interface Circumstances {
   readonly problems?: readonly Problem[];
   /** Arguments that belong to no flag. */
   readonly positional?: readonly string[];
+  /** The option that the first of them is. */
+  readonly argument?: string;
   /** Options of every command -> the commands that have them. Asked when a name is not one of this command's. */
   readonly elsewhere?: ReadonlyMap<string, readonly string[]>;
 }
@@ -142,23 +154,47 @@ export function checkOptions<S extends z.ZodObject>(
   command: string,
   schema: S,
   settings: readonly Setting[],
-  { problems: found = [], positional = [], elsewhere = new Map() }: Circumstances = {},
+  circumstances: Circumstances = {},
 ): Resolved<S> {
+  const { problems, resolved } = resolveOptions(command, schema, settings, circumstances);
+  if (resolved !== undefined) return resolved;
+  const help = `posttrain ${command} --help`;
+  const [first] = problems;
+  throw new UserError(
+    "bad_option",
+    problems.length === 1
+      ? `posttrain ${command}: ${first?.text} All options: ${help}`
+      : `posttrain ${command}: ${problems.length} things are wrong (all options: ${help})\n${problems.map(({ text }) => `  ${text}`).join("\n")}`,
+  );
+}
+
+/** As {@link checkOptions}, with what is wrong, in the order of lines, in place of the error. */
+export function resolveOptions<S extends z.ZodObject>(
+  command: string,
+  schema: S,
+  settings: readonly Setting[],
+  { problems: found = [], positional = [], argument, elsewhere = new Map() }: Circumstances = {},
+): { readonly problems: readonly Problem[]; readonly resolved?: Resolved<S> } {
   const own = propertiesOf(schema);
   const properties = new Map([...own.properties, ...propertiesOf(commonOptions).properties]);
   const fields: Readonly<Record<string, z.core.$ZodType>> = { ...schema.shape, ...commonOptions.shape };
   const noted: Problem[] = [...found];
   const note = (text: string, source?: Source): unknown =>
     noted.push({ line: source?.kind === "file" ? source.line : Number.POSITIVE_INFINITY, text });
-  for (const text of positional) note(`${JSON.stringify(text)} belongs to no option: options begin with --.`);
+  const named =
+    argument === undefined ? [] : positional.slice(0, 1).map((text) => argumentSetting(argument, text));
+  for (const text of positional.slice(named.length)) {
+    note(`${JSON.stringify(text)} belongs to no option: options begin with --.`);
+  }
   const values = new Map<string, unknown>();
   const winners = new Map<string, Setting>();
   const aliases = aliasesOf(properties);
-  for (const setting of settings) {
+  for (const setting of [...settings, ...named]) {
     const { source } = setting;
     const name = aliases.get(setting.name) ?? setting.name;
     const other = winners.get(name);
-    if (other !== undefined && other.name !== setting.name && other.source.kind === source.kind) {
+    const isTwice = other?.name !== setting.name || named.includes(setting);
+    if (other !== undefined && isTwice && other.source.kind === source.kind) {
       note(`${settingLabel(other)} and ${settingLabel(setting)} are one option: give one of them.`, source);
       continue;
     }
@@ -179,10 +215,11 @@ export function checkOptions<S extends z.ZodObject>(
   }
   const missing = own.required.filter((name) => !winners.has(name));
   if (missing.length > 0) {
-    const named = missing.map(
-      (name) => `--${name} (${own.properties.get(name)?.description ?? "no description"})`,
+    const all = missing.map(
+      (name) =>
+        `${name === argument ? name.toUpperCase() : `--${name}`} (${own.properties.get(name)?.description ?? "no description"})`,
     );
-    note(`Missing: ${named.join(", ")}.`);
+    note(`Missing: ${all.join(", ")}.`);
   }
   const pick = (shape: object): unknown =>
     Object.fromEntries([...values].filter(([name]) => Object.hasOwn(shape, name)));
@@ -199,18 +236,10 @@ export function checkOptions<S extends z.ZodObject>(
         : `${settingLabel(winner)} is ${shown(winner)}: ${message}.`,
     );
   }
-  const problems = noted.sort((a, b) => compareLines(a.line, b.line)).map(({ text }) => text);
-  if (problems.length > 0 || !options.success || !common.success) {
-    const help = `posttrain ${command} --help`;
-    throw new UserError(
-      "bad_option",
-      problems.length === 1
-        ? `posttrain ${command}: ${problems[0]} All options: ${help}`
-        : `posttrain ${command}: ${problems.length} things are wrong (all options: ${help})\n${problems.map((problem) => `  ${problem}`).join("\n")}`,
-    );
-  }
+  const problems = noted.sort((a, b) => compareLines(a.line, b.line));
+  if (problems.length > 0 || !options.success || !common.success) return { problems };
   const sources = new Map([...winners].map(([name, { source }]) => [name, source]));
-  return { options: options.data, common: common.data, sources };
+  return { problems, resolved: { options: options.data, common: common.data, sources } };
 }
 
 function unknown(

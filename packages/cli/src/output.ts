@@ -3,6 +3,7 @@
 import { stringifyJson } from "@posttrain/data";
 import { glue, widthOf, wrap, wrapCommand } from "./format.js";
 import { createProgress, type Progress } from "./progress.js";
+import { rank } from "./ranks.js";
 import { visible, visibleJson } from "./visible.js";
 
 /** Text beside a label; a label of "" goes on with the line before. */
@@ -37,8 +38,9 @@ export function createOutput(
   talk: NodeJS.WriteStream,
 ): Output {
   const stream = json ? process.stderr : talk;
+  const isSilent = quiet || rank > 0;
   const draw = (text: string): void => {
-    if (!quiet) stream.write(`${text}\n`);
+    if (!isSilent) stream.write(`${text}\n`);
   };
   const print = (text: string): void => draw(visible(text));
   const onScreen = (text: string, shown: (text: string) => string): string =>
@@ -61,8 +63,9 @@ export function createOutput(
         draw((label.padEnd(labelColumns) + wrapped).trimEnd());
       }
     },
-    progress: () => (quiet ? noProgress : createProgress(stream)),
+    progress: () => (isSilent ? noProgress : createProgress(stream)),
     result(forms) {
+      if (rank > 0) return;
       if (json) process.stdout.write(`${onScreen(stringifyJson(forms.json), visibleJson)}\n`);
       else if (quiet && forms.quiet !== undefined)
         process.stdout.write(`${onScreen(forms.quiet, visible)}\n`);

@@ -4,7 +4,8 @@ import { UserError } from "@posttrain/data";
 import { type Problem, readConfigFile } from "./config-file.js";
 
 export type Source =
-  | { readonly kind: "flag" }
+  /** `bare`: without its name. */
+  | { readonly kind: "flag"; readonly bare?: true }
   | { readonly kind: "environment"; readonly variable: string }
   | { readonly kind: "file"; readonly path: string; readonly line: number };
 
@@ -22,6 +23,7 @@ export type Sources = ReadonlyMap<string, Source>;
 export function settingLabel({ name, source }: Setting): string {
   switch (source.kind) {
     case "flag":
+      if (source.bare) return name.toUpperCase();
       return `${name.length === 1 ? "-" : "--"}${name}`;
     case "environment":
       return source.variable;
@@ -45,8 +47,19 @@ export function flagSettings(given: Readonly<Record<string, unknown>>): readonly
 
 const prefix = "POSTTRAIN_";
 
+/** An option given without its name. */
+export const argumentSetting = (name: string, value: string): Setting => ({
+  ...{ name, value },
+  source: { kind: "flag", bare: true },
+});
+
 /** Read by the kernels, the build and the tests, each with an error of its own. */
-const reserved = /^POSTTRAIN_(CPU|THREADS|MEMORY|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
+const reserved =
+  /^POSTTRAIN_(CPU|THREADS|MEMORY|MPI|LIBCUDA|FAKE_CUDA.*|SIMT_ORDER|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
+
+/** A variable of the environment that would give an option: not for a step of a pipeline, whose options stand in its file. */
+export const isStepsOwn = (variable: string): boolean =>
+  variable.startsWith(prefix) && !reserved.test(variable);
 
 export const variableOf = (option: string): string => prefix + option.toUpperCase();
 

@@ -33,19 +33,21 @@ export interface Stopping {
   begin(): void;
   /** The exit code of who was asked to stop and did. */
   exitCode(): number;
+  /** The signal by which it was asked. */
+  asked(): EndingSignal;
   [Symbol.dispose](): void;
 }
 
 /** `asked` tells the person that it was heard. */
 export function stopOnSignal(asked: () => void): Stopping {
   const controller = new AbortController();
-  let code: number = exitCodes.interrupted;
+  let by: EndingSignal = "SIGINT";
   const stop = (signal: EndingSignal): void => {
     if (controller.signal.aborted) {
       if (signal === "SIGINT") process.exit(exitCodes.interrupted);
       return;
     }
-    code = codes[signal];
+    by = signal;
     asked();
     controller.abort();
   };
@@ -54,7 +56,8 @@ export function stopOnSignal(asked: () => void): Stopping {
     begin: () => {
       working = stop;
     },
-    exitCode: () => code,
+    exitCode: () => codes[by],
+    asked: () => by,
     [Symbol.dispose]: () => {
       working = undefined;
     },

@@ -2,22 +2,8 @@
 
 import { shortened } from "@posttrain/data";
 import type { FileGrading, PlacedVerdict, SelfTestReport, VerifierSummary } from "@posttrain/verify";
-import { count, duration, plural } from "./format.js";
-import { visibleLine } from "./visible.js";
-
-type Row = readonly string[];
-
-/** Columns as wide as their widest cell; the first to the left, the others to the right. */
-function columns(given: readonly Row[], left = 1): string {
-  const rows = given.map((row) => row.map(visibleLine));
-  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => [...(row[i] ?? "")].length)));
-  const cell = (text: string, i: number): string =>
-    i < left ? text.padEnd(widths[i]!) : text.padStart(widths[i]!);
-  return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
-}
-
-const percent = (part: number, whole: number): string =>
-  whole === 0 ? "n/a" : `${((100 * part) / whole).toFixed(1)} %`;
+import { columns } from "./columns.js";
+import { count, duration, percent, plural } from "./format.js";
 
 /** Milliseconds where seconds would read 0.0. */
 function time(seconds: number): string {
@@ -46,7 +32,7 @@ export function verdictTable({ verifiers, outcomes, responses }: FileGrading): s
     total: number,
     of: VerifierSummary["outcomes"],
     rest: readonly string[],
-  ): Row => [
+  ): readonly string[] => [
     name,
     count(total),
     ...(["pass", "fail", "timeout", "crash", "unparseable", "infrastructure-error"] as const).map((outcome) =>
@@ -121,12 +107,13 @@ export function selfTestTable({ groups, sandbox }: SelfTestReport): string {
   const head = ["verifier", "language", "what", "route", "", "right", "wrong", "hostile", "time"];
   const parts = [columns([head, ...rows], 8)];
   if (sandbox.limits.length > 0) {
-    const limits = sandbox.limits.map(({ limit, holds, evidence }) => [
+    const limits = sandbox.limits.map(({ limit, holds, by, evidence }) => [
       limit,
       holds ? "holds" : "NOT PROVEN",
+      by,
       oneLine(evidence),
     ]);
-    parts.push(`\nLimits of the native sandbox\n${columns(limits, 3)}`);
+    parts.push(`\nLimits of the native sandbox\n${columns(limits, 4)}`);
   }
   const failed = groups.flatMap((group) =>
     group.canaries

@@ -1,14 +1,33 @@
 // A model on a device for as long as a command needs it.
-import { openDevice } from "@posttrain/kernels";
+import { type Messages, openDevice } from "@posttrain/kernels";
 import { computeDtype, loadModel, type Model, type ModelChoice, parameterCount } from "@posttrain/model";
 import { count, millions } from "./format.js";
 import type { MachineOptions } from "./options.js";
+import { rank } from "./ranks.js";
+import { visible } from "./visible.js";
+
+/** The device that the options ask for; which one it is when it was chosen for them is said on standard error. */
+export function openMachine(
+  { device: backend, threads, cpu_path: path, quiet = false }: MachineOptions,
+  messages?: Messages,
+): ReturnType<typeof openDevice> {
+  const device = openDevice({ backend, threads, path, messages });
+  if (backend === "auto" && !quiet && rank === 0) console.error(visible(taken(device)));
+  return device;
+}
+
+function taken({ backend, path, description, passedOver }: ReturnType<typeof openDevice>): string {
+  return passedOver === undefined
+    ? `--device auto takes ${backend}: ${description}`
+    : `--device auto takes ${backend} (${path}), not cuda: ${passedOver}`;
+}
 
 export async function withDevice<T>(
-  { device: backend, threads, cpu_path: path }: MachineOptions,
+  machine: MachineOptions,
   body: (device: ReturnType<typeof openDevice>) => Promise<T>,
+  messages?: Messages,
 ): Promise<T> {
-  const device = openDevice({ backend, threads, path });
+  const device = openMachine(machine, messages);
   try {
     return await body(device);
   } finally {

@@ -1,9 +1,18 @@
 // The commands as a shell runs them, on a tiny model: what one prints agrees with what another computes.
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse as parseYaml } from "yaml";
-import { conversation, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import {
+  conversation,
+  main,
+  makeModel,
+  posttrain,
+  temporaryFolder,
+  writeRows,
+} from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 interface Sample {
   readonly id: string;
@@ -66,7 +75,7 @@ it("generate gives log-probabilities that score computes, bit for bit", async ()
   expect(new Set(samples.map(({ text }) => text)).size).toBe(6);
 
   // The prompt of {prompt: "Hello"} as the template writes it, in bytes and ChatML tokens.
-  const asRow = await posttrain([
+  const asRow = await posttrainHere([
     "score",
     ...model,
     "--data",
@@ -78,13 +87,13 @@ it("generate gives log-probabilities that score computes, bit for bit", async ()
   const [turn, opening] = parse<Score>(asRow.out);
   const promptIds = { 1: [...turn!.ids, ...opening!.ids], 2: [72, 105] };
   const whole = samples.map(({ line, ids }) => ({ input_ids: [...promptIds[line as 1 | 2], ...ids] }));
-  const scored = await posttrain(["score", ...model, "--data", writeRows(folder, "whole.jsonl", whole)]);
+  const scored = await posttrainHere(["score", ...model, "--data", writeRows(folder, "whole.jsonl", whole)]);
   for (const [i, { logprobs }] of parse<Score>(scored.out).entries()) {
     const { ids, logprobs: drawn } = samples[i]!;
     expect(logprobs.slice(-ids.length)).toEqual(drawn);
   }
 
-  const again = await posttrain([
+  const again = await posttrainHere([
     "generate",
     ...args,
     "--seed",
@@ -95,13 +104,13 @@ it("generate gives log-probabilities that score computes, bit for bit", async ()
     "plain",
   ]);
   expect(again.out).toBe(generated.out);
-  const other = await posttrain(["generate", ...args, "--seed", "43"]);
+  const other = await posttrainHere(["generate", ...args, "--seed", "43"]);
   expect(other.out).not.toBe(generated.out);
 });
 
 it("score's sums are those of its rows, and its loss the one that sft starts from", async () => {
   const output = join(folder, "scores.jsonl");
-  const { code, err, out } = await posttrain([
+  const { code, err, out } = await posttrainHere([
     "score",
     ...model,
     "--data",
@@ -127,7 +136,7 @@ it("score's sums are those of its rows, and its loss the one that sft starts fro
   }
 
   const run = join(folder, "run");
-  const sft = await posttrain([
+  const sft = await posttrainHere([
     "sft",
     ...model,
     "--data",
@@ -157,12 +166,12 @@ it("score's sums are those of its rows, and its loss the one that sft starts fro
   // The commands it proposes work.
   const next = [...sft.out.matchAll(/npx posttrain (.*)/g)].map(([, command]) => command!.split(" "));
   expect(next.map(([command]) => command)).toEqual(["chat", "score"]);
-  for (const command of next) expect((await posttrain(command)).code).toBe(0);
+  for (const command of next) expect((await posttrainHere(command)).code).toBe(0);
 });
 
 it("--dtype bfloat16 computes what sft --bf16 computes: the loss it ends with, and the tokens of generate", async () => {
   const run = join(folder, "bf16");
-  const trained = await posttrain(
+  const trained = await posttrainHere(
     ["sft", ...model, "--data", data, "--output_dir", run, "--bf16", "--json"].concat([
       "--max_steps",
       "2",
@@ -181,7 +190,7 @@ it("--dtype bfloat16 computes what sft --bf16 computes: the loss it ends with, a
   const { eval_loss } = JSON.parse(metrics.at(-1) as string) as { eval_loss: number };
   const score = async (...dtype: readonly string[]): Promise<number> => {
     const args = ["score", ...checkpoint, "--data", data, "--loss_on", "assistant", "--json", ...dtype];
-    return JSON.parse((await posttrain(args)).out).counted.loss;
+    return JSON.parse((await posttrainHere(args)).out).counted.loss;
   };
   expect(await score("--dtype", "bfloat16")).toBe(eval_loss);
   expect(await score()).not.toBe(eval_loss);
@@ -189,10 +198,17 @@ it("--dtype bfloat16 computes what sft --bf16 computes: the loss it ends with, a
 
   const prompt = ["--data", writeRows(folder, "bf16-prompt.jsonl", [{ input_ids: [72, 105] }])];
   const sampling = ["--temperature", "1", "--max_new_tokens", "12"];
-  const drawn = await posttrain(["generate", ...checkpoint, ...prompt, ...sampling, "--dtype", "bfloat16"]);
+  const drawn = await posttrainHere([
+    "generate",
+    ...checkpoint,
+    ...prompt,
+    ...sampling,
+    "--dtype",
+    "bfloat16",
+  ]);
   const [sample] = parse<Sample>(drawn.out);
   const whole = ["--data", writeRows(folder, "bf16-whole.jsonl", [{ input_ids: [72, 105, ...sample!.ids] }])];
-  const scored = await posttrain(["score", ...checkpoint, ...whole, "--dtype", "bfloat16"]);
+  const scored = await posttrainHere(["score", ...checkpoint, ...whole, "--dtype", "bfloat16"]);
   expect(parse<Score>(scored.out)[0]!.logprobs.slice(2)).toEqual(sample!.logprobs);
 });
 
@@ -200,7 +216,7 @@ it("sft says what it cut", async () => {
   const run = join(folder, "cut");
   const args = ["--data", data, "--output_dir", run, "--max_steps", "1"];
   const cut = ["--max_length", "44", "--on_overlong", "truncate"];
-  const { out } = await posttrain(["sft", ...model, ...args, ...cut]);
+  const { out } = await posttrainHere(["sft", ...model, ...args, ...cut]);
   expect(out.replaceAll(/\s+/g, " ")).toMatch(
     /lost 1 row longer than max_length 44: 1 cut to it; \d+ trained tokens lost/,
   );
@@ -214,19 +230,19 @@ it("chat answers piped lines on standard output and says the rest beside it", as
   expect(err).toMatch("A new conversation.");
   expect(err).toMatch("/what is not a command");
   expect(err).toMatch(/cut at max_new_tokens 4/);
-  const first = await posttrain(args, { input: "Hello" });
+  const first = await posttrainHere(args, { input: "Hello" });
   expect(out.startsWith(first.out)).toBe(true);
-  expect((await posttrain(args, { input: "" })).out).toBe("");
-  expect((await posttrain(args, { input: "/exit\nHello\n" })).out).toBe("");
+  expect((await posttrainHere(args, { input: "" })).out).toBe("");
+  expect((await posttrainHere(args, { input: "/exit\nHello\n" })).out).toBe("");
 });
 
 it("chat opens with the model's card", async () => {
   const card = join(model[1]!, "posttrain-card.json");
   writeFileSync(card, JSON.stringify({ description: "It adds.", example: "What is 1 + 1?" }));
-  const { err } = await posttrain(["chat", ...model]);
+  const { err } = await posttrainHere(["chat", ...model]);
   expect(err).toMatch(/^It adds\.\nFor example: What is 1 \+ 1\?\n/);
   writeFileSync(card, "{}");
-  const bad = await posttrain(["chat", ...model]);
+  const bad = await posttrainHere(["chat", ...model]);
   expect(bad.code).toBe(1);
   expect(bad.err).toMatch(/posttrain-card\.json is not a model card/);
   rmSync(card);
@@ -236,7 +252,7 @@ it("chat forgets each question when the card says that the model knows single on
   const long = `${"1".repeat(300)}\n`;
   const args = ["chat", ...model, "--max_new_tokens", "2"];
   const full = async (): Promise<boolean> =>
-    /This conversation has/.test((await posttrain(args, { input: long + long })).err);
+    /This conversation has/.test((await posttrainHere(args, { input: long + long })).err);
   expect(await full()).toBe(true);
   const card = join(model[1]!, "posttrain-card.json");
   writeFileSync(card, JSON.stringify({ description: "It adds.", example: "1 + 1?", single_turn: true }));
@@ -245,32 +261,39 @@ it("chat forgets each question when the card says that the model knows single on
 });
 
 it("chat says when the conversation is longer than the context", async () => {
-  const { code, out, err } = await posttrain(["chat", ...model], { input: `${"1".repeat(600)}\n` });
+  const { code, out, err } = await posttrainHere(["chat", ...model], { input: `${"1".repeat(600)}\n` });
   expect([code, out]).toEqual([0, ""]);
   expect(err).toMatch(/This conversation has 6\d\d tokens, the model's context holds 512\. \/reset/);
 });
 
-it("help and version start fast and load no kernels", async () => {
-  for (const args of [
-    ["--help"],
-    ["sft", "--help"],
-    ["generate", "-h"],
-    ["chat", "--help"],
-    ["score", "--help"],
-    ["init", "--help"],
-    ["inspect", "--help"],
-    ["env", "--help"],
-    ["validate", "--help"],
-    ["evaluate", "--help"],
-    ["quickstart", "--help"],
-  ]) {
-    const { code, out, err } = await posttrain(args, { env: { POSTTRAIN_NATIVE_VARIANT: "none" } });
-    expect([code, err]).toEqual([0, ""]);
-    expect(out).toMatch(/Exit codes: 0 done/);
-    const pasted = (line: string): boolean => /^ +(npx|--data|--prompt|echo|--model)/.test(line);
-    for (const line of out.split("\n")) if (!pasted(line)) expect(line.length).toBeLessThanOrEqual(80);
-  }
-  expect((await posttrain(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+const helps = [
+  ["--help"],
+  ["sft", "--help"],
+  ["generate", "-h"],
+  ...["chat", "score", "init", "inspect", "env", "validate", "evaluate", "quickstart"].map((name) => [
+    name,
+    "--help",
+  ]),
+];
+
+it.each(helps)("help of %s", async (...args) => {
+  const { code, out, err } = await posttrainHere(args);
+  expect([code, err]).toEqual([0, ""]);
+  expect(out).toMatch(/Exit codes: 0 done/);
+  const pasted = (line: string): boolean => /^ +(npx|--data|--prompt|echo|--model)/.test(line);
+  for (const line of out.split("\n")) if (!pasted(line)) expect(line.length).toBeLessThanOrEqual(80);
+});
+
+it("help and version load no kernels", async () => {
+  const env = { POSTTRAIN_NATIVE_VARIANT: "none" };
+  const each = `for (const args of ${JSON.stringify(helps)}) await runCommandLine(args);`;
+  const script = `import { runCommandLine } from ${JSON.stringify(join(dirname(main), "command-line.js"))};\n${each}`;
+  const all = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
+    ...{ env: { ...process.env, ...env }, encoding: "utf8" },
+  });
+  expect([all.status, all.stderr]).toEqual([0, ""]);
+  expect(all.stdout.match(/Exit codes: 0 done/g)).toHaveLength(helps.length);
+  expect((await posttrain(["--version"], { env })).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   const bare = await posttrain([]);
   expect([bare.code, bare.out]).toEqual([1, ""]);
 });

@@ -1,7 +1,7 @@
 // How a command ends when the world around it does: a reader of its output that leaves, an output that cannot be written, a signal. As a shell runs it.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -121,6 +121,14 @@ async function started(
   while (until !== undefined && !existsSync(until) && child.exitCode === null) await sleep(5);
   return child;
 }
+const hasOpen = ({ pid }: ChildProcess, path: string): boolean =>
+  readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`) === path;
+    } catch {
+      return false; // closed by now
+    }
+  });
 const codeOf = async (child: ChildProcess): Promise<number | null> => (await once(child, "exit"))[0];
 
 describe("an output file", () => {
@@ -167,7 +175,7 @@ describe("a signal", () => {
     const many = writeRows(folder, "many.jsonl", Array(300_000).fill(rows[0]));
     const args = sft(`reading-${signal}`).map((arg) => (arg === data ? many : arg));
     const child = await started(args, {});
-    await sleep(1500);
+    while (!hasOpen(child, many) && child.exitCode === null) await sleep(5);
     expect(child.exitCode).toBeNull();
     const asked = performance.now();
     child.kill(signal);

@@ -3,6 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { dirname } from "node:path";
 import { expect, it } from "vitest";
 import { main, posttrain, temporaryFolder } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 it("is one block that names versions, machine and kernels, and no person", async () => {
   const secret = { POSTTRAIN_SEED: "12345", HF_TOKEN: "hf_secret", POSTTRAIN_THREADS: "2" };
@@ -26,6 +27,9 @@ it("is one block that names versions, machine and kernels, and no person", async
     "gpu",
     "addon",
     "packages",
+    "sandbox",
+    "limits proven",
+    "limits not proven",
     "variables",
   ]);
   expect(facts["node"]).toContain(process.version);
@@ -36,13 +40,18 @@ it("is one block that names versions, machine and kernels, and no person", async
   );
   expect(facts["kernel threads"]).toBe("2");
   expect(facts["addon"]).toMatch(/^build release of \d{4}-.*, SHA-256 [0-9a-f]{16}; loads, ABI \d+$/);
-  expect(facts["gpu"]).toMatch(/^not used: this version .* no GPU backend/);
+  expect(facts["gpu"]).toMatch(/^(not used: .+|used with --device cuda or auto: sm_\d+, .+)/);
   expect(facts["packages"]).toMatch(/tokenizers \d+\.\d+.*, zod \d+\.\d+\.\d+/);
+  // What cannot be proven is named with whose programs it keeps from running.
+  const proven = facts["limits proven"]!;
+  if (facts["limits not proven"]!.startsWith("none"))
+    expect(proven).toMatch(/no network: a network namespace/);
+  else expect(facts["limits not proven"]).toMatch(/\(.+\); so programs in .* do not run natively\. \S/);
   expect(facts["variables"]).toBe("POSTTRAIN_THREADS=2");
   for (const private_ of ["12345", "hf_secret", cwd, dirname(dirname(dirname(main)))])
     expect(out).not.toContain(private_);
   for (const name of [hostname(), userInfo().username]) expect(out.split(/[\s,;()]+/)).not.toContain(name);
-  const json = await posttrain(["env", "--json"], { env: secret });
+  const json = await posttrainHere(["env", "--json"], { env: secret });
   expect(Object.keys(JSON.parse(json.out))).toEqual(Object.keys(facts));
 });
 

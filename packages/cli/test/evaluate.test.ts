@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { conversation, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
@@ -34,12 +35,12 @@ beforeAll(async () => {
     ...training,
     "--quiet",
   ];
-  checkpoint = (await posttrain(["sft", ...args])).out.trim();
+  checkpoint = (await posttrainHere(["sft", ...args])).out.trim();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const evaluate = (data: string, ...args: readonly string[]) =>
-  posttrain([
+  posttrainHere([
     "evaluate",
     "--model_name_or_path",
     checkpoint,
@@ -54,7 +55,7 @@ const cells = (line: string): readonly string[] => line.split("|").map((cell) =>
 it("grades by exact match, by group, with intervals, and keeps every response", async () => {
   const data = writeRows(folder, "sums.jsonl", [
     ...[0, 1, 2].map((i) => ({ question: question(i), answer: i + 1, kind: "number" })),
-    { prompt: question(3), answer: "3+1=4\n#### 4", kind: "worked" },
+    { instruction: question(3), answer: "3+1=4\n#### 4", kind: "worked" },
     { messages: [{ role: "user", content: question(4) }], answer: "Answer: 5", kind: "worked" },
     { question: question(5), answer: "99", kind: "worked", note: "ü" },
   ]);
@@ -212,7 +213,19 @@ it.each<[what: string, rows: readonly unknown[], args: readonly string[], says: 
     "nothing to answer",
     [{ ...conversation("a", "b"), answer: "b" }],
     [],
-    /line 1: the last message is an assistant turn/,
+    /line 1: messages: the last message is an assistant turn/,
+  ],
+  [
+    "tokens",
+    [{ input_ids: [1, 2], answer: "b" }],
+    [],
+    /line 1: input_ids are tokens, and a question is rendered as text/,
+  ],
+  [
+    "variables that are none",
+    [{ question: "a", answer: "b", chat_template_kwargs: { messages: [] } }],
+    [],
+    /line 1: chat_template_kwargs: /,
   ],
   [
     "a wrong type",

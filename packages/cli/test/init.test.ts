@@ -5,20 +5,14 @@ import { parameterCount, parseModelConfig } from "@posttrain/model";
 import { residentBytes } from "@posttrain/sft";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { suggest } from "../src/init/suggest.js";
+import { type Suggestion, suggest } from "../src/init/suggest.js";
 import { stage } from "../src/stages/sft.js";
-import {
-  conversation,
-  copyModel,
-  makeModel,
-  posttrain,
-  temporaryFolder,
-  writeRows,
-} from "./support/command-line.js";
+import { conversation, copyModel, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
-const run = (...args: readonly string[]) => posttrain(args, { cwd: folder });
+const run = (...args: readonly string[]) => posttrainHere(args, { cwd: folder });
 let model: string;
 
 beforeAll(async () => {
@@ -137,7 +131,7 @@ describe("suggestions", () => {
     lengths: readonly number[],
     memory: number,
     heldOut = 0,
-  ): Promise<Record<string, number | boolean | string>> => {
+  ): Promise<Record<string, Suggestion["value"]>> => {
     const all = await suggest(stage, { config: qwen, parameters, lengths, heldOut, memory });
     return Object.fromEntries(all.map(({ key, value }) => [key, value]));
   };

@@ -4,15 +4,10 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { join } from "node:path";
 import { readSafetensorsHeader, writeSafetensors } from "@posttrain/model";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { goldenPath } from "../../../tests/support/golden.js";
 import { fromFloat16 } from "../src/inspect/compare-tensors.js";
-import {
-  conversation,
-  copyModel,
-  makeModel,
-  posttrain,
-  temporaryFolder,
-  writeRows,
-} from "./support/command-line.js";
+import { conversation, copyModel, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
@@ -23,15 +18,15 @@ beforeAll(async () => {
   model = await makeModel(folder);
   const data = writeRows(folder, "rows.jsonl", [conversation("What is 1 + 1?", "2")]);
   const args = ["--model_name_or_path", model, "--data", data, "--output_dir", at("run")];
-  await posttrain(["sft", ...args, "--max_steps", "1", "--lr_scheduler_type", "constant"]);
+  await posttrainHere(["sft", ...args, "--max_steps", "1", "--lr_scheduler_type", "constant"]);
   const resumed = ["--max_steps", "2", "--learning_rate", "1e-4", "--lr_scheduler_type", "constant"];
   const change = ["--resume_from_checkpoint", "--accept_change", "learning_rate", "--quiet"];
-  checkpoint = (await posttrain(["sft", ...args, ...resumed, ...change])).out.trim();
+  checkpoint = (await posttrainHere(["sft", ...args, ...resumed, ...change])).out.trim();
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const inspect = (dir: string, ...args: readonly string[]) =>
-  posttrain(["inspect", "--model_name_or_path", dir, ...args]);
+  posttrainHere(["inspect", "--model_name_or_path", dir, ...args]);
 const flat = (text: string): string => text.replaceAll(/\s+/g, " ");
 
 it("says what a model is, file by file", async () => {
@@ -95,6 +90,19 @@ it("notes what of a folder does not fit together, and nothing where it does", as
   expect(flat(out)).toContain(
     "ends turns with <|im_end|> (287), where generation does not stop: --stop_ids 287 does.",
   );
+});
+
+it("a reward model: its score and pad id, no ends; and what takes it where words are wanted", async () => {
+  const { code, out } = await inspect(goldenPath("reward-tiny"));
+  expect(code).toBe(0);
+  expect(flat(out)).toMatch(
+    /Qwen2ForSequenceClassification, 0\.15 M parameters.*vocabulary of 320 scores one score of a sequence, at its last token; padding is id 0 context/,
+  );
+  expect(out).not.toContain("stops at");
+  const sft = ["--data", "rows.jsonl", "--output_dir", at("none")];
+  const refused = await posttrainHere(["sft", "--model_name_or_path", goldenPath("reward-tiny"), ...sft]);
+  expect(refused.code).toBe(1);
+  expect(flat(refused.err)).toContain("this is a reward model (Qwen2ForSequenceClassification)");
 });
 
 it("says where a checkpoint stands and what it was made of", async () => {

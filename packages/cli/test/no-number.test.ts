@@ -3,7 +3,8 @@ import { cpSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { readSafetensorsHeader } from "@posttrain/model";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { conversation, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import { conversation, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
@@ -45,14 +46,14 @@ it.each([
 ])("%s: weights that overflow are an error, not an answer", async (command, args) => {
   writeRows(folder, "questions.jsonl", [{ question: "?", answer: "1" }]);
   const all = [command, "--model_name_or_path", at("huge"), ...args];
-  const { code, out, err } = await posttrain(all, { input: "Hello\n", cwd: folder });
+  const { code, out, err } = await posttrainHere(all, { input: "Hello\n", cwd: folder });
   expect([code, out]).toEqual([1, ""]);
   expect(err).toMatch(/The log-probability of generated token 1 is NaN at temperature 0: .*far too large/s);
 });
 
 it.each(["1e-40", "5e-324"])("a temperature of %s is an error", async (temperature) => {
   const args = ["generate", "--model_name_or_path", model, "--prompt", "Hello", "--temperature", temperature];
-  const { code, out, err } = await posttrain([
+  const { code, out, err } = await posttrainHere([
     ...args,
     "--max_new_tokens",
     "2",
@@ -74,7 +75,7 @@ it("score has the words, in rows and in the table, and says so", async () => {
     at("scores.jsonl"),
     "--json",
   ];
-  const { code, out, err } = await posttrain(args);
+  const { code, out, err } = await posttrainHere(args);
   expect(code, err).toBe(0);
   expect(err).toMatch(/leaves the range of float32/);
   expect(JSON.parse(out).every_token).toMatchObject({ loss: "NaN", perplexity: "NaN" });
@@ -97,7 +98,7 @@ it("a held-out loss that is none is the word in metrics.jsonl, never the best, a
     eval_steps: 1,
   };
   const args = ["sft", ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])];
-  const { code, err } = await posttrain(args);
+  const { code, err } = await posttrainHere(args);
   expect(code).toBe(1);
   expect(err).toMatch(/at step 2; the weights were left as they were/);
   const metrics = lines(readFileSync(at("run", "metrics.jsonl"), "utf8"));
@@ -106,7 +107,7 @@ it("a held-out loss that is none is the word in metrics.jsonl, never the best, a
     expect.stringMatching(/^(NaN|Infinity)$/),
   ]);
   expect(readFileSync(at("run", "metrics.jsonl"), "utf8")).not.toContain("null");
-  const again = await posttrain([...args, "--resume_from_checkpoint", "--json"]);
+  const again = await posttrainHere([...args, "--resume_from_checkpoint", "--json"]);
   expect(again.err).toMatch(/at step 2; the weights were left as they were/);
 });
 
@@ -115,7 +116,7 @@ it("inspect: a difference that is none is the word", async () => {
   const weights = at("broken", "model.safetensors");
   const { begin } = (await readSafetensorsHeader(weights)).get("model.norm.weight")!;
   writeSync(openSync(weights, "r+"), Float32Array.of(Number.NaN), 0, 4, begin);
-  const { out, err } = await posttrain([
+  const { out, err } = await posttrainHere([
     "inspect",
     "--model_name_or_path",
     model,

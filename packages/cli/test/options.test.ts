@@ -115,6 +115,19 @@ it("checks a value that another one covers", () => {
   );
 });
 
+it("takes an argument without a name where a command has one", () => {
+  const check = (settings: readonly Setting[], positional: readonly string[]) =>
+    checkOptions("x", schema, settings, { positional, argument: "path" });
+  const { options, sources } = check(environmentSettings({ POSTTRAIN_PATH: "e" }), ["a file"]);
+  expect([options.path, sources.get("path")?.kind]).toEqual(["a file", "flag"]);
+  expect(() => check([], [])).toThrow("posttrain x: Missing: PATH (a file). All options");
+  expect(() => check([], [""])).toThrow('PATH is "", expected text that is not empty.');
+  expect(() => check([], ["a", "b"])).toThrow('"b" belongs to no option');
+  expect(() => check(flagSettings({ path: "b" }), ["a"])).toThrow(
+    "--path and PATH are one option: give one of them.",
+  );
+});
+
 it("names everything that is wrong at once", () => {
   const given = {
     rte: "1",

@@ -6,7 +6,17 @@ import { UserError } from "@posttrain/data";
 import { arithmeticProblem, shortOperands } from "@posttrain/sft";
 import { expect, onTestFinished, test } from "vitest";
 import type { GradedAnswer } from "../src/quickstart/evaluate.js";
-import { accuracyTable, lossCurve, sampleAnswers, styleFor } from "../src/quickstart/report.js";
+import {
+  accuracyTable,
+  changes,
+  lossCurve,
+  percentText,
+  rewardCurve,
+  sampleAnswers,
+  stageAnswers,
+  stageTable,
+  styleFor,
+} from "../src/quickstart/report.js";
 import { newFolder, nextRunFolder } from "../src/quickstart/run-folder.js";
 
 const plain = { bold: (text: string) => text, dim: (text: string) => text };
@@ -49,6 +59,39 @@ test("samples show the first of each kind, whatever came back, on lines that fit
     expect(line.length).toBeLessThanOrEqual(78);
     expect(line).toMatch(/^[\x20-\x7e\u00b7]*$/);
   }
+});
+
+test("a table of the stages, what changed between two, and what each says to a problem on which they disagree", () => {
+  const stages = [
+    { name: "untrained", answers: answers(500, () => false) },
+    { name: "fine-tuned", answers: answers(500, (kind) => kind === "multiplication") },
+    { name: "  then DPO", answers: answers(500, (kind) => kind !== "addition") },
+  ] as const;
+  expect(stageTable(stages, plain)).toEqual([
+    "                                  of 500",
+    "untrained                              0     0.0 %  0.0-0.8",
+    "fine-tuned                           166    33.2 %  29.2-37.4",
+    "  then DPO                           333    66.6 %  62.4-70.6",
+  ]);
+  expect(changes(stages[1].answers, stages[2].answers)).toEqual({ gained: 167, lost: 0 });
+  expect(changes(stages[2].answers, stages[1].answers)).toEqual({ gained: 0, lost: 167 });
+  const said = stageAnswers(stages, stages.slice(1), plain);
+  expect(said[0]).toMatch(/^What is \d+ - \d+\?$/);
+  expect(said.slice(1).map((line) => line.trim().split(/ {2,}/))).toEqual([
+    ["untrained", expect.any(String), "no end"],
+    ["fine-tuned", expect.any(String), "no end"],
+    ["then DPO", expect.stringMatching(/Answer: \d+/), "right"],
+  ]);
+  expect(stageAnswers(stages, [], plain)[0]).toMatch(/^What is \d+ \+ \d+\?$/);
+  for (const line of said) expect(line.length).toBeLessThanOrEqual(76);
+  expect(percentText({ share: 0.62, low: 0.538, high: 0.696 })).toBe("62.0 % (53.8 to 69.6)");
+});
+
+test("the curve of rewards", () => {
+  const lines = rewardCurve([0.25, 0.5, 0.75, 1]);
+  expect(lines[0]).toMatch(/^ {4}1\.00 [┤┼]/);
+  expect(lines.at(-2)).toMatch(/^ {4}0\.25 [┤┼]/);
+  expect(lines.at(-1)).toMatch(/step 1 +step 4$/);
 });
 
 test.each([1, 2, 6, 65, 66, 67, 800, 100_003])("the curve of %d losses fits and falls", (steps) => {

@@ -2,14 +2,8 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import {
-  conversation,
-  copyModel,
-  makeModel,
-  posttrain,
-  temporaryFolder,
-  writeRows,
-} from "./support/command-line.js";
+import { conversation, copyModel, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -39,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const sft = (model: string, data: string, run: string, ...args: readonly string[]) =>
-  posttrain([
+  posttrainHere([
     ...["sft", "--model_name_or_path", model, "--data", at(data), "--output_dir", at(run)],
     ...(args.includes("--max_steps") ? [] : ["--max_steps", "2"]),
     ...["--learning_rate", "0", "--lr_scheduler_type", "constant", ...args],
@@ -60,15 +54,21 @@ it("the checkpoint stops where trained turns end; sft, validate and init say so"
   }
 
   const rows = ["--model_name_or_path", base, "--data", at("chat.jsonl")];
-  const before = await posttrain(["validate", ...rows, "--json"]);
+  const before = await posttrainHere(["validate", ...rows, "--json"]);
   expect(JSON.parse(before.out).turn_ends).toEqual({
     turns: 8,
     ends: [{ id: endOfTurn, token: "<|im_end|>", turns: 8, generation_stops: false }],
     without: 0,
   });
-  const after = await posttrain(["validate", "--model_name_or_path", checkpoint, "--data", at("chat.jsonl")]);
+  const after = await posttrainHere([
+    "validate",
+    "--model_name_or_path",
+    checkpoint,
+    "--data",
+    at("chat.jsonl"),
+  ]);
   expect(after.out).toMatch("turns end   <|im_end|> (287), where generation stops\n");
-  const init = await posttrain(["init", ...rows, "--output", at("init.yaml")]);
+  const init = await posttrainHere(["init", ...rows, "--output", at("init.yaml")]);
   expect(flat(init.out)).toContain(
     "turns end <|im_end|> (287), where generation with this model does not stop",
   );
@@ -140,7 +140,7 @@ it("a base model that has learnt its answers by heart gives them, and ends them"
     "asked.jsonl",
     answers.map(([question, answer]) => ({ question, answer })),
   );
-  const trained = await posttrain([
+  const trained = await posttrainHere([
     ...["sft", "--model_name_or_path", base, "--data", at("by-heart.jsonl"), "--output_dir", at("by-heart")],
     ...["--max_steps", "60", "--learning_rate", "2e-3", "--per_device_train_batch_size", "3"],
   ]);
@@ -157,7 +157,7 @@ it("a base model that has learnt its answers by heart gives them, and ends them"
       "--extract",
       "whole",
     ];
-    const { out } = await posttrain(["evaluate", ...common, "--json", ...args]);
+    const { out } = await posttrainHere(["evaluate", ...common, "--json", ...args]);
     return JSON.parse(out).results.asked["exact_match,whole"];
   };
   expect(await exactMatch(checkpoint)).toBe(1);
@@ -182,7 +182,7 @@ it("named templates travel with a checkpoint; a pointer in a companion's place d
   expect(readFileSync(at("named-run/checkpoint-2/additional_chat_templates/tool_use.jinja"), "utf8")).toBe(
     "{{ messages[0].content }}<|im_end|>",
   );
-  const again = await posttrain(["inspect", "--model_name_or_path", at("named-run/checkpoint-2")]);
+  const again = await posttrainHere(["inspect", "--model_name_or_path", at("named-run/checkpoint-2")]);
   expect(flat(again.out)).toMatch(/all \d+ files agree with the manifest/);
   writeFileSync(
     join(named, "vocab.json"),
@@ -198,7 +198,7 @@ it("a template without an end token: said, with what helps", async () => {
     chat_template:
       "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}",
   });
-  const { code, out } = await posttrain([
+  const { code, out } = await posttrainHere([
     ...["validate", "--model_name_or_path", endless, "--data", at("chat.jsonl")],
   ]);
   expect(code).toBe(0);
@@ -211,7 +211,7 @@ it("a template without an end token: said, with what helps", async () => {
 });
 
 const sampled = (...args: readonly string[]) =>
-  posttrain([
+  posttrainHere([
     ...[
       "generate",
       "--model_name_or_path",
@@ -260,7 +260,7 @@ it("a template whose end generation does not know is said, with the flag that he
   for (const known of [["--stop_ids", "287"], ["--stop", "<|im_end|>"], ["--raw"]]) {
     expect((await sampled(...known)).err).not.toMatch(warning);
   }
-  const talk = await posttrain(["chat", "--model_name_or_path", base, "--max_new_tokens", "4"], {
+  const talk = await posttrainHere(["chat", "--model_name_or_path", base, "--max_new_tokens", "4"], {
     input: "Hi\n",
   });
   expect(talk.err).toMatch(warning);
@@ -278,15 +278,17 @@ it("ids that the model does not have, and an empty text, are refused", async () 
 
 it("chat and evaluate cut at the same place", async () => {
   const common = ["--model_name_or_path", base, "--max_new_tokens", "24", "--temperature", "0"];
-  const whole = await posttrain(["generate", ...common, "--prompt", "What is 1 + 1?"]);
+  const whole = await posttrainHere(["generate", ...common, "--prompt", "What is 1 + 1?"]);
   const { text } = JSON.parse(whole.out);
   const stop: string = [...text].slice(3, 6).join("");
   const expected = text.slice(0, text.indexOf(stop));
-  const talk = await posttrain(["chat", ...common, "--stop", stop, "--json"], { input: "What is 1 + 1?\n" });
+  const talk = await posttrainHere(["chat", ...common, "--stop", stop, "--json"], {
+    input: "What is 1 + 1?\n",
+  });
   expect(JSON.parse(talk.out)).toMatchObject({ text: expected, finish_reason: "stop" });
 
   const data = writeRows(folder, "questions.jsonl", [{ question: "What is 1 + 1?", answer: "2" }]);
-  const { code, out } = await posttrain([
+  const { code, out } = await posttrainHere([
     ...["evaluate", ...common, "--data", data, "--extract", "whole", "--stop", stop, "--stop_ids", "287"],
     ...["--output_dir", at("results"), "--json"],
   ]);

@@ -4,7 +4,8 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { visible, visibleJson, visibleLine, visibleStream } from "../src/visible.js";
-import { main, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import { main, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 let model: string;
@@ -50,7 +51,7 @@ describe("commands", () => {
       { verifier: "exact", answer: "a", response: `${title}b` },
       { test_list: ["assert f(1) == 1"], response: `def f(x): raise ValueError("${title}")` },
     ]);
-    const { out, err } = await posttrain(["verify", "--data", data]);
+    const { out, err } = await posttrainHere(["verify", "--data", data]);
     expect(err).not.toMatch(steering);
     expect(err).toContain("\\x1b]0;mine\\x07");
     const rows = out
@@ -65,20 +66,20 @@ describe("commands", () => {
     const data = writeRows(folder, "deep.jsonl", [
       { input_output: { inputs: ["1"], outputs: ["1"] }, response: `\`\`\`python\ninput()\n${deep}\n\`\`\`` },
     ]);
-    const { err } = await posttrain(["verify", "--data", data]);
+    const { err } = await posttrainHere(["verify", "--data", data]);
     expect(err).toContain("KeyError: 'the message that helps'");
     const verifier = join(folder, "grade.py");
     writeFileSync(verifier, `def grade_reward(completions, **columns):\n${deep.replace(/^/gm, "    ")}\n`);
-    const own = await posttrain(["verify", "--data", data, "--verifier", verifier]);
+    const own = await posttrainHere(["verify", "--data", data, "--verifier", verifier]);
     expect(own.err).toContain("KeyError: 'the message that helps'");
   });
 
   it("errors show names and rows", async () => {
-    const missing = await posttrain(["verify", "--data", join(folder, `${title}.jsonl`)]);
+    const missing = await posttrainHere(["verify", "--data", join(folder, `${title}.jsonl`)]);
     expect(missing.err).not.toMatch(steering);
     expect(missing.err).toContain("\\x1b]0;mine\\x07");
     const data = writeRows(folder, "name.jsonl", [{ verifier: `x\u009b2J${title}`, response: "a" }]);
-    const unknown = await posttrain(["verify", "--data", data]);
+    const unknown = await posttrainHere(["verify", "--data", data]);
     expect(unknown.err).not.toMatch(steering);
   });
 
@@ -90,7 +91,7 @@ describe("commands", () => {
     const onTerminal = spawnSync("script", ["-qec", `${command} 2>/dev/null`, "/dev/null"], {
       encoding: "utf8",
     });
-    const plain = await posttrain(args);
+    const plain = await posttrainHere(args);
     expect(JSON.parse(plain.out).text).toMatch(steering);
     // The terminal's own line ends.
     const shown = onTerminal.stdout.replaceAll("\r\n", "\n");
@@ -100,13 +101,13 @@ describe("commands", () => {
 
   it("special tokens are shown where that is asked for", async () => {
     const args = ["--model_name_or_path", model, ...sampling];
-    const without = JSON.parse((await posttrain(["generate", ...args])).out);
-    const shown = JSON.parse((await posttrain(["generate", ...args, "--show_special_tokens"])).out);
+    const without = JSON.parse((await posttrainHere(["generate", ...args])).out);
+    const shown = JSON.parse((await posttrainHere(["generate", ...args, "--show_special_tokens"])).out);
     expect(shown.ids).toEqual(without.ids);
     expect(shown.text).toMatch(/<\|im_(?:start|end)\|>|<\|endoftext\|>/);
     expect(without.text).toBe(shown.text.replaceAll(/<\|\w+\|>/g, ""));
     const chat = (...more: readonly string[]) =>
-      posttrain(["chat", ...args.filter((word) => word !== "--prompt" && word !== "Hello"), ...more], {
+      posttrainHere(["chat", ...args.filter((word) => word !== "--prompt" && word !== "Hello"), ...more], {
         input: "Hello\n",
       });
     expect((await chat()).out).toBe(`${without.text}\n`);
@@ -116,21 +117,21 @@ describe("commands", () => {
   it("num_samples and num_generations are one option, of generate and evaluate", async () => {
     const args = ["generate", "--model_name_or_path", model, ...sampling];
     const [one, other] = await Promise.all([
-      posttrain([...args, "--num_samples", "2"]),
-      posttrain([...args, "--num-generations", "2"]),
+      posttrainHere([...args, "--num_samples", "2"]),
+      posttrainHere([...args, "--num-generations", "2"]),
     ]);
     expect(one.out.trimEnd().split("\n")).toHaveLength(2);
     expect(other.out).toBe(one.out);
-    const both = await posttrain([...args, "--num_samples", "2", "--num_generations", "3"]);
+    const both = await posttrainHere([...args, "--num_samples", "2", "--num_generations", "3"]);
     expect([both.code, both.err]).toEqual([
       1,
       expect.stringMatching(/--num_samples and --num_generations are one option/),
     ]);
     const data = writeRows(folder, "questions.jsonl", [{ question: "1 + 1?", answer: "2" }]);
     const questions = ["evaluate", "--model_name_or_path", model, "--data", data, "--max_new_tokens", "4"];
-    const evaluated = await posttrain([...questions, "--num_generations", "2", "--temperature", "1"]);
+    const evaluated = await posttrainHere([...questions, "--num_generations", "2", "--temperature", "1"]);
     expect(evaluated.out).toMatch(/num_samples=2/);
-    const wrong = await posttrain([...questions, "--num_generations", "0"]);
+    const wrong = await posttrainHere([...questions, "--num_generations", "0"]);
     expect(wrong.err).toMatch(/--num_generations is "0", expected a whole number, at least 1/);
   });
 });

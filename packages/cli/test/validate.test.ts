@@ -4,14 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { histogram, summarizeLengths } from "../src/validate/lengths.js";
 import { sampleLines } from "../src/validate/samples.js";
-import {
-  conversation,
-  copyModel,
-  makeModel,
-  posttrain,
-  temporaryFolder,
-  writeRows,
-} from "./support/command-line.js";
+import { conversation, copyModel, makeModel, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -23,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const validate = (data: string, ...args: readonly string[]) =>
-  posttrain(["validate", "--model_name_or_path", model, "--data", data, ...args]);
+  posttrainHere(["validate", "--model_name_or_path", model, "--data", data, ...args]);
 
 const sound = Array.from({ length: 12 }, (_, i) => conversation(`What is ${i} + 1?`, `Answer: ${i + 1}`));
 const flat = (text: string): string => text.replaceAll(/\s+/g, " ");
@@ -58,7 +52,7 @@ it("counts every loss by reason and lists it; sft stops at the first", async () 
 
   const again = await validate(data, "--rejects", at("rejects.jsonl"));
   expect([again.code, again.err]).toEqual([1, expect.stringMatching(/rejects\.jsonl already exists/)]);
-  const sft = await posttrain([
+  const sft = await posttrainHere([
     "sft",
     "--model_name_or_path",
     model,
@@ -108,33 +102,33 @@ it("special tokens in content: an error that names row and field; text and token
     conversation("Why?", "Because<|im_end|>"),
   ]);
   const common = ["--model_name_or_path", model, "--data", data];
-  const refused = await posttrain(["validate", ...common]);
+  const refused = await posttrainHere(["validate", ...common]);
   expect(refused.code).toBe(1);
   expect(flat(refused.out)).toMatch(
     /special_token_in_content: 2 rows line 13: messages\[0\]\.content has <\|im_end\|> in its text \(and 1 more in this row\).* line 14: messages\[1\]\.content has <\|im_end\|>/,
   );
   const train = [...common, "--max_steps", "2"];
-  const sft = await posttrain(["sft", ...train, "--output_dir", at("control")]);
+  const sft = await posttrainHere(["sft", ...train, "--output_dir", at("control")]);
   expect([sft.code, flat(sft.err)]).toEqual([
     1,
     expect.stringMatching(/line 13: messages\[0\]\.content has <\|im_end\|>/),
   ]);
-  expect((await posttrain(["score", ...common, "--loss_on", "assistant"])).err).toMatch(
+  expect((await posttrainHere(["score", ...common, "--loss_on", "assistant"])).err).toMatch(
     /line 13: messages\[0\]/,
   );
 
   const runs = new Map<string, string>();
   for (const choice of ["text", "token"]) {
     const named = ["--special_tokens_in_content", choice];
-    const { code, out } = await posttrain(["validate", ...common, ...named]);
+    const { code, out } = await posttrainHere(["validate", ...common, ...named]);
     expect(code).toBe(0);
     const fate = choice === "text" ? "ordinary text" : "the special token";
     expect(flat(out)).toContain(
       `<|im_end|> in 2 rows, read as ${fate}: line 13 messages[0].content, line 14 messages[1].content <|im_start|> in 1 row, read as ${fate}: line 13 messages[0].content`,
     );
-    const result = JSON.parse((await posttrain(["validate", ...common, ...named, "--json"])).out);
+    const result = JSON.parse((await posttrainHere(["validate", ...common, ...named, "--json"])).out);
     expect(result.content_tokens[0]).toMatchObject({ token: "<|im_end|>", special: true, rows: 2 });
-    const run = await posttrain(["sft", ...train, ...named, "--output_dir", at(`control-${choice}`)]);
+    const run = await posttrainHere(["sft", ...train, ...named, "--output_dir", at(`control-${choice}`)]);
     expect([run.code, run.err]).toEqual([0, ""]);
     expect(flat(run.out)).toContain(`content <|im_end|> in 2 rows, read as ${fate}`);
     runs.set(choice, readFileSync(join(at(`control-${choice}`), "checkpoint-2", "manifest.json"), "utf8"));
@@ -155,7 +149,7 @@ it("a row beyond the model's context: one limit in validate, sft, plan and score
     /line 13: \d+ tokens, the model's context holds 200 \(max_position_embeddings\)\. .*set allow_beyond_context/;
   const train = [...common, "--output_dir", at("beyond"), "--max_steps", "2", "--save_steps", "1"];
 
-  const { code, out } = await posttrain(["validate", ...common]);
+  const { code, out } = await posttrainHere(["validate", ...common]);
   expect(code).toBe(1);
   expect(flat(out)).toMatch(/row_too_long: 1 row line 13: \d+ tokens, the model's context holds 200/);
   expect(flat(out)).toContain(
@@ -166,13 +160,13 @@ it("a row beyond the model's context: one limit in validate, sft, plan and score
     ["plan", ...common],
     ["score", ...common, "--loss_on", "assistant"],
   ]) {
-    const refused = await posttrain(command);
+    const refused = await posttrainHere(command);
     expect([refused.code, flat(refused.err)]).toEqual([1, expect.stringMatching(said)]);
   }
   expect(existsSync(at("beyond"))).toBe(false);
 
   const cut = JSON.parse(
-    (await posttrain(["validate", ...common, "--on_overlong", "truncate", "--json"])).out,
+    (await posttrainHere(["validate", ...common, "--on_overlong", "truncate", "--json"])).out,
   );
   expect([cut.counts.truncated, cut.plan.epoch.rows]).toEqual([1, 13]);
   expect(cut.rejects[0].examples[0].remedy).toMatch(
@@ -181,12 +175,12 @@ it("a row beyond the model's context: one limit in validate, sft, plan and score
   expect(cut.digests.cut_at_context).toBe("200");
 
   const allowed = ["--allow_beyond_context"];
-  expect((await posttrain(["validate", ...common, ...allowed])).code).toBe(0);
-  expect((await posttrain(["plan", ...common, ...allowed])).code).toBe(0);
+  expect((await posttrainHere(["validate", ...common, ...allowed])).code).toBe(0);
+  expect((await posttrainHere(["plan", ...common, ...allowed])).code).toBe(0);
   expect(
-    (await posttrain(["score", ...common, ...allowed, "--output", at("beyond-scores.jsonl")])).code,
+    (await posttrainHere(["score", ...common, ...allowed, "--output", at("beyond-scores.jsonl")])).code,
   ).toBe(0);
-  const run = await posttrain(["sft", ...train, ...allowed]);
+  const run = await posttrainHere(["sft", ...train, ...allowed]);
   expect([run.code, run.err]).toEqual([0, ""]);
   // It is no part of the identity: runs from before there was the limit go on with it.
   const manifest = readFileSync(join(at("beyond"), "checkpoint-2", "manifest.json"), "utf8");
@@ -214,13 +208,13 @@ it("says the steps that sft takes, from the file that sft takes", async () => {
       .map(([key, value]) => `${key}: ${value}\n`)
       .join(""),
   );
-  const { code, out, err } = await posttrain(["validate", "--config", path, "--json"]);
+  const { code, out, err } = await posttrainHere(["validate", "--config", path, "--json"]);
   expect(code).toBe(0);
   expect(err).toMatch(`next        npx posttrain sft --config ${path}\n`);
   const { plan, eval_rows, train_rows } = JSON.parse(out);
   expect([train_rows, eval_rows]).toEqual([10, 2]);
 
-  const sft = await posttrain(["sft", "--config", path, "--json"]);
+  const sft = await posttrainHere(["sft", "--config", path, "--json"]);
   const { step, num_tokens } = JSON.parse(sft.out);
   expect(plan.run).toMatchObject({
     optimizer_steps: step,

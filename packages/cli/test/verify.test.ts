@@ -12,13 +12,14 @@ import {
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { main, type Outcome, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
+import { posttrainHere } from "./support/in-process.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const verify = (...args: readonly string[]): Promise<Outcome> =>
-  posttrain(["verify", ...args], { cwd: folder });
+  posttrainHere(["verify", ...args], { cwd: folder });
 const linesOf = (text: string) =>
   text
     .trim()
@@ -115,7 +116,7 @@ it("killed at any moment, the same command grades only what has no verdict yet",
     kept = verdictsSoFar();
   }
   rmSync(at("asked.txt"));
-  const { code, err } = await posttrain(args, { cwd: folder });
+  const { code, err } = await posttrainHere(args, { cwd: folder });
   expect([code, err]).toEqual([
     0,
     expect.stringMatching(new RegExp(`${kept} verdicts taken from the journal`)),
@@ -129,7 +130,7 @@ it("killed at any moment, the same command grades only what has no verdict yet",
   expect(
     graded.every(({ response, verdict }) => (verdict.outcome === "pass") === (Number(response) % 2 === 0)),
   ).toBe(true);
-  const again = await posttrain(args, { cwd: folder });
+  const again = await posttrainHere(args, { cwd: folder });
   expect([again.code, again.err]).toEqual([
     4,
     expect.stringMatching(/All was graded before: many-graded\.jsonl/),
@@ -211,7 +212,10 @@ it("without bubblewrap programs run in WebAssembly, and it says so and what woul
   const { code, out, err } = await posttrain(["verify", "--data", data], { cwd: folder, env });
   expect([code, linesOf(out).map(({ verdict }) => verdict.outcome)]).toEqual([0, ["pass", "fail"]]);
   expect(err).toMatch(/Programs run in WebAssembly .*could not prove bwrap.*apt-get install bubblewrap/);
-  const insisting = await posttrain(["verify", "--data", data, "--route", "native"], { cwd: folder, env });
+  const insisting = await posttrain(["verify", "--data", data, "--route", "native"], {
+    cwd: folder,
+    env,
+  });
   expect([insisting.code, linesOf(insisting.out)[0].verdict.outcome]).toEqual([5, "infrastructure-error"]);
   expect(insisting.err).toMatch(/Programs will not run: .*apt-get install bubblewrap/);
 });

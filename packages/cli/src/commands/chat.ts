@@ -4,7 +4,7 @@ import { createInterface, type Interface } from "node:readline";
 import { type AnswerText, type ChatMessage, createAnswerText, type Tokenizer } from "@posttrain/data";
 import { type Model, modelOptions, openModelFolder } from "@posttrain/model";
 import {
-  renderPrompt,
+  promptStarts,
   resolveSampling,
   rollOut,
   type Sampling,
@@ -19,14 +19,20 @@ import { count } from "../format.js";
 import { readModelCard } from "../model-card.js";
 import { createOutput, type Output } from "../output.js";
 import { samplingText, textOptions } from "../sampling-text.js";
+import { conversationScorer } from "../score-conversation.js";
 import { throwIfOutputGone } from "../standard-streams.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visibleStream } from "../visible.js";
 import { describeModel, withModel } from "../with-model.js";
+import { withScorer } from "../with-scorer.js";
 
 export const command = defineCommand({
   options: z.strictObject({
     ...modelOptions,
+    reward_model: z
+      .string()
+      .optional()
+      .describe("reward model (a folder, or an ONNX file) whose score is shown under each answer"),
     ...samplingOptions,
     ...textOptions,
   }),
@@ -53,7 +59,7 @@ export const command = defineCommand({
     const template = await text.template();
     const card = await readModelCard(dir);
     const sampling = resolveSampling(options, generationConfig, config);
-    await withModel(options, context, async (model) => {
+    const talk = async (model: Model, judge?: Session["judge"]): Promise<void> => {
       say(card ? card.description : `${dir}: ${describeModel(model)}`);
       if (card) say(`For example: ${card.example}`);
       say(samplingText(sampling, tokenizer));
@@ -71,8 +77,18 @@ export const command = defineCommand({
         seed: options.seed,
         singleTurn,
         showSpecialTokens: options.show_special_tokens,
+        judge,
       });
-    });
+    };
+    const { reward_model: reward } = options;
+    await withModel(options, context, (model) =>
+      reward === undefined
+        ? talk(model)
+        : withScorer({ model_name_or_path: reward, dtype: "float32" }, context, async (scorer) => {
+            say(`${reward}: ${scorer.description}`);
+            return talk(model, await conversationScorer(scorer));
+          }),
+    );
   },
 });
 
@@ -86,6 +102,8 @@ interface Session {
   /** Forget each question once it is answered. */
   readonly singleTurn: boolean;
   readonly showSpecialTokens: boolean;
+  /** The score of a conversation that ends with an answer. */
+  readonly judge: ((messages: readonly ChatMessage[]) => Promise<number | null>) | undefined;
 }
 
 async function converse(session: Session): Promise<void> {
@@ -126,13 +144,14 @@ async function converse(session: Session): Promise<void> {
 
 /** Streams one answer to standard output. undefined: the conversation has no room for one. */
 async function answer(
-  { model, output, tokenizer, text, sampling, seed, showSpecialTokens }: Session,
+  { model, output, tokenizer, text, sampling, seed, showSpecialTokens, judge }: Session,
   messages: readonly ChatMessage[],
   turn: number,
   stopped: () => boolean,
 ): Promise<string | undefined> {
   const { settings, stop } = sampling;
-  const prompt = await renderPrompt(messages, text);
+  const [start] = await promptStarts([{ prompt: messages }], text);
+  const prompt = start!;
   const promptIds = Int32Array.from(prompt.ids);
   const context = model.config.maxPositionEmbeddings;
   const room = context - prompt.atLeast;
@@ -180,7 +199,20 @@ async function answer(
   }
   hear((answer) => answer.flush());
   if (!json) process.stdout.write("\n");
-  output.result({ json: { prompt: messages.at(-1)!.content, text: printed, finish_reason: ended } });
+  const score = judge && (await judge([...messages, { role: "assistant", content: said }]));
+  output.result({
+    json: {
+      prompt: messages.at(-1)!.content,
+      text: printed,
+      finish_reason: ended,
+      ...(score !== undefined && { reward_score: score }),
+    },
+  });
+  if (score !== undefined) {
+    say(
+      score === null ? "(no score: longer than the reward model's context)" : `(score ${score.toFixed(3)})`,
+    );
+  }
   if (ended === "length") {
     say(
       maxNewTokens < settings.maxNewTokens

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { byteText } from "@posttrain/data";
 import { addonFile, backends, cpuPaths, machineMemory, openDevice } from "@posttrain/kernels";
 import { fileDigest } from "@posttrain/run";
+import { nativeSelfTest } from "@posttrain/sandbox";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { describeFailure } from "../failure.js";
@@ -48,6 +49,7 @@ async function gather(): Promise<Readonly<Record<string, string>>> {
     gpu: await gpu(),
     addon,
     packages: packages(),
+    ...(await sandbox()),
     variables: variables(),
   };
 }
@@ -104,19 +106,30 @@ async function kernels(): Promise<{ readonly paths: readonly string[]; readonly 
   }
 }
 
-/** The backends of --device: of a library whether a device of it opens, and why not. */
+/** The backends of --device: of a library whether a device of it opens; why not, says `gpu`. */
 function devices(): string {
-  const of = (backend: string): string => {
-    try {
-      const device = openDevice({ backend, threads: 1 });
-      const { path } = device;
-      void device.close();
-      return `${backend} (${path})`;
-    } catch (error) {
-      return `${backend} not: ${withoutHome(describeFailure(error).text)}`;
-    }
-  };
-  return backends().map(of).join("; ");
+  return backends()
+    .map((backend) => {
+      const found = look(backend);
+      return found.why === undefined ? `${backend} (${found.path})` : `${backend} not: ${found.why}`;
+    })
+    .join("; ");
+}
+
+/** Opens a device and closes it again. */
+function look(
+  backend: string,
+):
+  | { readonly path: string; readonly description: string; readonly why?: undefined }
+  | { readonly why: string } {
+  try {
+    const device = openDevice({ backend, threads: 1 });
+    const { path, description } = device;
+    void device.close();
+    return { path, description };
+  } catch (error) {
+    return { why: withoutHome(describeFailure(error).text) };
+  }
 }
 
 /** Of the seam between executor and backends, as its header says; the addon refuses a backend of another one. */
@@ -132,12 +145,38 @@ async function disk(): Promise<string> {
 }
 
 async function gpu(): Promise<string> {
-  const driver = await readFile("/proc/driver/nvidia/version", "utf8").catch(() => undefined);
-  const seen =
-    driver === undefined
-      ? "no NVIDIA driver here either"
-      : `an NVIDIA driver is here (${/(\d+\.\d+(?:\.\d+)?)/.exec(driver)?.[1] ?? "of unknown version"}), but not used`;
-  return `not used: this version computes on the CPU and has no GPU backend; ${seen}`;
+  const text = await readFile("/proc/driver/nvidia/version", "utf8").catch(() => undefined);
+  const version = text === undefined ? undefined : /\d+\.\d+(?:\.\d+)?/.exec(text)?.[0];
+  const driver =
+    text === undefined
+      ? "no NVIDIA kernel module is loaded"
+      : `NVIDIA kernel module ${version ?? "of unknown version"}`;
+  const first = look("cuda");
+  if (first.why !== undefined) return `not used: ${first.why.replace(/\.$/, "")}; ${driver}`;
+  // "GPU 0 of 2"
+  const count = Number(/GPU \d+ of (\d+)/.exec(first.description)?.[1] ?? 1);
+  const others = Array.from({ length: count - 1 }, (_, i) => {
+    const other = look(`cuda:${i + 1}`);
+    return other.why ?? other.description;
+  });
+  return `used with --device cuda or auto: ${[first.description, ...others].join("; ")}; ${driver}`;
+}
+
+/** What was proven just now of the sandbox that programs run in natively, by what, and whose programs it refuses. */
+async function sandbox(): Promise<Readonly<Record<string, string>>> {
+  const { layout, proofs, refused, remedy } = await nativeSelfTest();
+  const proven = new Map<string, string[]>();
+  for (const { limit, holds, by } of proofs) if (holds) proven.set(by, [...(proven.get(by) ?? []), limit]);
+  const missing = proofs.filter(({ holds }) => !holds);
+  const user = layout === "drop" ? "each program as a user of its own" : "in a user namespace";
+  return {
+    sandbox: layout === undefined ? "programs run in WebAssembly only" : `bubblewrap, ${user}`,
+    "limits proven": [...proven].map(([by, limits]) => `${limits.join(", ")}: ${by}`).join("; ") || "none",
+    "limits not proven":
+      missing.length === 0
+        ? "none: programs run natively in every language whose tool is here"
+        : `${missing.map(({ limit, evidence }) => `${limit} (${withoutPaths(evidence)})`).join("; ")}; so programs in ${refused.join(", ")} do not run natively. ${remedy}`,
+  };
 }
 
 const libraries = ["tokenizers", "@huggingface/jinja", "zod", "yargs", "yaml"];
@@ -170,9 +209,20 @@ function packageFolder(name: string): string | undefined {
 
 /** Those that change how kernels run. */
 function variables(): string {
-  const names = ["POSTTRAIN_CPU", "POSTTRAIN_THREADS", "POSTTRAIN_MEMORY", "POSTTRAIN_NATIVE_VARIANT"];
+  const names = [
+    "POSTTRAIN_CPU",
+    "POSTTRAIN_THREADS",
+    "POSTTRAIN_MEMORY",
+    "POSTTRAIN_NATIVE_VARIANT",
+    "POSTTRAIN_LIBCUDA",
+    "CUDA_VISIBLE_DEVICES",
+  ];
   const set = names.filter((name) => process.env[name] !== undefined);
   return set.map((name) => `${name}=${process.env[name]}`).join(" ") || "none of the kernels' is set";
+}
+
+function withoutPaths(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(/(?:\/[\w.-]+){2,}/g, "a path");
 }
 
 /** Paths in an error begin where the packages do: what lies above names people. */

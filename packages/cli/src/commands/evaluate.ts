@@ -23,13 +23,15 @@ import {
   summarize,
   writeResults,
 } from "@posttrain/evaluate";
+import { openRedisJobs } from "@posttrain/jobs";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
-import { stopIdsOf } from "@posttrain/rollout";
+import { stopIdsOf, textSide } from "@posttrain/rollout";
 import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
+import { gradedOn } from "../redis-option.js";
 import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
 import { visible, visibleLine } from "../visible.js";
@@ -39,7 +41,7 @@ import { describeModel, withModel } from "../with-model.js";
 const version = 1;
 
 export const command = defineCommand({
-  options: evaluateConfig,
+  options: evaluateConfig.safeExtend(gradedOn),
   examples: [
     [
       "npx posttrain evaluate --model_name_or_path runs/quickstart-1/sft/checkpoint-800 \\\n--data runs/quickstart-1/evaluation.jsonl --max_new_tokens 64",
@@ -62,7 +64,8 @@ export const command = defineCommand({
     "wrong and counted apart (unended). With --task or --verifier the verdicts are those of posttrain verify: answers by value, programs " +
     "run, instructions checked; pass@k without bias over --num_samples responses, maj@k by the answer that most of them give, IFEval's four " +
     `accuracies; what could not be graded is left out, counted, and the exit code ${exitCodes.ungraded}. --json prints what results_<date>.json has.`,
-  run: async (config, context) => {
+  // Where Redis is may be a secret: no part of what is kept.
+  run: async ({ redis, ...config }, context) => {
     const { model_name_or_path: dir } = config;
     const { config: model, generationConfig } = await openModelFolder(dir);
     const stopIds = stopIdsOf(config, generationConfig, model);
@@ -72,9 +75,10 @@ export const command = defineCommand({
     const questions = (await readQuestions(config.data, reading)).slice(0, config.limit);
     watched.end();
     const asked = await withExamples(questions, config, reading);
-    const grading = await openGrading(config, reading.task, questions);
+    await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
+    const grading = await openGrading(config, reading.task, questions, workers);
     try {
-      const prompts = await renderPrompts(dir, asked, model.maxPositionEmbeddings, config.template_date);
+      const prompts = await renderPrompts(asked, textSide(dir, model, config));
       const folder = config.output_dir === undefined ? undefined : await makeResultFolder(config);
       const task = config.task ?? basename(config.data).replace(/(\.jsonl?)?(\.gz)?$/, "");
       const started = new Date();

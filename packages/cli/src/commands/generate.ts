@@ -10,37 +10,62 @@ import {
   rollOut,
   type Sampling,
   samplingOptions,
+  serverOptions,
   singlePrompt,
   textSide,
 } from "@posttrain/rollout";
 import { z } from "zod";
-import { defineCommand } from "../command.js";
+import { defineCommand, type RunContext } from "../command.js";
+import { exitCodes } from "../failure.js";
 import { count, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
-import { openResultFile } from "../result-file.js";
+import { openSampleRows } from "../sample-rows.js";
 import { samplingText, textOptions } from "../sampling-text.js";
+import { writeServedSamples } from "../served-samples.js";
 import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
-import { visible } from "../visible.js";
 import { withModel } from "../with-model.js";
 
 export const command = defineCommand({
-  options: z.strictObject({
-    ...modelOptions,
-    prompt: z.string().optional().describe("one prompt; or give data"),
-    data: z.string().optional().describe("prompts, JSONL: prompt, messages or input_ids"),
-    output: z.string().optional().describe("new file for the samples; default: standard output"),
-    raw: z.boolean().default(false).describe("continue prompt as it is, without the chat template"),
-    num_samples: z
-      .int()
-      .positive()
-      .default(1)
-      .describe("samples of each prompt")
-      .meta({ alias: "num_generations" }),
-    ...samplingOptions,
-    ...textOptions,
-  }),
+  options: z
+    .strictObject({
+      ...modelOptions,
+      model_name_or_path: modelOptions.model_name_or_path
+        .optional()
+        .describe("Hugging Face folder of the model; or give base_url and model"),
+      ...serverOptions,
+      prompt: z.string().optional().describe("one prompt; or give data"),
+      data: z
+        .string()
+        .optional()
+        .describe(
+          "prompts, JSONL, JSON, CSV or Parquet: prompt (text or messages), messages, question or input_ids",
+        ),
+      output: z.string().optional().describe("new file for the samples; default: standard output"),
+      raw: z.boolean().default(false).describe("continue prompt as it is, without the chat template"),
+      num_samples: z
+        .int()
+        .positive()
+        .default(1)
+        .describe("samples of each prompt")
+        .meta({ alias: "num_generations" }),
+      ...samplingOptions,
+      ...textOptions,
+    })
+    .superRefine(({ model_name_or_path: folder, base_url: server, model }, context) => {
+      const issue = (message: string, ...path: string[]): void =>
+        context.addIssue({ code: "custom", path, message });
+      if (server === undefined && model !== undefined)
+        issue("it needs base_url, a server; for a folder give model_name_or_path", "model");
+      else if (server === undefined && folder === undefined)
+        issue(
+          "Missing: --model_name_or_path (Hugging Face folder of the model), or --base_url and --model (a server)",
+        );
+      if (folder !== undefined && server !== undefined)
+        issue("it asks a server: leave model_name_or_path out", "base_url");
+      if (server !== undefined && model === undefined) issue("it needs model, its name there", "base_url");
+    }),
   examples: [
     [
       'npx posttrain generate --model_name_or_path runs/quickstart-1/sft/checkpoint-800 \\\n--prompt "What is 47 + 35?"',
@@ -50,37 +75,49 @@ export const command = defineCommand({
       "npx posttrain generate --model_name_or_path ~/models/Qwen2.5-0.5B-Instruct \\\n--data prompts.jsonl --num_samples 8 --temperature 1 --output samples.jsonl",
       "eight samples of each row",
     ],
+    [
+      "npx posttrain generate --base_url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-7B-Instruct \\\n--data prompts.jsonl --output samples.jsonl",
+      "samples of a model behind a server; its key: OPENAI_API_KEY",
+    ],
   ],
   notes:
-    'A row is {"prompt": "..."} (one user message; with --raw, text), {"messages": [...]} or {"input_ids": [...]}. A sample is ' +
+    'A row is {"prompt": "..."} (one user message; with --raw, text; or a list of messages), {"messages": [...]}, {"question": "..."} or ' +
+    '{"input_ids": [...]}. A sample is ' +
     '{"id", "line", "sample", "text", "ids", "logprobs", "finish_reason"}: the row\'s id and line, the number of the sample, its ' +
     "text without special tokens (with them: --show_special_tokens) and before the first --stop, all its tokens (those of the stop too) with their log-probabilities (of the " +
-    "tempered distribution, before penalty and filters), and stop or length. A terminal gets the text alone, unless --json is given.",
+    "tempered distribution, before penalty and filters), and stop or length. A terminal gets the text alone, unless --json is given. " +
+    "A server (--base_url) gets role and content of messages and the options that are given; its samples have no ids and logprobs. " +
+    `Samples that it does not give are listed, and the exit code is ${exitCodes.ungraded}.`,
   run: async (options, context) => {
-    const { model_name_or_path: dir, prompt, data, raw } = options;
+    const { prompt, data, raw } = options;
     if ((prompt === undefined) === (data === undefined)) {
       throw new UserError(
         "bad_option",
         "posttrain generate: give --prompt TEXT or --data FILE, one of the two.",
       );
     }
-    const { config, generationConfig } = await openModelFolder(dir);
     const output = createOutput(context, process.stderr);
+    const isServed = options.base_url !== undefined;
+    refuseOthers(isServed ? ofFolders : ofServers, isServed, context);
+    if (isServed) {
+      if (options.temperature === 0) refuseSame(options.num_samples);
+      await writeServedSamples(options, context.json, output);
+      return;
+    }
+    const dir = options.model_name_or_path!;
+    const { config, generationConfig } = await openModelFolder(dir);
     const reading = watchReading(output);
     const text = textSide(dir, config, options, reading.onProgress);
     const tokenizer = await text.tokenizer();
     const rows =
-      data === undefined ? [await singlePrompt(prompt!, raw, text)] : await readPrompts(data, raw, text);
+      data === undefined
+        ? [await singlePrompt(prompt!, raw, text)]
+        : (await readPrompts(data, raw, text)).rows;
     reading.end();
     const sampling = resolveSampling(options, generationConfig, config);
-    if (options.num_samples > 1 && sampling.settings.temperature === 0) {
-      throw new UserError(
-        "same_samples",
-        `posttrain generate: greedy sampling gives ${options.num_samples} times the same text. Give --temperature (1 samples from the model as it is), or --num_samples 1.`,
-      );
-    }
+    if (sampling.settings.temperature === 0) refuseSame(options.num_samples);
     checkRoom(rows, config.maxPositionEmbeddings);
-    const results = await openResultFile(options.output);
+    const results = await openSampleRows(options.output, context.json);
     try {
       output.say(samplingText(sampling, tokenizer));
       const { stop, settings } = sampling;
@@ -89,7 +126,7 @@ export const command = defineCommand({
         const warning = unstoppedTemplate({ tokenizer, template }, settings.stopIds, stop);
         if (warning !== undefined) output.say(warning);
       }
-      const samples = await withModel(options, context, (model) =>
+      const samples = await withModel({ ...options, model_name_or_path: dir }, context, (model) =>
         respond(model, rows, { ...options, sampling, tokenizer }, output),
       );
       for (const one of samples) {
@@ -97,20 +134,14 @@ export const command = defineCommand({
         const said = options.show_special_tokens
           ? answerText(tokenizer, one.ids, { stop, stopIds: settings.stopIds, skipSpecialTokens: false })
           : one.text;
-        if (options.output === undefined && process.stdout.isTTY && !context.json) {
-          if (samples.length > 1) console.log(`--- line ${row.line}, sample ${one.sample}`);
-          console.log(visible(said));
-        } else {
-          await results.write({
-            id: row.id,
-            line: row.line,
-            sample: one.sample,
-            text: said,
-            ids: [...one.ids],
-            logprobs: Array.from(one.logProbs, float32),
-            finish_reason: one.finish,
-          });
-        }
+        const { id, line } = row;
+        const drawn = { ids: [...one.ids], logprobs: Array.from(one.logProbs, float32) };
+        const sample = {
+          ...{ id, line, sample: one.sample, text: said },
+          ...drawn,
+          finish_reason: one.finish,
+        };
+        await results.write(sample, samples.length);
       }
       await results.commit();
     } finally {
@@ -118,6 +149,29 @@ export const command = defineCommand({
     }
   },
 });
+
+const ofFolders = ["dtype", "raw", "template_date", "show_special_tokens"];
+const ofServers = Object.keys(serverOptions);
+
+/** UserError for an option that would do nothing. A variable of the environment may be meant for other commands. */
+function refuseOthers(names: readonly string[], isServed: boolean, { sources }: RunContext): void {
+  const vain = names.find((name) => ["flag", "file"].includes(sources.get(name)?.kind ?? ""));
+  if (vain === undefined) return;
+  throw new UserError(
+    "bad_option",
+    isServed
+      ? `posttrain generate: ${vain} is about a model folder, and base_url asks a server. Leave it out.`
+      : `posttrain generate: ${vain} is about a server. Give base_url and model, or leave it out.`,
+  );
+}
+
+function refuseSame(samples: number): void {
+  if (samples === 1) return;
+  throw new UserError(
+    "same_samples",
+    `posttrain generate: greedy sampling gives ${samples} times the same text. Give --temperature (1 samples from the model as it is), or --num_samples 1.`,
+  );
+}
 
 interface Asked {
   readonly sampling: Sampling;

@@ -2,8 +2,8 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { loadChatTemplate, loadTokenizer, type OnProgress, splitRows, UserError } from "@posttrain/data";
-import { machineMemory } from "@posttrain/kernels";
-import { openModelFolder, parameterCount, resolveStopIds } from "@posttrain/model";
+import { defaultMemoryLimit, machineMemory } from "@posttrain/kernels";
+import { openModelFolder, parameterCount, refuseTooLarge, resolveStopIds } from "@posttrain/model";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { type Command, defineCommand } from "../command.js";
@@ -12,8 +12,9 @@ import { heldOutRows, type Suggestion, suggest } from "../init/suggest.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
-import { stageOption } from "../stages/registry.js";
-import type { Stage, StageData, StageRow } from "../stages/stage.js";
+import type { Stage, StageData } from "../stages/stage.js";
+import { stageOption } from "../stages/stage-option.js";
+import { tokensText } from "../stages/telling.js";
 import { configOf } from "../stages/unrun-options.js";
 import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 
@@ -22,7 +23,9 @@ export const command = (stage: Stage): Command =>
     options: z.strictObject({
       ...stageOption,
       model_name_or_path: z.string().describe("Hugging Face folder of the model to start from"),
-      data: z.string().describe("training rows, JSONL or JSONL.gz, in any form that the stage takes"),
+      data: z
+        .string()
+        .describe("training rows, JSONL, JSON, CSV or Parquet, in any form that the stage takes"),
       output: z.string().default("run.yaml").describe("new file for the config"),
       output_dir: z
         .string()
@@ -43,7 +46,8 @@ export const command = (stage: Stage): Command =>
       "It reads the model's config and all rows, and changes nothing but the new file, which it never puts over an old one. Every value stands there " +
       'with its reason; change what you know better. --json prints {"config", "options", "model", "rows"}; --quiet the file\'s path.',
     run: async ({ model_name_or_path: dir, data: path, output: file, output_dir }, context) => {
-      const { config, generationConfig } = await openModelFolder(dir);
+      const { config, generationConfig } = await openModelFolder(dir, "either");
+      refuseTooLarge(dir, config, "bf16", defaultMemoryLimit());
       const stops = resolveStopIds(generationConfig, config);
       const results = await openResultFile(file);
       try {
@@ -61,10 +65,10 @@ export const command = (stage: Stage): Command =>
           );
         }
         const template = await hasTemplate(dir);
-        const tokens = rows.map((row) => ({ id: row.id, inputIds: tokensOf(stage, row) }));
-        const lengths = tokens.map(({ inputIds }) => inputIds.length);
-        const within = tokens.filter(({ inputIds }) => inputIds.length <= config.maxPositionEmbeddings);
-        const heldOut = holdOut(within);
+        const sizes = rows.map((row) => stage.describe.sequences(row).map(({ inputIds }) => inputIds.length));
+        const lengths = sizes.map((sequences) => Math.max(...sequences));
+        const within = rows.filter((_, i) => lengths[i]! <= config.maxPositionEmbeddings);
+        const heldOut = holdOut(within.map((row) => ({ id: row.id, inputIds: stage.suggest.alike(row) })));
         const memory = machineMemory();
         const values = [
           {
@@ -85,15 +89,15 @@ export const command = (stage: Stage): Command =>
         stage.config.parse(configOf(stage, options));
         const formats = Object.keys(data.counts.formats);
         const model = `${millions(parameters)} parameters, context of ${count(config.maxPositionEmbeddings)} tokens, ${template ? "with" : "without"} a chat template`;
-        const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${plural(data.counts.tokens, "token")}, ${count(data.counts.trainedTokens)} of them trained`;
-        const ends = turnEndsText(data.turnEnds, stops, stage.name);
+        const rowsText = `${plural(rows.length, "sound row")} (${formats.join(", ")}), ${tokensText(data.counts)}`;
+        const ends = data.turnEnds && turnEndsText(data.turnEnds, stops, stage.name);
         await results.writeText(text(stage, { fixed, values, model, rows: rowsText, ends, bad }));
         await results.commit();
 
         output.table([
           ["model", `${dir}: ${model}`],
           ["data", `${path}: ${rowsText}`],
-          ["turns end", ends],
+          ...(ends === undefined ? [] : ([["turns end", ends]] as const)),
           ...(bad > 0
             ? [
                 [
@@ -118,7 +122,7 @@ export const command = (stage: Stage): Command =>
               bad,
               formats: data.counts.formats,
               tokens: data.counts.tokens,
-              turn_ends: turnEndsJson(data.turnEnds, stops),
+              turn_ends: data.turnEnds === undefined ? null : turnEndsJson(data.turnEnds, stops),
             },
           },
         });
@@ -136,7 +140,7 @@ async function readRows(
   onProgress: OnProgress,
 ): Promise<{ readonly data: StageData; readonly date: string | undefined }> {
   const read = (template_date?: string): Promise<StageData> => {
-    const whole = { max_length: Number.MAX_SAFE_INTEGER, allow_beyond_context: true }; // the context is a matter of what it suggests
+    const { whole } = stage.suggest;
     const given = { model_name_or_path: dir, data: path, output_dir: "", ...whole, template_date };
     return stage.prepare(stage.config.parse(given), "reject", onProgress);
   };
@@ -144,11 +148,6 @@ async function readRows(
   if (!data.rejects.some(({ reason }) => reason === "template_needs_date")) return { data, date: undefined };
   const date = new Date().toISOString().slice(0, 10);
   return { data: await read(date), date };
-}
-
-/** Of a row, one sequence after the other. */
-function tokensOf(stage: Stage, row: StageRow): Int32Array {
-  return Int32Array.from(stage.describe.sequences(row).flatMap(({ inputIds }) => [...inputIds]));
 }
 
 async function hasTemplate(dir: string): Promise<boolean> {
@@ -187,7 +186,8 @@ interface Parts {
   readonly values: readonly Suggestion[];
   readonly model: string;
   readonly rows: string;
-  readonly ends: string;
+  /** Undefined where no turns are trained. */
+  readonly ends: string | undefined;
   readonly bad: number;
 }
 
@@ -200,7 +200,7 @@ function text(stage: Stage, { fixed, values, model, rows, ends, bad }: Parts): s
     ),
     comment(`Model: ${model}.`),
     comment(`Rows: ${rows}.`),
-    comment(`End of trained turns: ${ends}.`),
+    ...(ends === undefined ? [] : [comment(`End of trained turns: ${ends}.`)]),
     ...(bad > 0
       ? [comment(`${plural(bad, "further row")} cannot be trained on: posttrain validate lists them.`)]
       : []),

@@ -15,6 +15,7 @@ import {
   parameterCount,
   type Qwen2Config,
   resolveStopIds,
+  type ScoreHead,
 } from "@posttrain/model";
 import { type Checkpoint, differences, fileDigest, verifyCheckpoint } from "@posttrain/run";
 import { residentBytes } from "@posttrain/sft";
@@ -108,7 +109,7 @@ interface Described {
 }
 
 async function describe(dir: string): Promise<Described> {
-  const folder = await openModelFolder(dir);
+  const folder = await openModelFolder(dir, "either");
   const { config, generationConfig, tensors } = folder;
   const parameters = parameterCount(config);
   const dtypes: Record<string, number> = {};
@@ -119,7 +120,9 @@ async function describe(dir: string): Promise<Described> {
   }
   const tokenizer = await orNone(["missing_tokenizer"], () => loadTokenizer(dir));
   const template = await orNone(["missing_template"], () => loadChatTemplate(dir));
-  const stopIds = resolveStopIds(generationConfig, config);
+  const stopIds = config.score === null ? resolveStopIds(generationConfig, config) : [];
+  // A reward model's layers take what those of a language model take; its head is nothing beside them.
+  const writing: Qwen2Config = { ...config, score: null, tieWordEmbeddings: true };
   return {
     dir,
     folder,
@@ -131,8 +134,8 @@ async function describe(dir: string): Promise<Described> {
       weights: 4 * parameters,
       gradients: 4 * parameters,
       moments: 8 * parameters,
-      activations_1024_tokens: (await residentBytes(config, 1, 1024, false)).activations,
-      activations_1024_tokens_checkpointing: (await residentBytes(config, 1, 1024, true)).activations,
+      activations_1024_tokens: (await residentBytes(writing, 1, 1024, false)).activations,
+      activations_1024_tokens_checkpointing: (await residentBytes(writing, 1, 1024, true)).activations,
     },
     training_bytes_bf16: { weights: 2 * parameters, masters: 4 * parameters },
     tokenizer: tokenizer
@@ -148,7 +151,7 @@ async function describe(dir: string): Promise<Described> {
 }
 
 function notesOf(
-  { vocabSize }: Qwen2Config,
+  { vocabSize, score }: Qwen2Config,
   stopIds: readonly number[],
   tokenizer: Tokenizer | undefined,
   template: ChatTemplate | undefined,
@@ -173,8 +176,10 @@ function notesOf(
   if (template?.passedOver !== undefined) {
     notes.push(`${template.path} counts; ${template.passedOver} has another chat_template`);
   }
-  const unstopped = tokenizer && template && unstoppedTemplate({ tokenizer, template }, stopIds, []);
-  if (unstopped !== undefined) notes.push(unstopped);
+  const writes = score === null;
+  const unstopped =
+    writes && tokenizer && template && unstoppedTemplate({ tokenizer, template }, stopIds, []);
+  if (unstopped) notes.push(unstopped);
   return notes;
 }
 
@@ -197,12 +202,13 @@ function modelLines(model: Described): readonly Line[] {
   return [
     [
       "model",
-      `${model.dir}: Qwen2ForCausalLM, ${millions(model.parameters)} parameters (${count(model.parameters)})`,
+      `${model.dir}: ${config.score === null ? "Qwen2ForCausalLM" : "Qwen2ForSequenceClassification"}, ${millions(model.parameters)} parameters (${count(model.parameters)})`,
     ],
     [
       "layers",
-      `${count(config.layers)} of width ${count(config.hiddenSize)}, inside ${count(config.intermediateSize)}; ${count(config.heads)} heads of ${count(config.headDim)}, ${count(config.kvHeads)} for keys and values; vocabulary of ${count(config.vocabSize)}, head ${config.tieWordEmbeddings ? "tied to the embedding" : "of its own"}`,
+      `${count(config.layers)} of width ${count(config.hiddenSize)}, inside ${count(config.intermediateSize)}; ${count(config.heads)} heads of ${count(config.headDim)}, ${count(config.kvHeads)} for keys and values; vocabulary of ${count(config.vocabSize)}${config.score === null ? `, head ${config.tieWordEmbeddings ? "tied to the embedding" : "of its own"}` : ""}`,
     ],
+    ...(config.score === null ? [] : [["scores", scoreText(config.score, config.padTokenId)] as const]),
     [
       "context",
       `${count(config.maxPositionEmbeddings)} tokens, rotary base ${count(config.ropeTheta)}${yarn}`,
@@ -230,10 +236,18 @@ function modelLines(model: Described): readonly Line[] {
         ? "none: it cannot be given messages"
         : `SHA-256 ${model.chat_template.sha256.slice(0, 16)}`,
     ],
-    ["stops at", stops.join(", ") || "nothing: the model names no end token"],
+    ...(config.score === null
+      ? [["stops at", stops.join(", ") || "nothing: the model names no end token"] as const]
+      : []),
     ...model.notes.map((note, i): Line => [i === 0 ? "note" : "", note]),
     ["digest", model.sha256],
   ];
+}
+
+function scoreText({ labels, heads }: ScoreHead, pad: number | null): string {
+  const sum = heads.map(({ name, weight }) => `${plainNumber(weight)} x ${name}`).join(" + ");
+  const what = labels.length === 1 ? "one score" : `${labels.length} scores (${labels.join(", ")})`;
+  return `${what} of a sequence, at its last token${sum === "" ? "" : `: ${sum}`}; padding is ${pad === null ? "not named: transformers scores one sequence at a time" : `id ${pad}`}`;
 }
 
 async function filesOf(dir: string): Promise<readonly { name: string; bytes: number; sha256: string }[]> {

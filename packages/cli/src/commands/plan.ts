@@ -3,7 +3,7 @@
 import { freemem } from "node:os";
 import { byteText } from "@posttrain/data";
 import { probeFmaPeak } from "@posttrain/kernels";
-import { planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
+import { type PlannedRun, planTraining, refusalOf, type TrainingPlan } from "@posttrain/train";
 import { type Command, defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
@@ -17,8 +17,8 @@ import { withDevice } from "../with-model.js";
  * Share of the fp32 peak that training reaches, on all it computes: 0.77 measured on two AVX-512 cores, 2026-11-25 (docs/benchmarks.md: 0.60 of
  * the peak in useful work with checkpointing, which computes 1.3 times that).
  */
-const reachedShare = 0.75;
-const probeSeconds = 0.3;
+export const reachedShare = 0.75;
+export const probeSeconds = 0.3;
 
 export const command = (stage: Stage): Command =>
   defineCommand({
@@ -28,6 +28,10 @@ export const command = (stage: Stage): Command =>
       [
         "npx posttrain plan --model_name_or_path ~/models/Qwen2.5-0.5B \\\n--data rows.jsonl --gradient_checkpointing false",
         "whether it fits without checkpointing",
+      ],
+      [
+        "npx posttrain plan examples/pipeline.yaml",
+        "every step of a pipeline, as far as it is known before it runs",
       ],
     ],
     notes:
@@ -45,25 +49,28 @@ export const command = (stage: Stage): Command =>
         const plan = await planTraining(config, planned, device.options);
         const peak = await probeFmaPeak(device, probeSeconds);
         const rate = reachedShare * peak;
-        const seconds = (plan.work.run + plan.work.again) / rate;
+        const seconds = (plan.work.run + plan.work.again + plan.work.other) / rate;
         output.print("memory, at most");
-        output.table(memoryLines(plan, config.bf16));
+        output.table(memoryLines(plan, planned, config.bf16));
         output.print("");
+        const atMost = stage.describe.drawn === undefined ? "" : " at most";
         output.table([
+          ...(stage.describe.plan?.(config, data) ?? []),
           [
             "steps",
-            `${count(plan.totalSteps)}, of ${count(plan.tokens.step)} tokens in the mean; the largest micro-batch has ${count(plan.tokens.largestMicroBatch)}; ${count(plan.tokens.run)} tokens in all`,
+            `${count(plan.totalSteps)}, of ${count(plan.tokens.step)} tokens in the mean${atMost}; the largest micro-batch has ${count(plan.tokens.largestMicroBatch)}; ${count(plan.tokens.run)} tokens in all${atMost}`,
           ],
           [
             "work",
             `${operations(plan.work.step)} a step, ${operations(plan.work.run)} in all` +
               (plan.work.again > 0
                 ? `; checkpointing computes ${operations(plan.work.again)} of it twice`
-                : ""),
+                : "") +
+              (plan.work.other > 0 ? `; ${operations(plan.work.other)} besides, between steps` : ""),
           ],
           [
             "time",
-            `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation and checkpoints are not in it`,
+            `about ${duration(seconds / plan.totalSteps)} a step, ${duration(seconds)} in all${atMost}: an estimate, ${reachedShare} of an fp32 peak of ${count(peak / 1e9)} GFLOP/s that ${plural(device.threads, "thread")} showed just now; evaluation${stage.describe.drawn === undefined ? "" : ", grading"} and checkpoints are not in it`,
           ],
         ]);
         const refusal = await refusalOf(plan, config, planned, device.options);
@@ -89,14 +96,27 @@ export const command = (stage: Stage): Command =>
 
 function memoryLines(
   { memory, process: own, resident, available }: TrainingPlan,
+  { beside: others = [], between }: Pick<PlannedRun<never>, "beside" | "between">,
   bf16: boolean,
 ): readonly Line[] {
-  const { weights, gradients, moments, held, working, evaluation, scratch, arena } = memory;
-  const gaps = arena - weights - gradients - moments - Math.max(held + working, evaluation);
+  const { weights, gradients, moments, merging, beside, held, working, evaluation, scratch, arena } = memory;
+  const gaps =
+    arena - weights - gradients - moments - merging - beside - Math.max(held + working, evaluation);
   return [
     ["weights", `${byteText(weights)}${bf16 ? ": in bf16, and their fp32 masters" : ""}`],
     ["gradients", byteText(gradients)],
     ["moments", byteText(moments)],
+    ...(merging > 0
+      ? [
+          [
+            "merging",
+            `${byteText(merging)}: online merging's delta from the base, its drift, moves since the last merge`,
+          ] as const,
+        ]
+      : []),
+    ...(beside > 0
+      ? [["beside", `${byteText(beside)}: ${others.map(({ name }) => name).join(", ")}`] as const]
+      : []),
     ["held", `${byteText(held)}: activations that the forward pass leaves for the backward pass`],
     [
       "working",
@@ -105,8 +125,8 @@ function memoryLines(
     ...(evaluation > 0
       ? [
           [
-            "held-out",
-            `${byteText(evaluation)}, instead of these two, while held-out rows are scored`,
+            between?.name ?? "held-out",
+            `${byteText(evaluation)}, instead of these two, ${between?.what ?? "while held-out rows are scored"}`,
           ] as const,
         ]
       : []),

@@ -15,10 +15,11 @@ export const command = defineCommand({
       .optional()
       .describe("new folder for the run (default: the next runs/quickstart-N)"),
   }),
-  examples: [["npx posttrain quickstart", "under five minutes on two cores"]],
+  examples: [["npx posttrain quickstart", "minutes on two cores"]],
   notes:
-    '--json prints {"run", "checkpoint", "sha256", "held_out", "before", "after", "seconds"}: paths, the digest of the weights, how ' +
-    "many problems were held out and how many of them were right; --quiet the checkpoint's path.",
+    '--json prints {"run", "checkpoint", "sha256", "held_out", "before", "after", "branch", "pairs", "dpo", "reward", "grpo", "seconds"}: paths, the ' +
+    "digest of the weights, how many problems were held out and how many of them were right, and of the stages that go on from the step of branch the " +
+    "same; --quiet the path of fine-tuning's last checkpoint.",
   run: async (options, context) => {
     const { quickstart } = await import("../quickstart/quickstart.js");
     await quickstart({ ...options, ...context });

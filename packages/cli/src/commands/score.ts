@@ -26,7 +26,7 @@ const tokensPerBatch = 4096;
 export const command = defineCommand({
   options: z.strictObject({
     ...modelOptions,
-    data: z.string().describe("rows, JSONL: text, messages or input_ids"),
+    data: z.string().describe("rows, JSONL, JSON, CSV or Parquet: text, messages or input_ids"),
     output: z
       .string()
       .optional()

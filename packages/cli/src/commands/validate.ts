@@ -13,7 +13,7 @@ import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
 import { openResultFile } from "../result-file.js";
 import type { Stage, StageConfig, StageData, StageRow } from "../stages/stage.js";
-import { rowsText } from "../stages/telling.js";
+import { limitOf, rowsText } from "../stages/telling.js";
 import { configOf, unrunOptions } from "../stages/unrun-options.js";
 import { turnEndsJson, turnEndsText } from "../turn-ends.js";
 import { histogram, type Lengths, summarizeLengths } from "../validate/lengths.js";
@@ -46,7 +46,7 @@ export const command = (stage: Stage): Command =>
     run: async (options, context) => {
       const { rejects: file, samples } = options;
       const config = configOf(stage, options);
-      const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path);
+      const { config: model, generationConfig } = await openModelFolder(config.model_name_or_path, "either");
       const stops = resolveStopIds(generationConfig, model);
       const results = file === undefined ? undefined : await openResultFile(file);
       try {
@@ -55,7 +55,7 @@ export const command = (stage: Stage): Command =>
         const data = await stage.prepare(config, "reject", reading.onProgress);
         reading.end();
         const rejects: readonly (Reject & { readonly file: string })[] = [
-          ...data.rejects.map((reject) => ({ file: config.data, ...reject })),
+          ...data.rejects.map((reject) => ({ file: data.file ?? config.data, ...reject })),
           ...data.evalRejects.map((reject) => ({ file: config.eval_data!, ...reject })),
         ];
         for (const reject of rejects) await results?.write(reject);
@@ -124,9 +124,12 @@ async function check(
   const left = data.rejects.filter(({ reason }) => reason !== "truncated").map(({ tokens }) => tokens);
   const own = config.eval_data === undefined ? rows : data.trainRows;
   const planned = stage.plan(config, data);
-  const tokensOf = (row: StageRow): number =>
-    planned.stage.sequencesOf(row).reduce((sum, { tokens }) => sum + tokens, 0);
-  const lengths = [...own.map((row) => cut.get(row.id) ?? tokensOf(row)), ...left].filter(
+  const sizesOf = (row: StageRow): readonly number[] =>
+    stage.describe.sequences(row).map(({ inputIds }) => inputIds.length);
+  const tokensOf = (row: StageRow): number => sizesOf(row).reduce((sum, tokens) => sum + tokens, 0);
+  /** What is held against the limit. */
+  const longestOf = (row: StageRow): number => Math.max(...sizesOf(row));
+  const lengths = [...own.map((row) => cut.get(row.id) ?? longestOf(row)), ...left].filter(
     (length) => length !== null,
   );
   const takes =
@@ -172,29 +175,24 @@ function report(
       ? `kept out of ${config.data} by val_size ${config.val_size}`
       : config.eval_data;
   output.table([
-    ["data", rowsText(config.data, data, ` (${formats.join(", ") || "none"})`)],
+    ["data", rowsText(config, data, ` (${formats.join(", ") || "none"})`)],
     ...(data.evalRows.length > 0
       ? [["held out", `${plural(data.evalRows.length, "row")}, ${evaluation}`] as const]
       : []),
-    ...(data.turnEnds.turns > 0
+    ...(data.turnEnds !== undefined && data.turnEnds.turns > 0
       ? [["turns end", turnEndsText(data.turnEnds, stops, stage.name)] as const]
       : []),
     ...(repeated > 0
       ? [["repeated", `${plural(repeated, "row")} with the content of an earlier one, kept`] as const]
       : []),
-    ...(config.max_length > context
-      ? [
-          [
-            "note",
-            `max_length ${count(config.max_length)} is more than the model's context of ${count(context)} tokens: ${config.allow_beyond_context ? "longer rows are trained all the same, as allow_beyond_context says, at positions that it has not learnt" : "a row may have no more than that"}`,
-          ] as const,
-        ]
-      : []),
+    ...beyondContext(stage, config, context),
   ]);
-  printRejects(output, config.data, data.rejects);
-  if (counts.lostTrainedTokens > 0) {
+  printRejects(output, data.file ?? config.data, data.rejects);
+  const { lostTrainedTokens: gone = 0 } = counts;
+  if (gone > 0) {
+    const { overlong = "" } = stage.limits;
     output.say(
-      `  With them go ${plural(counts.lostTrainedTokens, "trained token")}: on_overlong is ${config.on_overlong}.`,
+      `  With them go ${plural(gone, "trained token")}: ${overlong} is ${optionOf(config, overlong)}.`,
     );
   }
   if (config.eval_data !== undefined) printRejects(output, config.eval_data, data.evalRejects);
@@ -209,18 +207,15 @@ function report(
     output.say(
       `\nTokens a row: shortest ${count(lengths.shortest)}, median ${count(lengths.median)}, 90 % at most ${count(lengths.p90)}, 99 % ${count(lengths.p99)}, longest ${count(lengths.longest)}`,
     );
-    const limit =
-      data.longestRow < config.max_length
-        ? { name: "the context", value: data.longestRow }
-        : { name: "max_length", value: config.max_length };
+    const limit = limitOf(stage, config, data);
     for (const line of histogram(lengths, output.columns - 2, limit)) output.print(`  ${line}`);
   }
   if (plan !== undefined) {
     output.print("");
-    for (const line of stepTable(plan)) output.print(line);
+    for (const line of stepTable(plan, stage.describe.drawn)) output.print(line);
     if (plan.packing !== null) {
       output.say(
-        `\nPacks of ${count(config.max_length)} tokens: ${(100 * plan.packing.waste_share).toFixed(1)} % stays empty (${plural(plan.packing.waste_tokens, "token")})`,
+        `\nPacks of ${count(limitOf(stage, config, data).value)} tokens: ${(100 * plan.packing.waste_share).toFixed(1)} % stays empty (${plural(plan.packing.waste_tokens, "token")})`,
       );
     }
   }
@@ -232,10 +227,38 @@ function report(
   }
   for (const { line, tokens, segments } of samples) {
     output.print(`\nLine ${count(line)}, ${plural(tokens, "token")}:`);
-    for (const text of sampleLines(segments, { columns: output.columns - 2, coloured: output.coloured })) {
-      output.draw(`  ${text}`);
+    for (const name of new Set(segments.map(({ sequence }) => sequence))) {
+      if (name !== undefined) output.print(`  ${name}:`);
+      const own = segments.filter(({ sequence }) => sequence === name);
+      for (const text of sampleLines(own, { columns: output.columns - 2, coloured: output.coloured })) {
+        output.draw(`  ${text}`);
+      }
     }
   }
+}
+
+function optionOf(config: StageConfig, name: string): unknown {
+  return (config as Readonly<Record<string, unknown>>)[name];
+}
+
+/** Of a limit that is beyond what the model has learnt. */
+function beyondContext(
+  { limits: { longest } }: Stage,
+  config: StageConfig,
+  context: number,
+): readonly (readonly [string, string])[] {
+  const limit = optionOf(config, longest) as number;
+  if (limit <= context) return [];
+  const fate =
+    optionOf(config, "allow_beyond_context") === true
+      ? "longer rows are trained all the same, as allow_beyond_context says, at positions that it has not learnt"
+      : "a row may have no more than that";
+  return [
+    [
+      "note",
+      `${longest} ${count(limit)} is more than the model's context of ${count(context)} tokens: ${fate}`,
+    ],
+  ];
 }
 
 function printRejects(output: Output, file: string, rejects: readonly Reject[]): void {
@@ -264,7 +287,7 @@ function jsonOf(
     eval_rejects: summarizeRejects(data.evalRejects),
     repeated_rows: repeated,
     content_tokens: data.contentTokens,
-    turn_ends: turnEndsJson(data.turnEnds, stops),
+    turn_ends: data.turnEnds === undefined ? null : turnEndsJson(data.turnEnds, stops),
     train_rows: data.trainRows.length,
     eval_rows: data.evalRows.length,
     lengths: lengths ?? null,

@@ -1,29 +1,24 @@
 // posttrain verify: responses in a file graded by rules: answers matched, programs run, instructions checked.
-import { availableParallelism } from "node:os";
-import { UserError } from "@posttrain/data";
-import { fileDigest } from "@posttrain/run";
+import { dataDigest, UserError } from "@posttrain/data";
+import { openRedisJobs } from "@posttrain/jobs";
 import { nativeSelfTest } from "@posttrain/sandbox";
 import {
   type FileGrading,
   type GradingPlan,
   gradeFile,
-  isModulePath,
-  type OwnVerifier,
-  openOwnVerifier,
-  openVerifiers,
-  programOptions,
-  programSettings,
+  gradingOptions,
+  openChosenVerifiers,
   readProblems,
   selfTest,
   unfitError,
   verifierNames,
-  verifierSettings,
 } from "@posttrain/verify";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
+import { gradedOn } from "../redis-option.js";
 import { openResultFile } from "../result-file.js";
 import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
@@ -31,71 +26,31 @@ import { gradingNotes, selfTestTable, verdictList, verdictTable } from "../verif
 
 const options = z
   .strictObject({
-    data: z.string().optional().describe("rows with responses, JSONL"),
+    data: z.string().optional().describe("rows with responses, JSONL, JSON, CSV or Parquet"),
     problems: z
       .string()
       .optional()
-      .describe("what rows are graded with, JSONL, where they only name it: joined by task_id or id"),
+      .describe(
+        "what rows are graded with, JSONL, JSON, CSV or Parquet, where they only name it: joined by task_id or id",
+      ),
     output: z
       .string()
       .optional()
       .describe("new file for rows and verdicts, resumable; default: standard output, nowhere on a terminal"),
-    verifier: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        `for every row, in place of what rows say: ${verifierNames.join(", ")}, or a module of your own, ./FILE.mjs or ./FILE.py, #NAME behind it for one of several functions`,
-      ),
-    mode: verifierSettings.shape.mode
-      .unwrap()
-      .default("own")
-      .describe("whose conventions decide whether answers agree; rewards want own"),
-    extraction: verifierSettings.shape.extraction
-      .unwrap()
-      .default("strict")
-      .describe("lenient takes the last formula or number where no answer is announced"),
-    strictness: verifierSettings.shape.strictness
-      .unwrap()
-      .default("strict")
-      .describe("of instructions, as IFEval's two"),
-    unsealed: z
-      .enum(["accept", "refuse"])
-      .default("accept")
-      .describe("verdicts of tests that had to run beside the candidate"),
-    extract: verifierSettings.shape.extract.describe("exact_match: what of a response is its answer (auto)"),
-    ...programOptions,
-    route: z
-      .enum(["auto", "native", "wasm"])
-      .default("auto")
-      .describe("programs under bubblewrap or in WebAssembly; auto: bubblewrap where it is proven"),
-    pass_score: z.number().optional().describe("for verifiers with a score: from where it passes (1)"),
-    cpu_seconds: z.number().positive().max(3600).default(10).describe("CPU time of one program"),
-    memory_mb: z.int().min(64).max(1_000_000).default(1024).describe("memory of one program, MiB"),
+    ...gradingOptions,
+    ...gradedOn,
     self_test: z
       .boolean()
       .default(false)
       .describe(
         "grade canaries, known right, known wrong and hostile, in place of a file; with --verifier that one alone",
       ),
-    timeout_seconds: z
-      .number()
-      .positive()
-      .max(86_400)
-      .default(10)
-      .describe("wall time of a module of your own for one response"),
-    concurrency: z
-      .int()
-      .min(1)
-      .max(256)
-      .optional()
-      .describe("responses graded at once (default: one per core)"),
   })
   .superRefine(({ data, output, self_test }, context) => {
     if (data === undefined && !self_test)
       context.addIssue({
         code: "custom",
-        message: "Missing: --data (rows with responses, JSONL), or --self_test",
+        message: "Missing: --data (rows with responses, JSONL, JSON, CSV or Parquet), or --self_test",
       });
     if (self_test && (data !== undefined || output !== undefined))
       context.addIssue({
@@ -143,18 +98,10 @@ export const command = defineCommand({
       await runSelfTest(given, output);
       return;
     }
-    const concurrency = given.concurrency ?? availableParallelism();
     const stopping = stopOnSignal(() => output.say("Stopping after the responses under way ..."));
     const problems = given.problems === undefined ? undefined : await readProblems(given.problems);
-    const own = await openOwn(given, concurrency);
-    const verifiers = openVerifiers({
-      ...settingsOf(given),
-      concurrency,
-      unsealed: given.unsealed,
-      signal: stopping.signal,
-      ...(given.route !== "auto" && { route: given.route }),
-      ...(given.verifier !== undefined && { verifier: own ?? given.verifier }),
-    });
+    await using workers = given.redis === undefined ? undefined : await openRedisJobs(given.redis);
+    const chosen = await openChosenVerifiers(given, stopping.signal, workers);
     const silent = file !== undefined || context.json || process.stdout.isTTY;
     const rows = await openResultFile(undefined);
     const progress = output.progress();
@@ -162,12 +109,12 @@ export const command = defineCommand({
     try {
       const result = await gradeFile({
         data: data!,
-        verifiers,
+        verifiers: chosen.verifiers,
         ...(file !== undefined && { output: file }),
         ...(problems !== undefined && { problems }),
         settings: {
-          ...identityOf(given, own),
-          ...(problems !== undefined && { problems: await fileDigest(problems.path) }),
+          ...chosen.identity,
+          ...(problems !== undefined && { problems: await dataDigest(problems.path) }),
         },
         signal: stopping.signal,
         ...(!silent && { onRow: (row: object) => rows.write(row) }),
@@ -189,8 +136,7 @@ export const command = defineCommand({
       if (result.end === "stopped") process.exitCode = stopping.exitCode();
     } finally {
       progress.end();
-      await verifiers.close();
-      await own?.close();
+      await chosen.close();
       stopping[Symbol.dispose]();
     }
   },
@@ -221,43 +167,11 @@ async function runSelfTest({ concurrency, verifier }: Options, output: Output): 
   if (!report.ok) process.exitCode = exitCodes.ungraded;
 }
 
-function settingsOf(given: Options) {
-  const { mode, extraction, extract, strictness, cpu_seconds, memory_mb, pass_score } = given;
-  return {
-    mode,
-    extraction,
-    strictness,
-    cpu_seconds,
-    memory_mb,
-    ...(extract !== undefined && { extract }),
-    ...(pass_score !== undefined && { pass_score }),
-    ...programSettings(given),
-  };
-}
-
-/** What decides verdicts: a journal made with other values is refused. */
-function identityOf(given: Options, own: OwnVerifier | undefined): Readonly<Record<string, unknown>> {
-  const { unsealed, route, verifier } = given;
-  return {
-    ...settingsOf(given),
-    unsealed,
-    route,
-    verifier: own?.name ?? verifier ?? null,
-    ...(own !== undefined && { verifier_sha256: own.digest }),
-  };
-}
-
-function openOwn(given: Options, concurrency: number): Promise<OwnVerifier | undefined> {
-  const { verifier, timeout_seconds: timeoutSeconds, pass_score: passScore } = given;
-  if (verifier === undefined || !isModulePath(verifier)) return Promise.resolve(undefined);
-  return openOwnVerifier(verifier, {
-    concurrency,
-    timeoutSeconds,
-    ...(passScore !== undefined && { passScore }),
-  });
-}
-
-async function describePlan(plan: GradingPlan, { route, unsealed }: Options, output: Output): Promise<void> {
+async function describePlan(
+  plan: GradingPlan,
+  { route, unsealed, redis }: Options,
+  output: Output,
+): Promise<void> {
   const kinds = [...plan.verifiers].map(([name, responses]) => `${name} ${count(responses)}`);
   output.say(`${plural(plan.rows, "row")}, ${plural(plan.responses, "response")}: ${kinds.join(", ")}`);
   if (plan.unfit.length > 0) {
@@ -265,20 +179,25 @@ async function describePlan(plan: GradingPlan, { route, unsealed }: Options, out
       `${plural(plan.unfit.length, "row")} cannot be graded as they are, the first on line ${plan.unfit[0]!.line}: ${plan.unfit[0]!.problem}`,
     );
   }
-  if (plan.verifiers.has("code") || plan.verifiers.has("checker")) output.say(await describeRoute(route));
+  if (redis !== undefined)
+    output.say("Workers grade: posttrain worker --kinds grade; posttrain jobs list shows them.");
+  else if (plan.verifiers.has("code") || plan.verifiers.has("checker"))
+    output.say(await describeRoute(route));
   if (unsealed === "refuse") output.say("Verdicts of tests that must run beside the candidate are refused.");
 }
 
 /** Where programs run, and why there. */
 async function describeRoute(route: Options["route"]): Promise<string> {
   if (route === "wasm") return "Programs run in WebAssembly, as asked: Python, JavaScript and TypeScript.";
-  const { layout, proofs, remedy } = await nativeSelfTest();
+  const { layout, proofs, refused, remedy } = await nativeSelfTest();
   const missing = proofs.filter(({ holds }) => !holds).map(({ limit }) => limit);
-  if (layout !== undefined) {
-    const but = missing.length > 0 ? `, but for ${missing.join(", ")} (--self_test says why)` : "";
-    return `Programs run natively, under bubblewrap; its limits were proven just now${but}.`;
-  }
   const lack = `bubblewrap could not prove ${missing.join(", ")} here`;
+  if (layout !== undefined) {
+    const natively = "Programs run natively, under bubblewrap; its limits were proven just now";
+    return missing.length === 0
+      ? `${natively}.`
+      : `${natively}, but not all: ${lack}, so that programs in ${refused.join(", ")} are ${route === "native" ? "refused" : "run in WebAssembly, or refused where there is none"}. ${remedy}`;
+  }
   return route === "native"
     ? `Programs will not run: ${lack}. ${remedy}`
     : `Programs run in WebAssembly (Python, JavaScript and TypeScript): ${lack}. For the other languages: ${remedy}`;

@@ -10,7 +10,7 @@ import { summarizeLengths } from "../validate/lengths.js";
 export interface Facts {
   readonly config: Qwen2Config;
   readonly parameters: number;
-  /** Tokens of each sound row, however long; at least one. */
+  /** Tokens of each sound row's longest sequence, however long; at least one row. */
   readonly lengths: readonly number[];
   /** Rows that can be kept out of training: 0 where equal rows leave no choice. */
   readonly heldOut: number;
@@ -20,7 +20,7 @@ export interface Facts {
 
 export interface Suggestion {
   readonly key: string;
-  readonly value: string | number | boolean;
+  readonly value: string | number | boolean | readonly string[];
   readonly reason: string;
 }
 
@@ -45,8 +45,9 @@ export async function suggest(
 
   const trainRows = Math.max(1, fitting.length - heldOut);
   const mean = fitting.reduce((sum, length) => sum + length, 0) / Math.max(1, fitting.length);
-  const rowsPerStep = powerOfTwo(Math.min(32, trainRows / 20));
-  const packs = packing ? packBestFit(fitting, maxLength).bins.length : trainRows;
+  const { draws = 1 } = stage.suggest;
+  const rowsPerStep = draws * powerOfTwo(Math.min(32, trainRows / 20));
+  const packs = packing ? packBestFit(fitting, maxLength).bins.length : draws * trainRows;
   const units = Math.max(
     1,
     Math.round((packs * trainRows) / Math.max(1, packing ? fitting.length : trainRows)),
@@ -56,12 +57,20 @@ export async function suggest(
   const row = stage.suggest.row(
     Int32Array.from({ length: Math.max(2, unitTokens) }, (_, i) => i % config.vocabSize),
   );
-  const defaults = stage.config.parse({ model_name_or_path: "", data: "", output_dir: "" });
+  const sized = stage.suggest.sized?.({ context, longest: maxLength }) ?? [];
+  const defaults = stage.config.parse({
+    ...{ model_name_or_path: "", data: "rows", output_dir: "" },
+    ...Object.fromEntries(sized.map(({ key, value }) => [key, value])),
+  });
   const planned = stage.plan(defaults, { model: config, units: [[row]], evalRows: [] });
+  // Of a row of several sequences all go through the model, and what is written after a prompt too.
+  const sequences = planned.stage.sequencesOf(row);
+  const rowTokens = sequences.reduce((sum, { tokens }) => sum + tokens, 0);
+  const meanTokens = rowTokens + sequences.length * (mean - unitTokens);
   const bytes = (micro: number, checkpointing: boolean) =>
     microBatchBytes(planned, new Array<typeof row>(micro).fill(row), checkpointing);
   const fits = async (micro: number, checkpointing: boolean): Promise<boolean> =>
-    micro * unitTokens <= Math.max(mostMicroTokens, unitTokens) &&
+    micro * rowTokens <= Math.max(mostMicroTokens, rowTokens) &&
     (await bytes(micro, checkpointing)).resident <= usableShare * memory;
   const checkpointing = !(await fits(unitsPerStep, false));
   let micro = unitsPerStep;
@@ -70,16 +79,16 @@ export async function suggest(
   const { stepsPerEpoch } = planSteps(units, micro, accumulation);
   const { totalSteps, values } = stage.suggest.recipe({ parameters, stepsPerEpoch });
   const every = Math.max(1, Math.ceil(totalSteps / 4));
-  const unit = packing ? "packs" : "rows";
+  const unit = packing ? "packs" : `${stage.describe.drawn ?? "row"}s`;
   const { resident: needed } = await bytes(micro, checkpointing);
 
   const all: readonly Suggestion[] = [
     {
-      key: "max_length",
+      key: stage.limits.longest,
       value: maxLength,
       reason:
         (beyond > 0
-          ? `the model's context; ${count(beyond)} of ${count(lengths.length)} rows are longer, the longest has ${count(longest)} tokens: shorten them, or choose on_overlong drop or truncate`
+          ? `the model's context; ${count(beyond)} of ${count(lengths.length)} rows are longer, the longest has ${count(longest)} tokens: shorten them${stage.limits.overlong === undefined ? "" : `, or choose ${stage.limits.overlong} drop or truncate`}`
           : `holds the longest row, ${count(longest)} tokens, so that nothing is cut`) +
         `; median ${count(median)}, 99 % at most ${count(p99)}; the context holds ${count(context)}`,
     },
@@ -98,12 +107,12 @@ export async function suggest(
     {
       key: "per_device_train_batch_size",
       value: micro,
-      reason: `${unit} in a micro-batch, ${count(micro * unitTokens)} tokens: about ${byteText(needed)} in all, ${byteText(memory)} are there${needed > memory ? ": this will not fit, take a smaller model or shorter rows" : ""}`,
+      reason: `${unit} in a micro-batch, ${count(micro * rowTokens)} tokens: about ${byteText(needed)} in all, ${byteText(memory)} are there${needed > memory ? ": this will not fit, take a smaller model or shorter rows" : ""}`,
     },
     {
       key: "gradient_accumulation_steps",
       value: accumulation,
-      reason: `micro-batches in a step: ${count(unitsPerStep)} ${unit}, about ${count(packing ? unitsPerStep * maxLength : unitsPerStep * mean)} tokens, and ${count(stepsPerEpoch)} steps an epoch`,
+      reason: `micro-batches in a step: ${count(unitsPerStep)} ${unit}, about ${count(packing ? unitsPerStep * maxLength : unitsPerStep * meanTokens)} tokens${stage.describe.drawn === undefined ? "" : " at most"}, and ${count(stepsPerEpoch)} steps an epoch`,
     },
     {
       key: "gradient_checkpointing",
@@ -112,6 +121,7 @@ export async function suggest(
         ? `activations would take about ${byteText((await bytes(micro, false)).activations)} without it; the same bits, and every forward pass twice`
         : "the activations fit, so nothing has to be computed twice; the same bits either way",
     },
+    ...sized,
     ...values,
     ...evaluation(heldOut, every),
     {

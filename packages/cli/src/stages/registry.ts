@@ -1,5 +1,4 @@
 // The stages of training that the command line has. A new one is its file and its line here.
-import { z } from "zod";
 import type { Stage } from "./stage.js";
 
 interface Entry {
@@ -13,18 +12,25 @@ export const stages = {
     about: "fine-tune a model on conversations",
     load: async () => (await import("./sft.js")).stage,
   },
+  reward: {
+    about: "train a reward model on preferences",
+    load: async () => (await import("./reward.js")).stage,
+  },
+  dpo: {
+    about: "train a model on pairs of a better and a worse answer",
+    load: async () => (await import("./dpo.js")).stage,
+  },
+  grpo: {
+    about: "reward what a model answers, and move it to what pays (RL)",
+    load: async () => (await import("./grpo.js")).stage,
+  },
 } satisfies Readonly<Record<string, Entry>>;
 
 export type StageName = keyof typeof stages;
 export const stageNames = Object.keys(stages) as [StageName, ...StageName[]];
-const usual: StageName = "sft";
+export const usualStage: StageName = "sft";
 
 /** The one that is named, else the usual one: whether there is such a stage is the schema's to say. */
 export function loadStage(name: unknown): Promise<Stage> {
-  return stages[stageNames.find((known) => known === name) ?? usual].load();
+  return stages[stageNames.find((known) => known === name) ?? usualStage].load();
 }
-
-/** Of the commands that serve all stages. */
-export const stageOption = {
-  stage: z.enum(stageNames).default(usual).describe("the stage of training that the config is for"),
-};

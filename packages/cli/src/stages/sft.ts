@@ -11,13 +11,14 @@ import {
   sftConfig,
 } from "@posttrain/sft";
 import { contentTokenLines } from "../content-tokens.js";
-import { count, millions, plainNumber, shellQuote } from "../format.js";
+import { count, shellQuote } from "../format.js";
+import { type Rates, suggestRate } from "../init/learning-rate.js";
 import type { Line } from "../output.js";
 import { tokensPerSecond } from "../speed.js";
-import { defineStage, type Recipe, type RecipeFacts } from "./stage.js";
-import { checkpointFlags, gradNormText, startLines } from "./telling.js";
+import { defineStage, type Recipe, type RecipeFacts, type Stage } from "./stage.js";
+import { anyLength, checkpointFlags, finalLoss, gradNormText, startLines } from "./telling.js";
 
-export const stage = defineStage<
+export const stage: Stage = defineStage<
   typeof sftConfig,
   TokenizedRow,
   SftData,
@@ -26,6 +27,7 @@ export const stage = defineStage<
   SftEvalMetrics
 >({
   name: "sft",
+  sharesWork: true,
   config: sftConfig,
   examples: [
     [
@@ -46,11 +48,15 @@ export const stage = defineStage<
   prepare: prepareSftData,
   plan: plannedSft,
   run: runSft,
+  limits: { longest: "max_length", overlong: "on_overlong" },
   describe: {
+    judged: "loss",
+    last: finalLoss,
     title: "Fine-tuning",
     sequences: (row) => [row],
     start: (config, run) =>
       startLines(
+        stage,
         config,
         run,
         contentTokenLines(
@@ -74,30 +80,39 @@ export const stage = defineStage<
     },
   },
   suggest: {
+    whole: anyLength,
     row: (inputIds) => ({ id: "", line: 0, parents: [], inputIds, labels: inputIds }),
+    alike: ({ inputIds }) => inputIds,
     recipe,
   },
 });
 
 /** Of the report: arXiv 2412.15115, section 4.1. */
-const reportRate = 7e-6;
+const rates: Rates = {
+  smaller: [
+    [20e6, 1e-3],
+    [300e6, 5e-5],
+    [1e9, 2e-5],
+    [4e9, 1e-5],
+  ],
+  published: 7e-6,
+  reason: "as the Qwen2.5 report",
+  source: "the Qwen2.5 report",
+};
 
 function recipe({ parameters, stepsPerEpoch }: RecipeFacts): Recipe {
   const totalSteps = 2 * stepsPerEpoch;
-  const rate = rateOf(parameters);
+  const rate = suggestRate(parameters, rates);
   return {
     totalSteps,
     values: [
       { key: "num_train_epochs", value: 2, reason: `as the Qwen2.5 report: ${count(totalSteps)} steps` },
+      rate,
       {
-        key: "learning_rate",
-        value: rate,
-        reason:
-          rate === reportRate
-            ? "as the Qwen2.5 report"
-            : `a usual start for ${millions(parameters)} parameters, to be tried: smaller models take larger rates (the Qwen2.5 report: ${plainNumber(reportRate)})`,
+        key: "min_lr",
+        value: Number((rate.value / 10).toPrecision(6)),
+        reason: "a tenth of it, as the report",
       },
-      { key: "min_lr", value: Number((rate / 10).toPrecision(6)), reason: "a tenth of it, as the report" },
       {
         key: "lr_scheduler_type",
         value: "cosine",
@@ -112,14 +127,4 @@ function recipe({ parameters, stepsPerEpoch }: RecipeFacts): Recipe {
       { key: "max_grad_norm", value: 1, reason: "as the report" },
     ],
   };
-}
-
-function rateOf(parameters: number): number {
-  const rates = [
-    [20e6, 1e-3],
-    [300e6, 5e-5],
-    [1e9, 2e-5],
-    [4e9, 1e-5],
-  ] as const;
-  return rates.find(([most]) => parameters < most)?.[1] ?? reportRate;
 }

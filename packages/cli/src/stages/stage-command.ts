@@ -2,20 +2,23 @@
 import { z } from "zod";
 import { type Command, defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
+import { count } from "../format.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
 import { configLines } from "../resolved-config.js";
 import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
-import { withDevice } from "../with-model.js";
+import { withRanks } from "../with-ranks.js";
 import { stageNames } from "./registry.js";
 import type { Stage } from "./stage.js";
+import { stoppedByMachine } from "./stopped-by-machine.js";
 import { endLines } from "./telling.js";
 
 export function stageCommand(stage: Stage): Command {
   const options = stage.config.safeExtend({ stage: ownStage(stage) });
   return defineCommand({
     options,
+    sharesWork: stage.sharesWork ?? false,
     examples: stage.examples,
     notes: stage.notes,
     run: async ({ stage: _, ...config }, context) => {
@@ -29,15 +32,31 @@ export function stageCommand(stage: Stage): Command {
       });
       let started = performance.now();
       let first = 0;
+      let running = false;
+      let prepared:
+        | { readonly what: string; readonly started: number; readonly first: number; done: number }
+        | undefined;
       const report = {
         onReading: reading.onProgress,
+        onPreparing: (what: string, done: number, total: number) => {
+          reading.end();
+          if (prepared === undefined || prepared.what !== what || done < prepared.done) {
+            prepared = { what, started: performance.now(), first: done, done };
+          }
+          prepared.done = done;
+          const { started: since, first: from } = prepared;
+          const left = done > from ? `, about ${timeLeft(since, done - from, total - from)}` : "";
+          progress.show(() => `${what}: ${count(done)} of ${count(total)}${left}`);
+        },
         onSavable: () => stopping.begin(),
         onStart: (run: Parameters<Stage["describe"]["start"]>[1]) => {
           reading.end();
+          progress.end();
           output.table(stage.describe.start(config, run));
           output.print("");
           started = performance.now();
           first = run.from?.step ?? 0;
+          running = true;
           progress.show(() => `step ${first + 1}/${run.totalSteps} ...`);
         },
         onStep: (metrics: Parameters<Stage["describe"]["step"]>[0], totalSteps: number) => {
@@ -50,18 +69,30 @@ export function stageCommand(stage: Stage): Command {
           if (metrics.step < totalSteps) progress.show(line);
           else progress.end(line());
         },
+        onNotice: (sentence: string) => {
+          progress.end();
+          output.say(`\n${sentence}\n`);
+        },
+        onSamples: (lines: readonly string[]) => {
+          if (lines.length > 0) progress.end();
+          for (const line of lines) output.draw(line);
+        },
         onEvaluation: (metrics: unknown) => {
           progress.end();
           output.print(stage.describe.evaluation(metrics));
         },
       };
-      const result = await withDevice(context, (device) =>
+      const result = await withRanks(context, (device) =>
         stage.run(config, device, report, stopping.signal),
-      );
+      ).catch(async (error: unknown) => {
+        progress.end();
+        throw running ? await stoppedByMachine(error, stage.name, config.output_dir) : error;
+      });
       output.table(endLines(stage, config, result, secondsSince(started)));
       const { checkpoint, end, steps, last } = result;
       output.result({ quiet: checkpoint, json: { end, checkpoint, step: steps, ...last } });
       if (end === "nothing_to_do") process.exitCode = exitCodes.nothing;
+      if (end === "alarm") process.exitCode = exitCodes.alarm;
       if (end === "interrupted") process.exitCode = stopping.exitCode();
     },
   }) as unknown as Command;

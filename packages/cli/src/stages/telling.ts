@@ -6,51 +6,89 @@ import { count, duration, plural, shellQuote } from "../format.js";
 import type { Line } from "../output.js";
 import { turnEndsText } from "../turn-ends.js";
 import { describeModel } from "../with-model.js";
-import type { Stage, StageConfig, StageData, StageResult, StageStart } from "./stage.js";
+import type { Stage, StageConfig, StageCounts, StageData, StageResult, StageStart } from "./stage.js";
 
 /** "rows.jsonl: 3 rows read, 3 kept; 90 tokens, 40 of them trained". */
-export function rowsText(path: string, { counts }: Pick<StageData, "counts">, formats = ""): string {
-  return `${path}: ${plural(counts.read, "row")} read, ${count(counts.kept)} kept${formats}; ${plural(counts.tokens, "token")}, ${count(counts.trainedTokens)} of them trained`;
+export function rowsText(
+  { data }: Pick<StageConfig, "data">,
+  { counts, file = data }: Pick<StageData, "counts" | "file">,
+  formats = "",
+): string {
+  return `${file}: ${plural(counts.read, "row")} read, ${count(counts.kept)} kept${formats}; ${tokensText(counts)}`;
 }
 
-function lostLines({ max_length }: StageConfig, { counts, longestRow }: StageData): readonly Line[] {
+/** "90 tokens, 40 of them trained". */
+export function tokensText({ tokens, trainedTokens }: StageCounts): string {
+  const trained = trainedTokens === undefined ? "" : `, ${count(trainedTokens)} of them trained`;
+  return plural(tokens, "token") + trained;
+}
+
+/** Of a stage with max_length: values that leave out no row. The context is a matter of what is suggested. */
+export const anyLength = { max_length: Number.MAX_SAFE_INTEGER, allow_beyond_context: true };
+
+export const finalLoss = ({ loss }: { readonly loss: number }): string => `final loss ${loss.toFixed(4)}`;
+
+/** What rows are held against: the stage's own option, or the model's context where that holds less. */
+export function limitOf(
+  { limits: { longest } }: Pick<Stage, "limits">,
+  config: StageConfig,
+  { longestRow }: Pick<StageData, "longestRow">,
+): { readonly name: string; readonly value: number; readonly isContext: boolean } {
+  const chosen = (config as Readonly<Record<string, unknown>>)[longest] as number;
+  return longestRow < chosen
+    ? { name: "the context", value: longestRow, isContext: true }
+    : { name: longest, value: chosen, isContext: false };
+}
+
+function lostLines(stage: Pick<Stage, "limits">, config: StageConfig, data: StageData): readonly Line[] {
+  const { counts } = data;
   if (counts.overlong === 0) return [];
   const fates = [
     counts.truncated > 0 ? `${count(counts.truncated)} cut to it` : "",
     counts.dropped > 0 ? `${count(counts.dropped)} dropped` : "",
     counts.emptied > 0 ? `${count(counts.emptied)} left out because nothing to train was left` : "",
   ];
-  const [limit, remedy] =
-    longestRow < max_length
-      ? [`the model's context of ${count(longestRow)}`, "allow_beyond_context"]
-      : [`max_length ${max_length}`, "a larger max_length"];
+  const { value, isContext } = limitOf(stage, config, data);
+  const [limit, remedy] = isContext
+    ? [`the model's context of ${count(value)}`, "allow_beyond_context"]
+    : [`${stage.limits.longest} ${value}`, `a larger ${stage.limits.longest}`];
   const what = `${plural(counts.overlong, "row")} longer than ${limit}: ${fates.filter(Boolean).join(", ")}`;
-  return [
-    ["lost", `${what}; ${plural(counts.lostTrainedTokens, "trained token")} lost (${remedy} keeps them)`],
-  ];
+  const { lostTrainedTokens } = counts;
+  const lost = lostTrainedTokens === undefined ? "" : `; ${plural(lostTrainedTokens, "trained token")} lost`;
+  return [["lost", `${what}${lost} (${remedy} keeps them)`]];
 }
 
-/** `own` says what only this stage has to say of its rows. */
-export function startLines(
-  config: StageConfig,
-  { model, data, plan, totalSteps, prediction, from, damaged, missing }: StageStart,
-  own: readonly Line[],
-): readonly Line[] {
+/** Of a stage whose steps draw rows or packs of them. */
+function stepsText({ data, plan, totalSteps }: StageStart): string {
   const units = Math.min(data.units.length, plan.unitsPerMicroBatch * plan.microBatchesPerStep);
   const tokens = (data.counts.tokens / data.units.length) * units;
+  return `${count(totalSteps)}, each of ${plural(units, data.packing === undefined ? "row" : "pack")} or about ${plural(tokens, "token")}`;
+}
+
+/** `own` says what only this stage has to say of its rows, `steps` what it has to say of them. */
+export function startLines(
+  stage: Pick<Stage, "limits">,
+  config: StageConfig,
+  run: StageStart,
+  own: readonly Line[],
+  steps = stepsText(run),
+): readonly Line[] {
+  const { model, data, prediction, from, damaged, missing, notes } = run;
   return [
     ["model", describeModel(model)],
-    ["data", rowsText(config.data, data)],
-    ...lostLines(config, data),
+    ["data", rowsText(config, data)],
+    ...lostLines(stage, config, data),
     ...own,
-    ["turns end", turnEndsText(data.turnEnds, resolveStopIds(model.generationConfig, model.config))],
-    [
-      "steps",
-      `${count(totalSteps)}, each of ${plural(units, data.packing === undefined ? "row" : "pack")} or about ${plural(tokens, "token")}`,
-    ],
+    ...(data.turnEnds === undefined
+      ? []
+      : ([
+          ["turns end", turnEndsText(data.turnEnds, resolveStopIds(model.generationConfig, model.config))],
+        ] as const)),
+    ["steps", steps],
     ["memory", memoryText(prediction)],
     ...damaged.map(({ dir, reason }): Line => ["damaged", `${dir} was set aside: ${reason}`]),
     ...missing.map((sentence): Line => ["logs", sentence]),
+    ...notes.map((sentence): Line => ["note", sentence]),
     ...(from === undefined
       ? []
       : ([["resumed", `from ${from.dir}, after step ${count(from.step)}`]] as const)),
@@ -87,8 +125,9 @@ export function endLines(
       interrupted: ["stopped", `after step ${count(steps)}, as asked; `],
       stopped_early: [
         "done",
-        `after step ${count(steps)}: ${config.early_stopping_patience} evaluations without a better loss; `,
+        `after step ${count(steps)}: ${config.early_stopping_patience} evaluations without a better ${describe.judged}; `,
       ],
+      alarm: ["alarm", `after step ${count(steps)}; all is saved, and --stop_on_alarm false goes on; `],
       nothing_to_do: [
         "nothing",
         `is left to do: ${checkpoint} is the end of this run. Raise max_steps or num_train_epochs, or begin a new run.`,
@@ -98,9 +137,9 @@ export function endLines(
   const summary =
     last === undefined
       ? text
-      : `${text}final loss ${last.loss.toFixed(4)}; ${plural(last.num_tokens, "token")} in all, ${duration(seconds)}`;
+      : `${text}${describe.last(last)}; ${plural(last.num_tokens, "token")} in all, ${duration(seconds)}`;
   const next =
-    end === "interrupted"
+    end === "interrupted" || end === "alarm"
       ? [
           `npx posttrain ${name} --config ${shellQuote(config.output_dir)}/config.yaml --resume_from_checkpoint`,
         ]

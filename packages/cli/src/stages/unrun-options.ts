@@ -1,7 +1,7 @@
 // A stage's config where nothing is run yet: for validate and plan, which need no folder for the run.
 import { z } from "zod";
-import { stageOption } from "./registry.js";
 import type { Stage, StageConfig } from "./stage.js";
+import { stageOption } from "./stage-option.js";
 
 /** All keys of the stage with output_dir left open, `--stage`, and the command's own. */
 export function unrunOptions<Own extends z.ZodRawShape>(stage: Stage, own: Own) {

@@ -7,16 +7,19 @@ import type { LabelledTokens } from "../stages/stage.js";
 import { visible } from "../visible.js";
 
 export interface Segment {
+  /** Of a row of several sequences. */
+  readonly sequence?: string;
   readonly text: string;
   readonly trained: boolean;
 }
 
 /** A sequence's text, cut where training begins and ends. Without a tokenizer: its ids. */
 export function segmentsOf(
-  { inputIds, labels }: LabelledTokens,
+  { inputIds, labels, name }: LabelledTokens,
   tokenizer: Tokenizer | undefined,
 ): readonly Segment[] {
-  const segments: { text: string; trained: boolean }[] = [];
+  const segments: { sequence?: string; text: string; trained: boolean }[] = [];
+  const named = name === undefined ? {} : { sequence: name };
   const stream = tokenizer?.createDecodeStream();
   for (const [i, id] of inputIds.entries()) {
     // Nothing predicts the first token.
@@ -25,7 +28,7 @@ export function segmentsOf(
     const text = stream === undefined ? `${id} ` : stream.push(id);
     const last = segments.at(-1);
     if (last?.trained === trained) last.text += text;
-    else segments.push({ text, trained });
+    else segments.push({ ...named, text, trained });
   }
   const last = segments.at(-1);
   if (last !== undefined && stream !== undefined) last.text += stream.flush();

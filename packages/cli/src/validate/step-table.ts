@@ -10,7 +10,8 @@ export interface Amounts {
   readonly micro_batches: number;
   readonly optimizer_steps: number;
   readonly tokens: number;
-  readonly trained_tokens: number;
+  /** Where tokens are what is learnt. */
+  readonly trained_tokens?: number;
 }
 
 export interface Plan {
@@ -23,18 +24,25 @@ export interface Plan {
 }
 
 /** Of at least one row to train on. */
-export function planOf(config: StageConfig, data: StageData, { stage }: PlannedRun<StageRow>): Plan {
+export function planOf(
+  config: StageConfig,
+  data: StageData,
+  { stage, totalSteps }: PlannedRun<StageRow>,
+): Plan {
   const micro = config.per_device_train_batch_size;
   const plan = planSteps(data.units.length, micro, config.gradient_accumulation_steps);
-  const steps = totalStepsOf(config, plan);
-  const sequences = data.trainRows.flatMap(stage.sequencesOf);
+  const steps = totalSteps ?? totalStepsOf(config, plan);
+  const rows = data.units.flat();
+  const sequences = rows.flatMap(stage.sequencesOf);
   const epoch: Amounts = {
-    rows: data.trainRows.length,
+    rows: rows.length,
     packs: data.units.length,
     micro_batches: Math.ceil(data.units.length / micro),
     optimizer_steps: plan.stepsPerEpoch,
     tokens: sequences.reduce((sum, { tokens }) => sum + tokens, 0),
-    trained_tokens: sequences.reduce((sum, { predictions }) => sum + predictions, 0),
+    ...(data.counts.trainedTokens !== undefined && {
+      trained_tokens: sequences.reduce((sum, { predictions }) => sum + predictions, 0),
+    }),
   };
   const whole = Math.floor(steps / plan.stepsPerEpoch);
   const rest = (steps % plan.stepsPerEpoch) * micro * config.gradient_accumulation_steps;
@@ -60,31 +68,31 @@ function scaled(amounts: Amounts, factor: number): Amounts {
     micro_batches: of(amounts.micro_batches),
     optimizer_steps: of(amounts.optimizer_steps),
     tokens: of(amounts.tokens),
-    trained_tokens: of(amounts.trained_tokens),
+    ...(amounts.trained_tokens !== undefined && { trained_tokens: of(amounts.trained_tokens) }),
   };
 }
 
-/** Columns of 14 cells. */
-export function stepTable({ step, epoch, run, packing }: Plan): readonly string[] {
+/** Columns of 14 cells. `drawn`: what steps draw where it is no row; then tokens are the most that there may be. */
+export function stepTable({ step, epoch, run, packing }: Plan, drawn?: string): readonly string[] {
   const line = (name: string, ...cells: readonly string[]): string =>
     name.padEnd(18) + cells.map((cell) => cell.padStart(14)).join("");
   const row = (name: string, key: keyof Amounts): string => {
-    const mean = step[key];
+    const mean = step[key] ?? 0;
     const about = run.exact || key === "optimizer_steps" ? "" : "about ";
     return line(
       name,
       mean < 10 && !Number.isInteger(mean) ? mean.toFixed(2) : count(mean),
-      count(epoch[key]),
-      about + count(run[key]),
+      count(epoch[key] ?? 0),
+      about + count(run[key] ?? 0),
     );
   };
   return [
     line("", "a step (mean)", "an epoch", `${Number(run.epochs.toFixed(2))} epochs`),
-    row("rows", "rows"),
+    row(drawn === undefined ? "rows" : `${drawn}s`, "rows"),
     ...(packing === null ? [] : [row("packs", "packs")]),
     row("micro-batches", "micro_batches"),
     row("optimizer steps", "optimizer_steps"),
-    row("tokens", "tokens"),
-    row("trained tokens", "trained_tokens"),
+    row(drawn === undefined ? "tokens" : "tokens, at most", "tokens"),
+    ...(epoch.trained_tokens === undefined ? [] : [row("trained tokens", "trained_tokens")]),
   ];
 }

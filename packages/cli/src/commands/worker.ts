@@ -1,0 +1,151 @@
+// posttrain worker: takes jobs of the kinds that it is started for from Redis, until it is asked to stop.
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { UserError } from "@posttrain/data";
+import { type Handler, openWorker, type WorkerEvent } from "@posttrain/jobs";
+import { isModulePath, type OwnVerifier, openGradingWorker, openOwnVerifier } from "@posttrain/verify";
+import { z } from "zod";
+import { defineCommand, type RunContext } from "../command.js";
+import { plural } from "../format.js";
+import { createOutput } from "../output.js";
+import { stageHandler } from "../pipeline/stage-jobs.js";
+import { redisUrl } from "../redis-option.js";
+import { stopOnSignal } from "../stopping.js";
+
+const kinds = ["grade", "stage"] as const;
+
+const options = z.strictObject({
+  redis: redisUrl,
+  kinds: z.array(z.enum(kinds)).min(1).describe("jobs that it takes, and no others"),
+  concurrency: z
+    .int()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe("jobs of each kind at once (default: one per core)"),
+  verifier: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      "modules of your own that runs may grade with, ./FILE.mjs or ./FILE.py: no job brings its code along",
+    ),
+  folder: z
+    .string()
+    .min(1)
+    .default(".")
+    .describe("of stages: the folder that the machines share; a stage's paths are relative to it"),
+  timeout_seconds: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(10)
+    .describe("wall time of such a module for one response"),
+  lock_seconds: z
+    .int()
+    .min(2)
+    .max(3600)
+    .default(60)
+    .describe("a worker that is silent for so long has lost its jobs to others"),
+  once: z.boolean().default(false).describe("end when there is nothing left to do: for cron and autoscalers"),
+});
+type Options = z.output<typeof options>;
+
+export const command = defineCommand({
+  options,
+  examples: [
+    ["npx posttrain worker --redis redis://localhost --kinds grade", "grades what runs submit, until Ctrl-C"],
+    [
+      "npx posttrain worker --redis redis://localhost --kinds stage --folder /mnt/runs --threads 8 --once",
+      "runs stages that were submitted, until nothing is left to do",
+    ],
+  ],
+  notes:
+    "Give Redis' URL as POSTTRAIN_REDIS where it has a password. SIGTERM and Ctrl-C let grading under way end, have stages save a checkpoint and give them back, and take no more; a second Ctrl-C ends at once, and other workers do " +
+    "its jobs again after lock_seconds. A job that takes its worker with it three times counts as failed (posttrain jobs failed). Programs that models wrote run in the sandbox of this machine alone, as " +
+    'with posttrain verify, which proves it first. --json prints {"done", "failed", "given_back"} at the end.',
+  run: async (given, context) => {
+    const output = createOutput(context, process.stdout);
+    using stopping = stopOnSignal(() => output.say("Stopping after the jobs under way ..."));
+    const counts = { done: 0, failed: 0, given_back: 0 };
+    const progress = output.progress();
+    let under_way = 0;
+    const watch = (event: WorkerEvent): void => {
+      if (event.event === "begun") under_way++;
+      if (event.event === "done" || event.event === "failed" || event.event === "given back") under_way--;
+      if (event.event === "done") counts.done++;
+      if (event.event === "failed") counts.failed++;
+      if (event.event === "given back") counts.given_back++;
+      const text = sentenceOf(event);
+      if (text !== undefined) {
+        progress.end();
+        output.say(text);
+      }
+      progress.show(() => `${plural(counts.done, "job")} done, ${Math.max(0, under_way)} under way`);
+    };
+    const concurrency = given.concurrency ?? availableParallelism();
+    await using work = await openHandlers(given, concurrency, context);
+    stopping.begin();
+    const worker = await openWorker(given.redis, work.handlers, {
+      concurrency,
+      lockSeconds: given.lock_seconds,
+      watch,
+    });
+    output.say(`Takes ${given.kinds.join(", ")}, ${concurrency} at once.`);
+    const stopped = new Promise<void>((resolve) =>
+      stopping.signal.addEventListener("abort", () => resolve(), { once: true }),
+    );
+    await Promise.race([stopped, ...(given.once ? [worker.idle()] : [])]);
+    await worker.close();
+    progress.end();
+    output.say(`${plural(counts.done, "job")} done, ${counts.failed} failed.`);
+    output.result({ quiet: String(counts.done), json: counts });
+  },
+});
+
+function sentenceOf(event: WorkerEvent): string | undefined {
+  switch (event.event) {
+    case "failed":
+      return `${event.kind} ${event.id.slice(0, 12)} failed: ${event.error}`;
+    case "stalled":
+      return `${event.kind} ${event.id.slice(0, 12)} was taken back from a worker that had fallen silent.`;
+    case "lock lost":
+      return `${event.kind} ${event.id.slice(0, 12)} was lost to another worker: this one was silent for too long.`;
+    case "given back":
+      return `${event.kind} ${event.id.slice(0, 12)} was given back: another worker goes on with it.`;
+    case "trouble":
+      return `Redis: ${event.error}`;
+    default:
+      return undefined;
+  }
+}
+
+interface Work extends AsyncDisposable {
+  readonly handlers: readonly Handler[];
+}
+
+async function openHandlers(given: Options, concurrency: number, context: RunContext): Promise<Work> {
+  const named = given.verifier.find((file) => !isModulePath(file));
+  if (named !== undefined)
+    throw new UserError(
+      "bad_option",
+      `--verifier ${named}: posttrain's own verifiers need not be named. Give the path of a module of your own, ./FILE.mjs or ./FILE.py.`,
+    );
+  const own: OwnVerifier[] = [];
+  for (const file of given.verifier)
+    own.push(await openOwnVerifier(file, { concurrency, timeoutSeconds: given.timeout_seconds }));
+  const grading = openGradingWorker(own, { concurrency });
+  const machine = (["device", "threads", "cpu_path"] as const).flatMap((name) =>
+    context[name] === undefined ? [] : [`--${name}`, String(context[name])],
+  );
+  const all = {
+    grade: grading.handler,
+    stage: stageHandler({ folder: resolve(given.folder), machine, modules: given.verifier }),
+  };
+  return {
+    handlers: [...new Set(given.kinds)].map((kind) => all[kind]),
+    [Symbol.asyncDispose]: async () => {
+      await grading[Symbol.asyncDispose]();
+      for (const one of own) await one.close();
+    },
+  };
+}
