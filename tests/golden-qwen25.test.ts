@@ -32,14 +32,12 @@ function mix(x: number): number {
 /** The formula of the reference: `fill` in expected.json. */
 function weights(name: string, tensor: number, size: number): Float32Array {
   const key = mix((Math.imul(tensor, 0x9e3779b9) + Math.imul(golden.fill.salt, 0x85ebca6b)) | 0);
+  const isNorm = name.includes("norm");
+  const scale = name.endsWith("bias") ? 1 : name.includes("down_proj") ? 2 ** -4 : 2 ** -3;
   const values = new Float32Array(size);
   for (let i = 0; i < size; i++) {
     const x = (mix(i ^ key) >>> 8) * 2 ** -24 - 0.5;
-    values[i] = name.includes("norm")
-      ? 1 + Math.floor(x * 4096) * 2 ** -13
-      : name.endsWith("bias")
-        ? x
-        : x * (name.includes("down_proj") ? 2 ** -4 : 2 ** -3);
+    values[i] = isNorm ? 1 + Math.floor(x * 4096) * 2 ** -13 : x * scale;
   }
   return values;
 }

@@ -42,12 +42,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const packed = { packing: true, max_length: 512, per_device_train_batch_size: 2 };
 const whole = { gradient_checkpointing: false };
 
-it.each([
-  { name: "with checkpointing", options: {} },
+const cases = [
   { name: "with checkpointing, packed", options: packed },
-  { name: "without", options: whole },
   { name: "in bf16 with checkpointing", options: { bf16: true } },
-  { name: "in bf16 without, packed", options: { bf16: true, ...whole, ...packed } },
   {
     name: "without, packed, in two micro-batches, with held-out rows",
     options: {
@@ -55,22 +52,40 @@ it.each([
       ...{ per_device_train_batch_size: 1, gradient_accumulation_steps: 2, val_size: 20 },
     },
   },
-])("predicts the peak of a process to a tenth: $name", async ({ name, options: own }) => {
-  const given = { max_steps: 3, per_device_train_batch_size: 6, ...own };
-  const options = [
-    ...["--model_name_or_path", at("model"), "--data", at("rows.jsonl"), "--json"],
-    ...Object.entries(given).flatMap(([key, value]) => [`--${key}`, String(value)]),
-  ];
-  const plan = JSON.parse((await run(process.execPath, [main, "plan", ...options])).stdout);
-  const file = at("peak");
-  const training = ["sft", ...options, "--output_dir", at(name.replaceAll(/\W+/g, "-")), "--save_steps", "1"];
-  await run(process.execPath, ["--import", here("support/peak-resident.mjs"), main, ...training], {
-    env: { ...process.env, PEAK_RESIDENT_FILE: file },
-  });
-  const measured = Number(await readFile(file, "utf8"));
-  expect(plan.fits).toBe(true);
-  // So that the model counts and not Node alone.
-  expect(plan.memory.arena).toBeGreaterThan(2 * plan.memory.process);
-  expect(plan.memory.resident / measured).toBeGreaterThan(0.9);
-  expect(plan.memory.resident / measured).toBeLessThan(1.1);
-});
+];
+/** npm run test:long */
+const more = [
+  { name: "with checkpointing", options: {} },
+  { name: "without", options: whole },
+  { name: "in bf16 without, packed", options: { bf16: true, ...whole, ...packed } },
+];
+
+it.each(process.env["POSTTRAIN_TEST_LONG"] === "1" ? [...cases, ...more] : cases)(
+  "predicts the peak of a process to a tenth: $name",
+  async ({ name, options: own }) => {
+    const given = { max_steps: 2, per_device_train_batch_size: 6, ...own };
+    const options = [
+      ...["--model_name_or_path", at("model"), "--data", at("rows.jsonl"), "--json"],
+      ...Object.entries(given).flatMap(([key, value]) => [`--${key}`, String(value)]),
+    ];
+    const plan = JSON.parse((await run(process.execPath, [main, "plan", ...options])).stdout);
+    const file = at("peak");
+    const training = [
+      "sft",
+      ...options,
+      "--output_dir",
+      at(name.replaceAll(/\W+/g, "-")),
+      "--save_steps",
+      "1",
+    ];
+    await run(process.execPath, ["--import", here("support/peak-resident.mjs"), main, ...training], {
+      env: { ...process.env, PEAK_RESIDENT_FILE: file },
+    });
+    const measured = Number(await readFile(file, "utf8"));
+    expect(plan.fits).toBe(true);
+    // So that the model counts and not Node alone.
+    expect(plan.memory.arena).toBeGreaterThan(2 * plan.memory.process);
+    expect(plan.memory.resident / measured).toBeGreaterThan(0.9);
+    expect(plan.memory.resident / measured).toBeLessThan(1.1);
+  },
+);

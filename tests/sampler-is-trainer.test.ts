@@ -1,7 +1,10 @@
 // Promise 1: the log-probability that a token got when it was sampled equals, bit for bit, the one that a training forward computes.
 // 10,000 tokens at temperatures 1 and 0.7, mixed lengths, sequences entering and leaving the batch, shared prompts, activation
-// checkpointing on in training, in fp32 and in bf16. And: the same seed gives the same text, whatever else is in the batch.
-import { openDevice, Tape } from "@posttrain/kernels";
+// checkpointing on in training, in fp32 and in bf16. And: the same seed gives the same text, whatever else is in the batch. The kernels for GPUs,
+// run on the CPU, do the same, and in fp32 give the cpu's text.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { addonFile, type Device, openDevice, Tape } from "@posttrain/kernels";
 import {
   forward,
   type GeneratedSequence,
@@ -26,15 +29,31 @@ function requests(count: number, temperature: number): GenerationRequest[] {
   }));
 }
 
-const cases = dtypes.flatMap((dtype) => pathsFor(dtype).map((path) => ({ dtype, path })));
+const cudaEmulated = join(addonFile().path, "../test/cuda-emulated.so");
+const open = (path: string): Device =>
+  openDevice(path === "cuda-emulated" ? { backend: cudaEmulated, threads: 1 } : { path, threads: 2 });
+/** Requests, and the tokens that they give at least: fewer where arithmetic is emulated. */
+const amounts: Readonly<Record<string, readonly [requests: number, tokens: number]>> = {
+  "plain f32": [5, 500],
+  "plain bf16": [3, 100],
+  "cuda-emulated f32": [3, 100],
+  "cuda-emulated bf16": [2, 20],
+};
+
+const cases = dtypes.flatMap((dtype) =>
+  [...pathsFor(dtype), ...(existsSync(cudaEmulated) ? ["cuda-emulated"] : [])].map((path) => ({
+    dtype,
+    path,
+  })),
+);
 describe.each([1, 0.7])("at temperature %s", (temperature) => {
   it.each(cases)(
     "samples what the trainer computes, bit for bit, in $dtype on $path",
     async ({ dtype, path }) => {
-      const device = openDevice({ path, threads: 2 });
+      const device = open(path);
       const model = await loadModel(device, goldenPath("qwen2-tiny-tied"), { dtype });
-      // Plain code emulates the fused multiply-add: fewer tokens there.
-      const asked = requests(path !== "plain" ? 48 : dtype === "f32" ? 7 : 3, temperature);
+      const [count, tokens] = amounts[`${path} ${dtype}`] ?? [48, 5000];
+      const asked = requests(count, temperature);
       const options = { seed: 7, stream: "training", drawable: 300 } as const;
       const inSmallBatches = await generate(model, asked, {
         ...options,
@@ -43,6 +62,13 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
       });
       const inOneBatch = await generate(model, asked, options);
       expect(inOneBatch, "whatever the batch").toEqual(inSmallBatches);
+      if (path === "cuda-emulated" && dtype === "f32") {
+        const cpu = openDevice({ threads: 2 });
+        const same = await loadModel(cpu, goldenPath("qwen2-tiny-tied"), { dtype });
+        expect(inOneBatch, "the cpu's").toEqual(await generate(same, asked, options));
+        same.scope.end();
+        await cpu.close();
+      }
 
       let compared = 0;
       for (let at = 0; at < inOneBatch.length; at += 7) {
@@ -53,7 +79,7 @@ describe.each([1, 0.7])("at temperature %s", (temperature) => {
           compared += logProbs.length;
         }
       }
-      expect(compared).toBeGreaterThan(path !== "plain" ? 5000 : dtype === "f32" ? 500 : 100);
+      expect(compared).toBeGreaterThan(tokens);
       expect(inOneBatch.every(({ ids }) => ids.every((id) => id < 300))).toBe(true);
       model.scope.end();
       await device.close();

@@ -1,30 +1,16 @@
 // docs/verify.md as a reader would follow it: every `sh` block, in order, in one folder; and the tables that it keeps of names.
-import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { verifierNames } from "@posttrain/verify";
 import { expect, test } from "vitest";
+import { followGuide, readGuide } from "./support/guide.js";
 import { testFolder } from "./support/tiny-run.js";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const page = readFileSync(join(root, "docs/verify.md"), "utf8");
-const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block as string);
+const { page, blocks } = readGuide("verify.md");
 const folder = testFolder();
 
 test("the page's commands work, in order", async () => {
-  mkdirSync(join(folder, "bin"));
-  const shim = `#!/bin/sh\nshift\nexec "${process.execPath}" "${join(root, "packages/cli/bin/posttrain.mjs")}" "$@"\n`;
-  writeFileSync(join(folder, "bin", "npx"), shim, { mode: 0o755 });
-  const said: string[] = [];
-  for (const block of blocks) {
-    const { stdout, stderr } = await promisify(execFile)("bash", ["-euo", "pipefail", "-c", block], {
-      cwd: folder,
-      env: { ...process.env, PATH: `${join(folder, "bin")}:${process.env["PATH"]}` },
-    });
-    said.push(stdout + stderr);
-  }
+  const said = await followGuide(blocks, folder);
   expect(blocks).toHaveLength(6);
   const verdicts = readFileSync(join(folder, "verdicts.jsonl"), "utf8").trim().split("\n");
   const shown = JSON.parse(/^```json\n(.*?)^```$/ms.exec(page)![1]!) as Record<string, unknown>;

@@ -1,5 +1,5 @@
 // What the world does to a run: its model folder changes under it, its logs and folders are tampered with before it is resumed, it lives under odd names
-// and rights, or is moved while it writes. As a shell runs it.
+// and rights, or is moved while it writes. As a shell runs it, and without a process of its own where that is not what is tested.
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { verifyCheckpoint } from "@posttrain/run";
 import { afterAll, expect, it } from "vitest";
+import { posttrainHere as posttrain } from "../packages/cli/test/support/in-process.js";
 import { type Outcome, type Started, startPosttrain } from "./support/command-line.js";
 import { goldenPath } from "./support/golden.js";
 import { sftArgs, testFolder, writeTokenRows } from "./support/tiny-run.js";
@@ -24,7 +25,6 @@ import { sftArgs, testFolder, writeTokenRows } from "./support/tiny-run.js";
 const folder = testFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
 const rows = writeTokenRows(at("rows.jsonl"), 12);
-const posttrain = (args: readonly string[]): Promise<Outcome> => startPosttrain(args).done;
 const said = ({ out }: Outcome): string => out.replaceAll(/\s+/g, " ");
 const weights = (run: string, step: number): string =>
   createHash("sha256")

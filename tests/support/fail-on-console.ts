@@ -3,14 +3,16 @@
 import { afterEach } from "vitest";
 
 const methods = ["debug", "error", "info", "log", "trace", "warn"] as const;
-const said: string[] = [];
 
-for (const method of methods) {
-  console[method] = (...parts: unknown[]): void => {
-    said.push(`console.${method}: ${parts.map(String).join(" ")}`);
-  };
+/** For the tests of one file. */
+export function failOnConsole(): void {
+  const said: string[] = [];
+  for (const method of methods) {
+    console[method] = (...parts: unknown[]): void => {
+      said.push(`console.${method}: ${parts.map(String).join(" ")}`);
+    };
+  }
+  afterEach(() => {
+    if (said.length > 0) throw new Error(`undeclared console output:\n${said.splice(0).join("\n")}`);
+  });
 }
-
-afterEach(() => {
-  if (said.length > 0) throw new Error(`undeclared console output:\n${said.splice(0).join("\n")}`);
-});
