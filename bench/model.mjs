@@ -1,16 +1,19 @@
-// npm run bench -- sft|generation --model DIR [--dtype f32|bf16] [--rows 4] [--length 1024] [--threads N]: an optimizer step and generation of a real
-// model (a Hugging Face folder), held against what the machine shows in the same run. Each variant is a process of its own, so that its peak of
-// resident memory is its own. bench/peers puts other programs beside it. Takes minutes.
+// npm run bench -- sft|dpo|reward|grpo|generation --model DIR [--dtype f32|bf16] [--rows 4] [--length 1024] [--threads N]: an optimizer step and generation of a real
+// model (a Hugging Face folder), held against what the machine shows in the same run. In dpo and reward two rows make a pair, the first quarter of
+// them its prompt; a step of grpo samples 8 responses of --length tokens to each of --rows prompts of 64 and learns from them. Each variant is a process of its own, so that its peak of resident memory is its own. bench/peers puts other programs beside
+// it. Takes minutes.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { openTrained, steps as stageSteps, tokensOf, workOf } from "./steps.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { report } = await import(`${root}packages/kernels/build/bench/bench/results.js`);
 const measuring = await import(`${root}packages/kernels/build/bench/bench/measure.js`);
 
 /**
- * @typedef {{ kind: "sft" | "generation", dtype: "f32" | "bf16", checkpointing?: boolean, sequences?: number }} Variant
+ * @typedef {import("./steps.mjs").Stage} Stage
+ * @typedef {{ kind: Stage | "grpo" | "generation", dtype: "f32" | "bf16", checkpointing?: boolean, sequences?: number }} Variant
  * @typedef {{ milliseconds: number, cpuSeconds: number, tokensPerSecond: number, share: number, cpuShare: number, roof: string, roofRate: number,
  *   residentMb: number, path: string, threads: number, rate: number, unit: "GFLOP/s" | "GB/s" }} Found
  */
@@ -34,8 +37,13 @@ const { values, positionals } = parseArgs({
 /** @param {string} line */
 const say = (line) => void process.stdout.write(`${line}\n`);
 const [rows, length, steps] = [Number(values.rows), Number(values.length), Number(values.steps)];
+const trained = /** @type {const} */ (["sft", "dpo", "reward"]);
+/** Least shares of the peak that a step of sft should reach. @type {Partial<Record<"f32" | "bf16" | "amx", { plain: number, recomputed: number }>>} */
+const targets = { f32: { plain: 0.7, recomputed: 0.58 }, amx: { plain: 0.2, recomputed: 0.16 } };
 const promptLength = 64;
 const newTokens = 64;
+/** Responses to a prompt of grpo. */
+const samples = 8;
 const { openDevice } = await import("@posttrain/kernels");
 const device = openDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
 if (values.peak) {
@@ -50,7 +58,7 @@ if (values.peak) {
 }
 if (values.model === undefined) {
   process.stderr.write(
-    "usage: npm run bench -- sft|generation --model DIR [--dtype f32|bf16] [--rows 4] [--length 1024] [--steps 3]",
+    "usage: npm run bench -- sft|dpo|reward|grpo|generation --model DIR [--dtype f32|bf16] [--rows 4] [--length 1024] [--steps 3]",
   );
   process.exit(1);
 }
@@ -74,9 +82,10 @@ function variants() {
   );
   const kinds = positionals.length > 0 ? positionals : ["sft", "generation"];
   return dtypes.flatMap((dtype) => [
-    ...(kinds.includes("sft") ? [false, true] : [])
-      .filter((checkpointing) => [undefined, String(checkpointing)].includes(values.checkpointing))
-      .map((checkpointing) => /** @type {const} */ ({ kind: "sft", dtype, checkpointing })),
+    ...[...trained, /** @type {const} */ ("grpo")]
+      .filter((kind) => kinds.includes(kind))
+      .flatMap((kind) => [false, true].map((checkpointing) => ({ kind, dtype, checkpointing })))
+      .filter(({ checkpointing }) => [undefined, String(checkpointing)].includes(values.checkpointing)),
     ...(kinds.includes("generation") ? values.sequences.split(",").map(Number) : []).map(
       (sequences) => /** @type {const} */ ({ kind: "generation", dtype, sequences }),
     ),
@@ -127,13 +136,13 @@ function tell(variant, found) {
     cpuShare: found.cpuShare,
     remark,
   };
-  if (kind === "sft") {
-    const target =
-      dtype === "f32" ? (checkpointing ? 0.58 : 0.7) : amx ? (checkpointing ? 0.16 : 0.2) : undefined;
+  if (kind !== "generation") {
+    const { plain, recomputed } = (amx && dtype === "bf16" ? targets.amx : targets[dtype]) ?? {};
+    const target = kind === "sft" ? (checkpointing ? recomputed : plain) : undefined;
     report({
       ...common,
       what: `step${checkpointing ? ", checkpointing" : ""}`,
-      shape: `${rows} x ${length}`,
+      shape: kind === "grpo" ? `${rows} x ${samples} x ${length}` : `${rows} x ${length}`,
       target,
     });
     return;
@@ -149,20 +158,17 @@ function tell(variant, found) {
   report({ ...common, what: `${sequences} sequences`, shape: `${promptLength} + ${newTokens}`, target });
 }
 
-/** Tokens that every program of the comparison is given. @param {number} count @param {number} vocabulary @param {number} row */
-export function tokensOf(count, vocabulary, row) {
-  return Int32Array.from({ length: count }, (_, i) => (i * 7919 + row * 104_729 + 13) % vocabulary);
-}
-
 /** @param {Variant} variant @returns {Promise<Found>} */
 async function measureOne(variant) {
-  const { loadModel } = await import("@posttrain/model");
-  const model = await loadModel(device, folder, { dtype: variant.dtype, masters: variant.kind === "sft" });
-  const found = variant.kind === "sft" ? await sft(model, variant) : await generation(model, variant);
+  const { kind } = variant;
+  const found =
+    kind === "generation"
+      ? await generation(variant)
+      : kind === "grpo"
+        ? await reinforcing(variant)
+        : await training(kind, variant);
   const residentMb = process.resourceUsage().maxRSS / 1024;
-  const told = { ...found, residentMb, path: device.path, threads: device.threads };
-  model.scope.end();
-  return told;
+  return { ...found, residentMb, path: device.path, threads: device.threads };
 }
 
 /**
@@ -191,42 +197,70 @@ async function profiled(count, body) {
   say(`in ops ${sum.toFixed(1)} ms of ${whole.toFixed(1)} ms (probes of the machine among these)`);
 }
 
-/** @param {import("@posttrain/model").Model} model @param {Variant} variant */
-async function sft(model, variant) {
-  const { microBatch, sftStep } = await import("@posttrain/sft");
-  const { adamwRule, createOptimizer } = await import("@posttrain/train");
-  const { parameterCount } = await import("@posttrain/model");
-  const { config } = model;
-  const optimizer = createOptimizer(
-    model,
-    adamwRule({ beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }),
-  );
-  const micro = microBatch(
-    Array.from({ length: rows }, (_, row) => {
-      const inputIds = tokensOf(length, config.vocabSize, row);
-      return { id: String(row), line: row + 1, inputIds, labels: inputIds };
-    }),
-  );
-  const options = {
-    learningRate: 1e-5,
-    maxGradNorm: 1,
-    activationCheckpointing: variant.checkpointing === true,
-  };
-  // 6 x parameters x tokens; attention: two products of the causal half, forward once and backward twice.
-  const tokens = rows * length;
-  const work =
-    tokens * (6 * parameterCount(config) + 6 * config.layers * config.heads * config.headDim * length);
-  const limit = variant.dtype === "bf16" && device.path === "amx" ? "AMX peak" : "fp32 peak";
-  const step = () => sftStep(model, optimizer, [micro], options);
+/** @param {Stage} stage @param {Variant} variant */
+async function training(stage, { dtype, checkpointing = false }) {
+  const { model, optimizer } = await openTrained(device, folder, stage, dtype);
+  const shape = { rows, length, asked: stage === "sft" ? 0 : Math.floor(length / 4) };
+  const options = { learningRate: 1e-5, maxGradNorm: 1, activationCheckpointing: checkpointing };
+  const step = await stageSteps[stage](model, optimizer, shape, options);
   await step();
-  return measured(step, limit, work, tokens);
+  const limit = dtype === "bf16" && device.path === "amx" ? "AMX peak" : "fp32 peak";
+  const found = await measured(step, limit, workOf(model, stage, shape), rows * length);
+  model.scope.end();
+  return found;
 }
 
-/** @param {import("@posttrain/model").Model} model @param {Variant} variant */
-async function generation(model, variant) {
-  const { generate, policySampling, parameterCount } = await import("@posttrain/model");
+/** A step of grpo, all but grading. @param {Variant} variant */
+async function reinforcing({ dtype, checkpointing = false }) {
+  const [{ policyStep }, { forwardWork, generate, policySampling }] = await Promise.all([
+    import("@posttrain/grpo"),
+    import("@posttrain/model"),
+  ]);
+  const { model, optimizer } = await openTrained(device, folder, "sft", dtype);
   const { config } = model;
-  const sequences = variant.sequences ?? 1;
+  const requests = Array.from({ length: rows }, (_, row) => ({
+    promptIds: tokensOf(promptLength, config.vocabSize, row),
+    ...{ samples, row, visit: 0 },
+    settings: { ...policySampling, maxNewTokens: length, stopIds: [] },
+  }));
+  /** @type {Omit<import("@posttrain/grpo").PolicyStepOptions, "learningRate" | "maxGradNorm" | "activationCheckpointing">} */
+  const loss = {
+    ...{ temperature: 1, epsilonLow: 0.2, epsilonHigh: 0.2, dualClip: undefined },
+    ...{ beta: 0, klTimesRatio: false, onPolicy: true },
+    ratio: "token",
+    surrogate: "clip",
+    kl: "k3",
+  };
+  const update = { learningRate: 1e-5, maxGradNorm: 1, activationCheckpointing: checkpointing };
+  const once = async () => {
+    const drawable = config.vocabSize;
+    const responses = await generate(model, requests, { seed: 1, stream: "training", drawable });
+    const batch = responses.map(({ request, sample, ids, logProbs }) => ({
+      ...{ line: request + 1, completionIds: ids, oldLogProbs: logProbs },
+      promptIds: requests[request]?.promptIds ?? new Int32Array(0),
+      ...{ advantage: sample % 2 === 0 ? 1 : -1, weight: 1 / (rows * samples * length) },
+    }));
+    await policyStep(model, optimizer, [batch], { ...update, ...loss });
+  };
+  await once();
+  const whole = forwardWork(
+    config,
+    Array(rows * samples).fill(promptLength + length),
+    rows * samples * length,
+  );
+  const shared = (samples - 1) * forwardWork(config, Array(rows).fill(promptLength), 0).layers;
+  const work = 4 * (whole.layers + whole.head) - shared;
+  const limit = dtype === "bf16" && device.path === "amx" ? "AMX peak" : "fp32 peak";
+  const found = await measured(once, limit, work, rows * samples * length);
+  model.scope.end();
+  return found;
+}
+
+/** @param {Variant} variant */
+async function generation({ dtype, sequences = 1 }) {
+  const { generate, loadModel, policySampling, parameterCount } = await import("@posttrain/model");
+  const model = await loadModel(device, folder, { dtype });
+  const { config } = model;
   const requests = Array.from({ length: sequences }, (_, row) => ({
     promptIds: tokensOf(promptLength, config.vocabSize, row),
     samples: 1,
@@ -243,7 +277,7 @@ async function generation(model, variant) {
     });
   await once();
   // One sequence reads every weight once a token; many compute what they must, prompts included.
-  const bytes = newTokens * parameterCount(config) * (variant.dtype === "bf16" ? 2 : 4);
+  const bytes = newTokens * parameterCount(config) * (dtype === "bf16" ? 2 : 4);
   const context = promptLength + newTokens;
   const operations =
     sequences *
@@ -253,7 +287,9 @@ async function generation(model, variant) {
     sequences <= 8
       ? /** @type {const} */ (["read", bytes])
       : /** @type {const} */ (["fp32 peak", operations]);
-  return measured(once, limit, cost, sequences * newTokens);
+  const found = await measured(once, limit, cost, sequences * newTokens);
+  model.scope.end();
+  return found;
 }
 
 /**

@@ -7,7 +7,7 @@ import { handOver } from "./command.mjs";
 await prepare();
 const args = process.argv.slice(2);
 const built = "packages/kernels/build/bench/bench";
-const ofModels = ["sft", "generation"];
+const ofModels = ["sft", "dpo", "reward", "grpo", "generation"];
 /** @param {string} program @param {readonly string[]} rest */
 const run = (program, rest) => handOver(process.execPath, [program, ...rest]);
 

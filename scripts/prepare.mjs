@@ -93,7 +93,7 @@ async function buildKernels() {
   const folder = "packages/kernels/native";
   if (!existsSync(join(root, folder, "Makefile")))
     return { ok: false, output: `${folder}/Makefile is missing.` };
-  return make("all");
+  return make("kernels");
 }
 
 /**

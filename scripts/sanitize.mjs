@@ -1,6 +1,7 @@
 // `npm run test:asan` (addresses, undefined behaviour) and `npm run test:tsan` (threads): the kernels' tests on an addon
 // built with that sanitizer, whose runtime is preloaded because Node itself was built without. Linux and GCC only.
 // Further arguments go to vitest.
+import { prepare } from "./announce.mjs";
 import { capture, handOver } from "./command.mjs";
 import { make } from "./prepare.mjs";
 
@@ -24,6 +25,7 @@ const [variant, ...args] = process.argv.slice(2);
 if (variant !== "asan" && variant !== "tsan")
   throw new Error("usage: node scripts/sanitize.mjs asan|tsan [vitest arguments]");
 
+await prepare();
 const { library, env } = runtimes[variant];
 const built = await make(variant);
 if (!built.ok) {

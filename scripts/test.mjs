@@ -18,6 +18,7 @@ const tally = { passed: 0, failed: 0, skipped: /** @type {Skip[]} */ ([]) };
 /** @type {Gate[]} */
 const gates = [
   ...steps,
+  { name: "kernels for tests", run: () => make("all") },
   node("types of tests", "node_modules/@typescript/native/bin/tsc", "-p", "tsconfig.tests.json"),
   node("format and lint", "node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings"),
   node("format of C++", "scripts/clang-format.mjs", "--dry-run", "--Werror"),
@@ -32,6 +33,7 @@ const gates = [
   node("dead code", "node_modules/knip/bin/knip.js"),
   node("generated files", "packages/kernels/scripts/generate-binding.mjs", "--check"),
   { name: "kernels for ARM", run: compileForArm },
+  { name: "kernels for GPUs", run: compileForGpus },
 ];
 
 /**
@@ -49,6 +51,15 @@ async function compileForArm() {
   const compiler = "aarch64-linux-gnu-g++";
   if ((await capture(compiler, ["--version"])).ok) return make("aarch64");
   const command = "sudo apt-get install -y g++-aarch64-linux-gnu && npm test";
+  return { ok: true, output: "", skip: { reason: `no ${compiler}`, command } };
+}
+
+/** Compiles for NVIDIA GPUs, which no test runs: for one target, as all take four times as long (npm run test:long). @returns {Promise<Outcome>} */
+async function compileForGpus() {
+  const compiler = process.env["NVCC"] ?? "nvcc";
+  if ((await capture(compiler, ["--version"])).ok)
+    return capture(process.execPath, ["scripts/build-cuda.mjs", "--check", "sm_80"]);
+  const command = "set NVCC to an nvcc of CUDA 13 (packages/kernels/native/cuda/README.md), then npm test";
   return { ok: true, output: "", skip: { reason: `no ${compiler}`, command } };
 }
 

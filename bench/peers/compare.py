@@ -14,10 +14,10 @@ here = Path(__file__).resolve().parent
 root = here.parent.parent
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--model", required=True, help="a Hugging Face folder of a dense Qwen2")
-parser.add_argument("--only", choices=["sft", "generation"])
+parser.add_argument("--only", choices=["sft", "dpo", "reward", "grpo", "generation"], action="append", help="may be given again; default: sft and generation")
 parser.add_argument("--dtypes", default="f32,bf16")
 parser.add_argument("--sequences", default="1,8,64,128")
-parser.add_argument("--rows", type=int, default=4)
+parser.add_argument("--rows", type=int, default=4, help="of a step; two make a pair; prompts of grpo")
 parser.add_argument("--length", type=int, default=1024)
 parser.add_argument("--steps", type=int, default=3)
 parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -25,6 +25,7 @@ parser.add_argument("--skip", default="", help="of: ours, torch, compiled, check
 parser.add_argument("--timeout", type=int, default=600, help="seconds for one program")
 options = parser.parse_args()
 skipped = set(options.skip.split(","))
+wanted = options.only or ["sft", "generation"]
 # So that nothing of the libraries looks for a network.
 environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_NUM_THREADS": str(options.threads)}
 
@@ -54,7 +55,9 @@ def ours(variant):
     found = last_line(command)
     if "failed" in found:
         return found
-    tokens = options.rows * options.length if variant["kind"] == "sft" else 64 * variant["sequences"]
+    tokens = options.rows * options.length * (8 if variant["kind"] == "grpo" else 1)
+    if variant["kind"] == "generation":
+        tokens = 64 * variant["sequences"]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True).stdout.strip()
     return {
         "tokens": tokens,
@@ -75,41 +78,48 @@ def peak():
 
 
 def work_per_token():
+    """Parameters of the layers and of the head, that a token is multiplied with, and the width of attention."""
     config = json.loads((Path(options.model) / "config.json").read_text())
     hidden, layers = config["hidden_size"], config["num_hidden_layers"]
     heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
     size = config.get("head_dim") or hidden // heads
     attention = hidden * size * (2 * heads + 2 * groups) + size * (heads + 2 * groups)
     layer = attention + 3 * hidden * config["intermediate_size"] + 2 * hidden
-    embedding = config["vocab_size"] * hidden
-    parameters = layers * layer + hidden + embedding * (1 if config["tie_word_embeddings"] else 2)
-    return parameters, layers * heads * size
+    return layers * layer + hidden, config["vocab_size"] * hidden, layers * heads * size
 
 
-parameters, width = work_per_token()
+body, head, width = work_per_token()
 
 
 def operations(kind, tokens):
-    if kind == "sft":
-        return tokens * (6 * parameters + 6 * width * options.length)
-    return 2 * tokens * (2 * parameters + 2 * width * 128)  # As many prompt tokens as new ones.
+    if kind == "generation":
+        return 2 * tokens * (2 * (body + head) + 2 * width * 128)  # As many prompt tokens as new ones.
+    if kind == "grpo":  # Sampled, with a prompt's keys and values shared by its 8 responses, then a forward and a backward pass.
+        whole = tokens * (1 + 64 / options.length)
+        return 4 * (2 * (whole * body + tokens * head) + 2 * width * whole * (64 + options.length) / 2) - 7 / 8 * (whole - tokens) * 2 * (body + width * 32)
+    # Of a pair only answers need the head, and of a score none.
+    share = {"sft": 1, "dpo": 1 - options.length // 4 / options.length, "reward": 0}[kind]
+    return tokens * (6 * (body + share * head) + 6 * width * options.length)
 
 
 def variants():
     for dtype in options.dtypes.split(","):
-        if options.only != "generation":
+        for kind in wanted:
+            if kind == "generation":
+                continue
             for checkpointing in (False, True):
                 name = "checkpointing" if checkpointing else ""
                 if checkpointing and "checkpointing" in skipped:
                     continue
                 flags = ["--checkpointing"] if checkpointing else []
-                variant = {"kind": "sft", "dtype": dtype, "checkpointing": checkpointing}
-                yield "sft", dtype, name, "ours", True, lambda variant=variant: ours(variant)
-                yield "sft", dtype, name, "torch", installed("torch", "transformers"), lambda dtype=dtype, flags=flags: peer("sft_torch.py", dtype, *flags)
-                if not checkpointing:
-                    yield "sft", dtype, name, "compiled", installed("torch", "transformers"), lambda dtype=dtype: peer("sft_torch.py", dtype, "--compile")
-                yield "sft", dtype, name, "trl", installed("trl"), lambda dtype=dtype, flags=flags: peer("sft_trl.py", dtype, *flags)
-        if options.only != "sft":
+                variant = {"kind": kind, "dtype": dtype, "checkpointing": checkpointing}
+                yield kind, dtype, name, "ours", True, lambda variant=variant: ours(variant)
+                if kind == "sft":
+                    yield kind, dtype, name, "torch", installed("torch", "transformers"), lambda dtype=dtype, flags=flags: peer("sft_torch.py", dtype, *flags)
+                    if not checkpointing:
+                        yield kind, dtype, name, "compiled", installed("torch", "transformers"), lambda dtype=dtype: peer("sft_torch.py", dtype, "--compile")
+                yield kind, dtype, name, "trl", installed("trl"), lambda dtype=dtype, flags=flags, kind=kind: peer(f"{kind}_trl.py", dtype, *flags)
+        if "generation" in wanted:
             for sequences in map(int, options.sequences.split(",")):
                 name = f"{sequences} sequence{'s' if sequences > 1 else ''}"
                 variant = {"kind": "generation", "dtype": dtype, "sequences": sequences}
@@ -130,11 +140,12 @@ def gguf(dtype):
     return files[dtype]
 
 
+works = {"sft": "SFT step", "dpo": "DPO step", "reward": "reward step", "grpo": "GRPO step", "generation": "generation"}
 titles = {
     "ours": "posttrain",
     "torch": "PyTorch, eager",
     "compiled": "PyTorch, compiled",
-    "trl": "TRL SFTTrainer",
+    "trl": "TRL's trainer",
     "transformers": "transformers generate()",
     "llama": "llama.cpp",
 }
@@ -148,24 +159,24 @@ def processor():
 
 
 print(f"{datetime.date.today()}, {processor()}, {options.threads} threads, Python {platform.python_version()}; steps of {options.rows} x {options.length} tokens, generation of 64 tokens after 64.\n")
-print("| work | dtype | program | tokens/s | resident MiB | share of fp32 peak | by CPU time | version |")
-print("|---|---|---|---|---|---|---|---|", flush=True)
+print("| work | dtype | program | tokens/s | CPU seconds | resident MiB | share of fp32 peak | by CPU time | version |")
+print("|---|---|---|---|---|---|---|---|---|", flush=True)
 for kind, dtype, name, program, is_there, run in variants():
     if program in skipped:
         continue
-    what = f"{'SFT step' if kind == 'sft' else 'generation'}{', ' if name else ''}{name}"
-    head = f"| {what} | {dtype} | {titles[program]} |"
+    what = f"{works[kind]}{', ' if name else ''}{name}"
+    begin = f"| {what} | {dtype} | {titles[program]} |"
     if not is_there:
-        print(f"{head} not installed | | | | |", flush=True)
+        print(f"{begin} not installed | | | | | |", flush=True)
         continue
     limit = peak()
     found = run()
     if "failed" in found:
-        print(f"{head} {found['failed'].replace('|', '/')} | | | | |", flush=True)
+        print(f"{begin} {found['failed'].replace('|', '/')} | | | | | |", flush=True)
         continue
     done = operations(kind, found["tokens"])
     share, cpu_share = done / found["seconds"] / limit["wall"], done / found["cpu_seconds"] / limit["cpu"]
     print(
-        f"{head} {found['tokens'] / found['seconds']:.0f} | {found['resident_mb']:,.0f} | {share:.2f} | {cpu_share:.2f} | {found['version']} |",
+        f"{begin} {found['tokens'] / found['seconds']:.0f} | {found['cpu_seconds']:.2f} | {found['resident_mb']:,.0f} | {share:.2f} | {cpu_share:.2f} | {found['version']} |",
         flush=True,
     )
