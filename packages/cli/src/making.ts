@@ -1,5 +1,6 @@
 // What dpo pairs and reward data have around their work: rows read, models in turn, a line of progress, and a stop that keeps what was done.
 import type { OnProgress } from "@posttrain/data";
+import type { Device } from "@posttrain/kernels";
 import type { Model } from "@posttrain/model";
 import type { RunContext } from "./command.js";
 import { modelsInTurn } from "./models-in-turn.js";
@@ -11,6 +12,8 @@ import { stopOnSignal } from "./stopping.js";
 /** What the work is given. */
 export interface Making<Told> {
   readonly withModel: <T>(dir: string, body: (model: Model) => Promise<T>) => Promise<T>;
+  /** The device of all its models. */
+  readonly device: () => Device;
   readonly onReading: OnProgress;
   /** Rows are read: from here on there is something to keep. */
   readonly onStart: () => void;
@@ -49,6 +52,7 @@ export async function whileMaking<Told, Report extends { readonly end: string }>
   try {
     const report = await work({
       withModel: models.use,
+      device: models.device,
       onReading: reading.onProgress,
       onStart,
       onProgress: (now) => {

@@ -1,34 +1,56 @@
-// Several checkpoints, one after the other.
+// Several models, one after the other or one within the other.
 import type { Device } from "@posttrain/kernels";
 import { computeDtype, loadModel, type Model } from "@posttrain/model";
 import type { RunContext } from "./command.js";
 import type { Output } from "./output.js";
 import { describeModel, openMachine } from "./with-model.js";
 
-/** One checkpoint at a time on one device: the last stays loaded for the next block of queries. */
+interface Loaded {
+  readonly dir: string;
+  readonly model: Model;
+  /** Blocks that compute with it. */
+  users: number;
+}
+
+/** All on one device. The last one stays loaded for the next block; one that a block computes with stays until the block ends. */
 export function modelsInTurn(
   machine: RunContext,
   { dtype }: { readonly dtype: Parameters<typeof computeDtype>[0] },
   output: Output,
 ) {
-  let device: Device | undefined;
-  let held: { readonly dir: string; readonly model: Model } | undefined;
+  let opened: Device | undefined;
+  let last: Loaded | undefined;
   const described = new Set<string>();
+  const device = (): Device => {
+    opened ??= openMachine(machine);
+    return opened;
+  };
+  const letGo = (loaded: Loaded | undefined): void => {
+    if (loaded !== undefined && loaded !== last && loaded.users === 0) loaded.model.scope.end();
+  };
   return {
+    device,
     use: async <T>(dir: string, body: (model: Model) => Promise<T>): Promise<T> => {
-      device ??= openMachine(machine);
-      if (held?.dir !== dir) {
-        held?.model.scope.end();
-        held = undefined;
-        held = { dir, model: await loadModel(device, dir, { dtype: computeDtype(dtype) }) };
+      if (last?.dir !== dir) {
+        const before = last;
+        last = undefined;
+        letGo(before);
+        last = { dir, model: await loadModel(device(), dir, { dtype: computeDtype(dtype) }), users: 0 };
       }
-      if (!described.has(dir)) output.say(`${dir}: ${describeModel(held.model)}`);
+      const own = last;
+      if (!described.has(dir)) output.say(`${dir}: ${describeModel(own.model)}`);
       described.add(dir);
-      return body(held.model);
+      own.users++;
+      try {
+        return await body(own.model);
+      } finally {
+        own.users--;
+        letGo(own);
+      }
     },
     close: async (): Promise<void> => {
-      held?.model.scope.end();
-      await device?.close();
+      last?.model.scope.end();
+      await opened?.close();
     },
   };
 }

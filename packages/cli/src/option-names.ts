@@ -38,7 +38,7 @@ evaluate: model_name_or_path dtype data task verifier extract num_fewshot fewsho
 reward score: model_name_or_path dtype data output special_tokens_in_content template_date
 reward data: model_name_or_path dtype temperatures num_samples max_new_tokens data responses output pairs_per_query verify verifier mode extraction strictness unsealed extract choose comparison absolute_tolerance relative_tolerance route pass_score cpu_seconds memory_mb timeout_seconds concurrency base_url model num_concurrent max_retries request_timeout budget_tokens reply_cache judge_base_url judge_model judge_model_name_or_path judge_max_tokens labels to_label pairs seed
 reward eval: data model_name_or_path dtype format output seed
-data build: area output rows seed difficulty tasks seeds areas prompts num_samples temperature max_new_tokens model_name_or_path dtype base_url model num_concurrent max_retries request_timeout budget_tokens reply_cache critic_base_url critic_model critic_model_name_or_path translator_base_url translator_model translator_model_name_or_path judge_base_url judge_model judge_model_name_or_path
+data build: area output rows seed difficulty tasks seeds areas prompts num_samples temperature max_new_tokens model_name_or_path dtype base_url model num_concurrent max_retries request_timeout budget_tokens reply_cache reward_model_name_or_path min_reward critic_base_url critic_model critic_model_name_or_path translator_base_url translator_model translator_model_name_or_path judge_base_url judge_model judge_model_name_or_path
 data convert: data output to from formatting columns tags
 data mix: sources rows seed output
 data dedup: data output formatting columns tags method ngram threshold bands band_hashes seed

@@ -7,10 +7,11 @@ import {
   computeDtype,
   loadModel,
   type ModelChoice,
+  onnxFileAt,
   parseModelConfig,
   type Qwen2Config,
 } from "@posttrain/model";
-import { modelScorer, modelScores, onnxFileAt, openOnnxScorer, type Scorer } from "@posttrain/reward-model";
+import { modelScorer, modelScores, openOnnxScorer, type Scorer } from "@posttrain/reward-model";
 import type { MachineOptions } from "./options.js";
 import { describeModel, withDevice } from "./with-model.js";
 

@@ -1,6 +1,6 @@
 // posttrain data build as a shell runs it: a file of conversations that sft trains on, kills in between, what it says.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { main, makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";
@@ -47,4 +47,33 @@ it("asks a model of one's own, and shows what was dropped and why", async () => 
   expect(err).toContain("There are no more than these: 1,000 were asked for.");
   const dropped = readFileSync(at("solved.jsonl.progress/dropped.jsonl"), "utf8");
   expect(dropped).toContain('"prompt":"mathematics-solve"');
+});
+
+it("asks two models of one's own, of which one is needed while the other answers", async () => {
+  cpSync(at("model"), at("critic"), { recursive: true });
+  const seeds = writeRows(folder, "chats.jsonl", [
+    {
+      messages: [
+        { role: "user", content: "2+3?" },
+        { role: "assistant", content: "5" },
+      ],
+    },
+  ]);
+  // The tiny model's context has no room for ours.
+  mkdirSync(at("prompts"));
+  for (const name of ["critic", "correctness", "instructions", "reader"])
+    writeFileSync(
+      at(`prompts/filtering-${name}.md`),
+      "version: 1\n\n# user\n{{conversation}} {{response}}\n",
+    );
+  const { code, err } = await posttrain([
+    ...["data", "build", "filtering", "--seeds", seeds, "--model_name_or_path", at("model")],
+    ...["--critic_model_name_or_path", at("critic"), "--prompts", at("prompts")],
+    ...["--max_new_tokens", "4", "--output", at("flawless.jsonl")],
+  ]);
+  expect([code, err]).toEqual([0, expect.stringMatching(/judge +1 +0 +no_verdict 1/)]);
+  expect(err).toContain(`To be looked at by somebody: ${at("flawless.jsonl.progress/review.jsonl")}`);
+  expect(readFileSync(at("flawless.jsonl.progress/review.jsonl"), "utf8")).toMatch(
+    /^\{.*"scorer":"critic","verdict":"none".*"reason":"no_verdict"\}\n$/,
+  );
 });

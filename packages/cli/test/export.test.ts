@@ -1,7 +1,7 @@
 // posttrain export as a shell runs it: what is written is the model, with its tokenizer, and nothing is overwritten.
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { openOnnxModel } from "@posttrain/reward-model";
+import { openOnnxModel } from "@posttrain/model";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { goldenPath } from "../../../tests/support/golden.js";
 import { makeModel, posttrain, temporaryFolder, writeRows } from "./support/command-line.js";

@@ -51,6 +51,7 @@ export { computeDtype, type ModelChoice, modelOptions } from "./model-options.js
 export { refuseTooLarge } from "./model-size.js";
 export { exportOnnx, type OnnxExport } from "./onnx/export-onnx.js";
 export { type LanguageOutput, languageOutputs } from "./onnx/graph.js";
+export { type OnnxModel, onnxFileAt, openOnnxModel } from "./onnx/onnx-model.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
 export { forwardWork, type Work } from "./work.js";

@@ -1,16 +1,26 @@
-// Which model a folder holds, as one number: config.json and the files of weights, byte for byte.
+// Which model a folder or an ONNX file holds, as one number: config.json and the files of weights, byte for byte.
 import { createHash } from "node:crypto";
-import { basename, join } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileDigest } from "@posttrain/run";
 import { openModelFolder } from "./model-folder.js";
+import { onnxFileAt } from "./onnx/onnx-model.js";
 
-/** SHA-256 over the names and SHA-256s of config.json and the files of weights of a model folder. UserError when it is none. */
-export async function modelDigest(dir: string): Promise<string> {
-  const { tensors } = await openModelFolder(dir, "either");
-  const weights = new Set([...tensors.values()].map(({ file }) => file));
+/** SHA-256 over the names and SHA-256s of config.json and the files of weights of a model folder, or of an ONNX file. UserError when it is none. */
+export async function modelDigest(path: string): Promise<string> {
+  const onnx = await onnxFileAt(path);
+  const files =
+    onnx === undefined
+      ? [join(path, "config.json"), ...(await weightsOf(path))]
+      : [join(dirname(onnx), "config.json"), onnx, `${onnx}_data`].filter(
+          (file) => file === onnx || existsSync(file),
+        );
   const hash = createHash("sha256");
-  for (const file of [join(dir, "config.json"), ...[...weights].sort()]) {
-    hash.update(`${basename(file)} ${await fileDigest(file)}\n`);
-  }
+  for (const file of files) hash.update(`${basename(file)} ${await fileDigest(file)}\n`);
   return hash.digest("hex");
+}
+
+async function weightsOf(dir: string): Promise<readonly string[]> {
+  const { tensors } = await openModelFolder(dir, "either");
+  return [...new Set([...tensors.values()].map(({ file }) => file))].sort();
 }

@@ -12,7 +12,6 @@ export type { EvalItem } from "./eval/item.js";
 export { type EvalSets, readEvalSets } from "./eval/read.js";
 export { type Labels, type PreferenceLoss, pairsOf, preferenceLoss } from "./loss.js";
 export type { RewardEvalMetrics, RewardMetrics } from "./metrics.js";
-export { type OnnxModel, onnxFileAt, openOnnxModel } from "./onnx-model.js";
 export { openOnnxScorer } from "./onnx-scorer.js";
 export { choosePadding, type Padding } from "./padding.js";
 export { plannedReward } from "./plan.js";

@@ -1,6 +1,6 @@
 // A reward model in an ONNX file as a scorer. Each sequence goes alone, so that its score depends on nothing beside it.
 import { UserError } from "@posttrain/data";
-import { type OnnxModel, openOnnxModel } from "./onnx-model.js";
+import { type OnnxModel, openOnnxModel } from "@posttrain/model";
 import type { Scorer } from "./scorer.js";
 
 export interface OnnxScorer {

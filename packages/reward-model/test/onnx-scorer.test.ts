@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDevice } from "@posttrain/kernels";
-import { exportOnnx, loadModel } from "@posttrain/model";
+import { exportOnnx, loadModel, onnxFileAt, openOnnxModel } from "@posttrain/model";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { goldenPath } from "../../../tests/support/golden.js";
-import { modelScorer, onnxFileAt, openOnnxModel, openOnnxScorer } from "../src/index.js";
+import { modelScorer, openOnnxScorer } from "../src/index.js";
 
 const device = openDevice();
 const folder = mkdtempSync(join(tmpdir(), "posttrain-onnx-scorer-"));

@@ -1,30 +1,14 @@
 // What every area goes through: roles that are asked and counted, prompts of files, steps with what they drop, runs that go on.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import {
-  type Answer,
-  completion,
-  json,
-  openScriptedServer,
-  type ScriptedServer,
-} from "../../../tests/support/openai-server.js";
+import { expect, it } from "vitest";
+import { json } from "../../../tests/support/openai-server.js";
 import { drop, keep } from "../src/builders/outcome.js";
 import { openSteps } from "../src/builders/steps.js";
-import { type BuildReport, type BuildRun, build, buildConfig, isWholeBuild } from "../src/index.js";
+import { isWholeBuild } from "../src/index.js";
+import { building, says } from "./support/building.js";
 
-const folder = mkdtempSync(join(tmpdir(), "posttrain-build-"));
-const at = (name: string): string => join(folder, name);
-let server: ScriptedServer;
-beforeAll(async () => {
-  server = await openScriptedServer();
-});
-afterEach(() => server.reset());
-afterAll(() => {
-  server.close();
-  rmSync(folder, { recursive: true });
-});
+const { server, at, write, lines: linesOf, output, make } = building();
 
 interface Written {
   readonly step: string;
@@ -32,31 +16,13 @@ interface Written {
   readonly evidence: { readonly asked: readonly object[] };
 }
 
-const lines = (name: string): readonly Written[] =>
-  readFileSync(at(name), "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line));
+const lines = (name: string): readonly Written[] => linesOf(name);
 
-function write(name: string, rows: readonly unknown[]): string {
-  writeFileSync(at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  return at(name);
-}
-
-let outputs = 0;
-const output = (): string => `out-${outputs++}.jsonl`;
-
-function make(options: Readonly<Record<string, unknown>>, run: Partial<BuildRun> = {}): Promise<BuildReport> {
-  const config = buildConfig.parse({ num_concurrent: 1, max_retries: 1, ...options });
-  return build(config, { withModel: () => Promise.reject(new Error("no model here")), ...run });
-}
-
-const says = (text: string, finish = "stop"): Answer => json(200, completion(text, {}, finish));
 const solving = (name: string, more: object = {}) => ({
   ...{
     area: "mathematics",
     seeds: [sums()],
-    base_url: server.baseUrl,
+    base_url: server().baseUrl,
     model: "teacher",
     rows: 10,
     output: at(name),
@@ -73,7 +39,7 @@ const sums = () =>
 
 it("keeps right solutions that go different ways, and counts and shows all else", async () => {
   const name = output();
-  server.answers = [
+  server().answers = [
     says("2 + 3 = 5. \\boxed{5}"),
     says("So 2+3 = 5, which is it: \\boxed{5}"),
     says("3 + 2 = 5, hence \\boxed{5}"),
@@ -121,13 +87,19 @@ it("keeps right solutions that go different ways, and counts and shows all else"
     },
   });
   expect(report.asked["generator"]).toMatchObject({ asked: 8, cached: 0, promptTokens: 80 });
-  expect(new Set(server.bodies.slice(0, 4).map(({ seed }) => seed)).size).toBe(4);
+  expect(
+    new Set(
+      server()
+        .bodies.slice(0, 4)
+        .map(({ seed }) => seed),
+    ).size,
+  ).toBe(4);
 });
 
 it("counts requests without a reply, and the same command asks for these alone", async () => {
   const name = output();
   const right = says("2 + 3 = 5, \\boxed{5}");
-  server.answers = [
+  server().answers = [
     right,
     json(500, {}),
     json(500, {}),
@@ -139,37 +111,37 @@ it("counts requests without a reply, and the same command asks for these alone",
   expect(report).toMatchObject({ rows: 2, unanswered: 2 });
   expect(isWholeBuild(report)).toBe(false);
   expect(report.reasons.join()).toMatch(/500.*no chat completion/);
-  server.reset();
-  server.answers = [says("3 + 2 = 5 \\boxed{5}"), says("5 / 2 = 2.5 \\boxed{2.5}")];
+  server().reset();
+  server().answers = [says("3 + 2 = 5 \\boxed{5}"), says("5 / 2 = 2.5 \\boxed{2.5}")];
   const again = await make(solving(name));
-  expect(server.bodies).toHaveLength(2);
+  expect(server().bodies).toHaveLength(2);
   expect(again).toMatchObject({ rows: 4, unanswered: 0 });
   expect(await make(solving(name))).toMatchObject({ end: "nothing", rows: 4 });
-  expect(server.bodies).toHaveLength(2);
+  expect(server().bodies).toHaveLength(2);
   await expect(make(solving(name, { temperature: 0.1 }))).rejects.toThrow(/temperature was 0.7, is now 0.1/);
 });
 
 it("ends when its budget is spent or it is told to, and pays for nothing twice", async () => {
   const name = output();
-  server.answers = [says("2 + 3 = 5 \\boxed{5}"), says("3 + 2 = 5 \\boxed{5}")];
+  server().answers = [says("2 + 3 = 5 \\boxed{5}"), says("3 + 2 = 5 \\boxed{5}")];
   await expect(make(solving(name, { budget_tokens: 30 }))).rejects.toMatchObject({ code: "budget_spent" });
   expect(existsSync(at(name))).toBe(false);
   const stop = new AbortController();
-  server.answers = [
+  server().answers = [
     (body, response) => {
       stop.abort();
       says("10 / 4 = 2.5 \\boxed{2.5}")(body, response);
     },
   ];
   await expect(make(solving(name), { signal: stop.signal })).rejects.toThrow();
-  const asked = server.bodies.length;
-  server.answers = [says("10 / 4 = 2.5 \\boxed{2.5}"), says("5 / 2 = 2.5 \\boxed{2.5}")];
+  const asked = server().bodies.length;
+  server().answers = [says("10 / 4 = 2.5 \\boxed{2.5}"), says("5 / 2 = 2.5 \\boxed{2.5}")];
   expect(await make(solving(name))).toMatchObject({ rows: 4 });
   // At most the one that was under way when it was stopped came again.
   expect(asked).toBe(3);
-  expect(server.bodies.length).toBeLessThanOrEqual(asked + 2);
+  expect(server().bodies.length).toBeLessThanOrEqual(asked + 2);
   const undisturbed = output();
-  server.answers = ["2 + 3 = 5", "3 + 2 = 5", "10 / 4 = 2.5", "5 / 2 = 2.5"].map((way) =>
+  server().answers = ["2 + 3 = 5", "3 + 2 = 5", "10 / 4 = 2.5", "5 / 2 = 2.5"].map((way) =>
     says(`${way} \\boxed{${way.split("= ")[1]}}`),
   );
   await make(solving(undisturbed));
@@ -181,10 +153,10 @@ it("asks what a user's own prompt file says, and refuses files that are none", a
   mkdirSync(prompts);
   const own = (text: string): void => writeFileSync(join(prompts, "mathematics-solve.md"), text);
   own("version: 7\n\n# user\nLöse: {{problem}} {{problem}}\n");
-  server.answers = [says("2 + 3 = 5 \\boxed{5}"), says("no"), says("no"), says("no")];
+  server().answers = [says("2 + 3 = 5 \\boxed{5}"), says("no"), says("no"), says("no")];
   const name = output();
   await make(solving(name, { prompts }));
-  expect(server.bodies[0]!.messages).toEqual([
+  expect(server().bodies[0]!.messages).toEqual([
     { role: "user", content: "Löse: What is 2 + 3? What is 2 + 3?" },
   ]);
   expect(lines(name)[0]!.evidence.asked[0]).toMatchObject({ version: 7 });

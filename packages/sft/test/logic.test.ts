@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { type BuildReport, build, buildConfig } from "../src/index.js";
+import { noModels } from "./support/building.js";
 import { solvers } from "./support/logic-solver.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-logic-"));
@@ -22,8 +23,7 @@ async function made(
   options: object,
 ): Promise<{ readonly rows: readonly Row[]; readonly report: BuildReport; readonly text: string }> {
   const output = join(folder, `${files++}.jsonl`);
-  const withModel = () => Promise.reject(new Error("no model here"));
-  const report = await build(buildConfig.parse({ area: "logic", output, ...options }), { withModel });
+  const report = await build(buildConfig.parse({ area: "logic", output, ...options }), noModels);
   const text = readFileSync(output, "utf8");
   return {
     report,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { build, buildConfig } from "../src/index.js";
+import { noModels } from "./support/building.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-mathematics-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -19,7 +20,7 @@ async function made(options: object): Promise<readonly Row[]> {
   rmSync(output, { force: true });
   rmSync(`${output}.progress`, { recursive: true, force: true });
   const config = buildConfig.parse({ area: "mathematics", output, ...options });
-  await build(config, { withModel: () => Promise.reject(new Error("no model here")) });
+  await build(config, noModels);
   return readFileSync(output, "utf8")
     .split("\n")
     .filter((line) => line !== "")

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type BuildReport, build, buildConfig } from "../src/index.js";
+import { noModels } from "./support/building.js";
 
 const folder = mkdtempSync(join(tmpdir(), "posttrain-structured-"));
 let connection: DuckDBConnection;
@@ -29,8 +30,7 @@ async function made(
   options: object,
 ): Promise<{ readonly rows: readonly Row[]; readonly report: BuildReport; readonly dropped: string }> {
   const output = join(folder, `${files++}.jsonl`);
-  const withModel = () => Promise.reject(new Error("no model here"));
-  const report = await build(buildConfig.parse({ area: "structured", output, ...options }), { withModel });
+  const report = await build(buildConfig.parse({ area: "structured", output, ...options }), noModels);
   const rows = readFileSync(output, "utf8")
     .split("\n")
     .filter((line) => line !== "");

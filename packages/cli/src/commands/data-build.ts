@@ -1,4 +1,5 @@
 // posttrain data build: conversations to fine-tune on, made by area, each with its evidence.
+import { onnxFileAt } from "@posttrain/model";
 import {
   type BuildConfig,
   type BuildProgress,
@@ -13,8 +14,10 @@ import { exitCodes } from "../failure.js";
 import { count, duration, percent, plural } from "../format.js";
 import { whileMaking } from "../making.js";
 import { createOutput, type Output } from "../output.js";
+import { conversationScorer } from "../score-conversation.js";
 import { timeLeft } from "../speed.js";
 import { visible } from "../visible.js";
+import { withScorer } from "../with-scorer.js";
 
 export const command = defineCommand({
   options: buildConfig,
@@ -39,7 +42,16 @@ export const command = defineCommand({
     `nothing twice) and dropped.jsonl, what was left out and why. Exit code ${exitCodes.ungraded}: some requests got no reply; the same command asks again.`,
   run: async (config, context) => {
     const output = createOutput(context, process.stderr);
-    const made = await whileMaking(context, config, output, progressParts, (making) => build(config, making));
+    const made = await whileMaking(context, config, output, progressParts, ({ device, ...making }) =>
+      build(config, {
+        ...making,
+        withReward: async (path, body) => {
+          const on = (await onnxFileAt(path)) === undefined ? device() : undefined;
+          const reward = { ...config, model_name_or_path: path };
+          return withScorer(reward, context, async (scorer) => body(await conversationScorer(scorer)), on);
+        },
+      }),
+    );
     if (made !== undefined) conclude(made.report, config, context, output, made.seconds);
   },
 });
@@ -107,6 +119,7 @@ function conclude(
     );
   }
   output.result({ quiet: file, json: { ...report, seconds, output: file } });
+  if (report.review_file !== undefined) output.say(`To be looked at by somebody: ${report.review_file}`);
   output.print(`\nConversations: ${file}`);
   if (!isWholeBuild(report)) process.exitCode = exitCodes.ungraded;
   else if (end === "nothing") process.exitCode = exitCodes.nothing;

@@ -13,6 +13,7 @@ import {
   loadModel,
   type Model,
   modelOptions,
+  openOnnxModel,
   packSequences,
   parameter,
   predict,
@@ -20,7 +21,6 @@ import {
   readPredictions,
   scoreWeight,
 } from "@posttrain/model";
-import { openOnnxModel } from "@posttrain/reward-model";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { createOutput } from "../output.js";

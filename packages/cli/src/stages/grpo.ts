@@ -17,8 +17,8 @@ import {
   runGrpo,
 } from "@posttrain/grpo";
 import type { Device } from "@posttrain/kernels";
-import { openModelFolder, readCompanions } from "@posttrain/model";
-import { modelScorer, onnxFileAt, type Scorer } from "@posttrain/reward-model";
+import { onnxFileAt, openModelFolder, readCompanions } from "@posttrain/model";
+import { modelScorer, type Scorer } from "@posttrain/reward-model";
 import { refuseOtherVocabulary } from "@posttrain/train";
 import { contentTokenLines } from "../content-tokens.js";
 import { exitCodes } from "../failure.js";

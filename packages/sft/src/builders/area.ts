@@ -34,6 +34,15 @@ export interface Making extends Pick<Steps, "step" | "distinct"> {
   /** Answers, programs, instructions, graded by what a row says; verdicts are kept in the journal. */
   readonly grader: JournalledGrader;
   readonly verifiers: Verifiers;
+  /** Of --reward_model_name_or_path, where there is one. */
+  readonly reward: Reward | undefined;
+}
+
+export interface Reward {
+  /** Folder or file, with the beginning of its digest. */
+  readonly model: string;
+  /** Of a conversation that ends with an answer; null where it is longer than the model's context. Kept in the journal. */
+  score(messages: readonly ChatMessage[]): Promise<number | null>;
 }
 
 export interface Seed {

@@ -4,6 +4,7 @@ import type { Area } from "./area.js";
 const areas = {
   mathematics: async () => (await import("./mathematics/mathematics.js")).mathematics,
   structured: async () => (await import("./structured/structured.js")).structured,
+  filtering: async () => (await import("./filtering/filtering.js")).filtering,
   logic: async () => (await import("./logic/logic.js")).logic,
 } as const satisfies Readonly<Record<string, () => Promise<Area>>>;
 

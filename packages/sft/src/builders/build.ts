@@ -16,6 +16,7 @@ import type { TeacherCounters } from "@posttrain/rollout";
 import {
   type Identity,
   type Journal,
+  journalKey,
   lockProgressFolder,
   openJournal,
   openRowFile,
@@ -24,7 +25,7 @@ import {
   writeFinished,
 } from "@posttrain/run";
 import { createJournalledGrader, openVerifiers } from "@posttrain/verify";
-import type { Area, Draft, Seed } from "./area.js";
+import type { Area, Draft, Reward, Seed } from "./area.js";
 import { type AreaName, loadArea } from "./areas.js";
 import type { BuildConfig } from "./config.js";
 import { createDraws } from "./draws.js";
@@ -34,6 +35,8 @@ import { openSteps, type StepCounts, type Steps } from "./steps.js";
 export interface BuildRun {
   /** Opens a model for as long as `body` needs it. */
   readonly withModel: <T>(dir: string, body: (model: Model) => Promise<T>) => Promise<T>;
+  /** The same for a reward model: `score` as of `Reward`. */
+  readonly withReward: <T>(path: string, body: (score: Reward["score"]) => Promise<T>) => Promise<T>;
   readonly onReading?: OnProgress;
   /** Seeds and roles are there, the long work begins. */
   readonly onStart?: () => void;
@@ -64,6 +67,8 @@ export interface BuildReport {
   /** Of each role's server. */
   readonly asked: Readonly<Record<string, TeacherCounters>>;
   readonly dropped_file: string;
+  /** Conversations that somebody has to look at, where there are any. */
+  readonly review_file?: string;
 }
 
 type AreaConfig = BuildConfig & { readonly area: AreaName };
@@ -92,7 +97,9 @@ export async function buildArea(config: AreaConfig, run: BuildRun): Promise<Buil
         const decides = await identityOf(config, area, roles);
         const before = await readFinished<BuildReport>(folder, output, decides, isWhole);
         if (before !== undefined) return { ...before, end: "nothing" };
-        const report = await make(area, config, { ...run, folder, journal, roles });
+        const report = await withReward(config, journal, run, (reward) =>
+          make(area, config, { ...run, folder, journal, roles, reward }),
+        );
         await writeFinished(folder, decides, report);
         return report;
       });
@@ -135,26 +142,61 @@ async function identityOf(config: AreaConfig, area: Area, roles: Roles): Promise
   return {
     ...Object.fromEntries(rest),
     ...Object.fromEntries(await Promise.all(folders)),
+    ...(config.reward_model_name_or_path !== undefined && {
+      reward_weights: await modelDigest(config.reward_model_name_or_path),
+    }),
     version: area.version,
     seeds: await Promise.all((config.seeds ?? []).map(dataDigest)),
     prompts: roleNames.some(roles.has) ? roles.prompts : null,
   };
 }
 
+/** Opens the reward model, where there is one, for as long as `body` needs it. */
+async function withReward<T>(
+  { reward_model_name_or_path: path }: AreaConfig,
+  journal: Journal,
+  run: BuildRun,
+  body: (reward: Reward | undefined) => Promise<T>,
+): Promise<T> {
+  if (path === undefined) return body(undefined);
+  const digest = await modelDigest(path);
+  return run.withReward(path, (score) =>
+    body({
+      model: `${path} (${digest.slice(0, 16)})`,
+      score: async (messages) => {
+        const key = journalKey("reward", [digest, messages]);
+        const known = journal.get(key) as { readonly score: number | null } | undefined;
+        return (known ?? (await journal.record(key, { score: await score(messages) }))).score;
+      },
+    }),
+  );
+}
+
 interface Making extends BuildRun {
   readonly folder: string;
   readonly journal: Journal;
   readonly roles: Roles;
+  readonly reward: Reward | undefined;
 }
 
 async function make(area: Area, config: AreaConfig, making: Making): Promise<BuildReport> {
-  const { folder, journal, roles, signal, ...run } = making;
+  const { folder, journal, roles, reward, signal, ...run } = making;
   const { area: name, rows: target, seed, difficulty } = config;
   const droppedPath = join(folder, "dropped.jsonl");
   const file = await openRowFile(join(folder, "output.partial"), config.output);
   const dropped = await openRowFile(join(folder, "dropped.partial"), droppedPath);
-  const steps = openSteps({ onDropped: dropped.write, signal });
-  const rowOf = createRows(name);
+  const reviewPath = join(folder, "review.jsonl");
+  const toReview = await openRowFile(join(folder, "review.partial"), reviewPath);
+  const [rowOf, reviewRowOf] = [createRows(name), createRows(name)];
+  let reviewed = 0;
+  const steps = openSteps({
+    onDropped: async ({ review, ...dropping }) => {
+      if (review === undefined) return dropped.write(dropping);
+      reviewed++;
+      await toReview.write({ ...reviewRowOf(review), reason: dropping.reason });
+    },
+    signal,
+  });
   const tasks: Record<string, number> = {};
   const grades: Record<string, number> = {};
   let rows = 0;
@@ -164,7 +206,7 @@ async function make(area: Area, config: AreaConfig, making: Making): Promise<Bui
   try {
     run.onStart?.();
     const drafts = area.build({
-      ...{ config, roles, journal, verifiers },
+      ...{ config, roles, journal, verifiers, reward },
       grader: createJournalledGrader({ verifiers, identity: {} }, journal),
       ...withProgress(steps, tell),
       tasks: config.tasks ?? area.tasks,
@@ -183,6 +225,7 @@ async function make(area: Area, config: AreaConfig, making: Making): Promise<Bui
     }
     signal?.throwIfAborted();
     await dropped.commit();
+    if (reviewed > 0) await toReview.commit();
     await file.commit();
     const counts = steps.counts();
     return {
@@ -190,11 +233,13 @@ async function make(area: Area, config: AreaConfig, making: Making): Promise<Bui
       ...{ rows, tasks, difficulty: grades, steps: counts },
       unanswered: counts.reduce((sum, one) => sum + one.unanswered, 0),
       ...{ reasons: steps.reasons(), asked: roles.counters(), dropped_file: droppedPath },
+      ...(reviewed > 0 && { review_file: reviewPath }),
     };
   } finally {
     await verifiers.close();
     await file.discard();
     await dropped.discard();
+    await toReview.discard();
   }
 }
 

@@ -71,6 +71,13 @@ export const buildConfig = z
     reply_cache: serverOptions.reply_cache.describe(
       "file that keeps the servers' replies by their request (default: OUTPUT.progress/replies.jsonl)",
     ),
+    reward_model_name_or_path: model_name_or_path
+      .optional()
+      .describe("a reward model, folder or ONNX file: its scores weigh and choose responses"),
+    min_reward: z
+      .number()
+      .default(0)
+      .describe("filtering: the least score of a reward model that counts as flawless"),
     ...(role("critic") as RoleOptions<"critic">),
     ...(role("translator") as RoleOptions<"translator">),
     ...(role("judge") as RoleOptions<"judge">),

@@ -8,6 +8,7 @@ import {
   type Server,
   type Teacher,
   type TeacherCounters,
+  type TeacherRequest,
   textSide,
 } from "@posttrain/rollout";
 import type { Journal } from "@posttrain/run";
@@ -18,23 +19,26 @@ import { readPrompts } from "./prompts.js";
 export const roleNames = ["generator", "critic", "translator", "judge"] as const;
 export type RoleName = (typeof roleNames)[number];
 
-export interface Question {
-  /** File of the prompt, without .md. */
-  readonly prompt: string;
-  readonly values: Readonly<Record<string, string>>;
+export type Question = QuestionText & {
   /** Which of several replies to the same question. Default: 0. */
   readonly sample?: number;
   /** Default: the command's. */
   readonly temperature?: number;
-}
+};
 
-/** Goes into the evidence of a row: who was asked what. */
+type QuestionText =
+  /** `prompt`: its file, without .md. */
+  | { readonly prompt: string; readonly values: Readonly<Record<string, string>> }
+  /** A conversation that waits for its answer, as it is. */
+  | { readonly messages: TeacherRequest["messages"] };
+
+/** Goes into the evidence of a row: who was asked what. Without a prompt: the conversation itself. */
 export interface Asked {
   readonly role: RoleName;
   readonly model: string;
-  readonly prompt: string;
-  readonly version: number;
-  readonly digest: string;
+  readonly prompt?: string;
+  readonly version?: number;
+  readonly digest?: string;
   readonly sample: number;
 }
 
@@ -92,13 +96,14 @@ export async function withRoles<T>(
     width: (role) => (open.get(role) ?? open.get("generator"))?.teacher.concurrency ?? 1,
     prompts: Object.fromEntries([...prompts].map(([name, { digest }]) => [name, digest])),
     counters: () => Object.fromEntries([...servers].map(([role, server]) => [role, server.counters()])),
-    ask: async (role, { prompt: name, values, sample = 0, temperature = config.temperature }) => {
+    ask: async (role, { sample = 0, temperature = config.temperature, ...question }) => {
+      const name = "prompt" in question ? question.prompt : "conversation";
       const prompt = prompts.get(name);
-      if (prompt === undefined) throw new Error(`there is no prompt ${name}`);
+      if ("prompt" in question && prompt === undefined) throw new Error(`there is no prompt ${name}`);
       const { teacher, model } = open.get(role) ?? open.get("generator") ?? nobody(role);
       const reply = await teacher.ask(
         {
-          messages: prompt.fill(values),
+          messages: "prompt" in question ? prompt!.fill(question.values) : question.messages,
           ...{
             temperature,
             max_tokens: config.max_new_tokens,
@@ -111,8 +116,8 @@ export async function withRoles<T>(
       if (reply.finish === "length") return drop("cut_off", { prompt: name, said: reply.text });
       const text = withoutThinking(reply.text)?.trim();
       if (text === undefined) return drop("unended_thinking", { prompt: name, said: reply.text });
-      const { version, digest } = prompt;
-      return keep({ text, asked: { role, model, prompt: name, version, digest, sample } });
+      const from = prompt && { prompt: name, version: prompt.version, digest: prompt.digest };
+      return keep({ text, asked: { role, model, ...from, sample } });
     },
   };
   const openRole = async (left: readonly RoleName[]): Promise<T> => {

@@ -1,5 +1,6 @@
 // The steps of a builder: each takes items one by one, in order, several under way where it waits for others; what it keeps and drops is counted by reason.
 import { inOrder } from "@posttrain/run";
+import type { Draft } from "./area.js";
 import { drop, keep, type Outcome } from "./outcome.js";
 
 export interface StepCounts {
@@ -38,6 +39,7 @@ export interface StepsOptions {
     readonly step: string;
     readonly reason: string;
     readonly shown?: unknown;
+    readonly review?: Draft;
   }) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,9 +69,14 @@ export function openSteps({ onDropped, signal }: StepsOptions): Steps {
         counts.kept += outcome.kept.length;
         yield* outcome.kept;
       } else if ("dropped" in outcome) {
-        const { dropped: reason, shown } = outcome;
+        const { dropped: reason, shown, review } = outcome;
         counts.dropped[reason] = (counts.dropped[reason] ?? 0) + 1;
-        if (shown !== undefined) await onDropped({ step: name, reason, shown });
+        if (shown !== undefined || review !== undefined)
+          await onDropped({
+            ...{ step: name, reason },
+            ...(shown !== undefined && { shown }),
+            ...(review !== undefined && { review }),
+          });
       } else {
         counts.unanswered++;
         if (reasons.size < mostReasons) reasons.add(outcome.unanswered);
