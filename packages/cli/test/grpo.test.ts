@@ -1,10 +1,11 @@
 // posttrain grpo as a person runs it: rewards by verifiers, checkpoints that other commands take, mistakes in rows.
-import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { goldenPath } from "../../../tests/support/golden.js";
 import { makeModel, posttrain, temporaryFolder } from "./support/command-line.js";
 import { posttrainHere } from "./support/in-process.js";
+import { startCommand } from "./support/start-command.js";
 
 const folder = temporaryFolder();
 const at = (...parts: readonly string[]): string => join(folder, ...parts);
@@ -100,6 +101,29 @@ it("trains, and leaves a checkpoint that other commands take", async () => {
     "4",
   ]);
   expect(answer.code).toBe(0);
+});
+
+it("asked to stop while rewards are waited for, waits for them: it goes on to the same weights", async () => {
+  const own = readFileSync(at("own.mjs"), "utf8");
+  const slow = own
+    .replace("= (", "= async (")
+    .replace("=> (", "=> (await new Promise((done) => setTimeout(done, 100)), ");
+  writeFileSync(at("slow.mjs"), slow);
+  const slowArgs = args("stopped", ...uncut).map((arg) => (arg === at("own.mjs") ? at("slow.mjs") : arg));
+  const run = startCommand(slowArgs);
+  const journal = at("stopped", "episodes", "prepass.journal");
+  await expect
+    .poll(() => existsSync(journal) && readFileSync(journal, "utf8").includes('"verdict"'), {
+      timeout: 120_000,
+      interval: 5,
+    })
+    .toBe(true);
+  run.child.kill("SIGINT");
+  expect([await run.ended, run.said()]).toEqual([130, expect.stringContaining("Stopping after this step")]);
+  expect(readFileSync(at("stopped", "rollouts", "step-000001.jsonl"), "utf8")).not.toContain("cancelled");
+  expect(await posttrainHere([...slowArgs, "--resume_from_checkpoint"])).toMatchObject({ code: 0 });
+  const weights = (name: string): Buffer => readFileSync(at(name, "checkpoint-4", "model.safetensors"));
+  expect(weights("stopped").equals(weights("whole"))).toBe(true);
 });
 
 it("says in which row nothing can be graded, before a token is sampled", async () => {

@@ -3,6 +3,7 @@
 import { availableParallelism } from "node:os";
 import { basename } from "node:path";
 import { UserError } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import type { Model, Qwen2Config } from "@posttrain/model";
 import {
   type ChosenVerifiers,
@@ -11,7 +12,6 @@ import {
   type OwnReward,
   openChosenVerifiers,
   openOwnReward,
-  proveGraders,
   type Verifiers,
   withResponse,
 } from "@posttrain/verify";
@@ -46,15 +46,20 @@ export interface RewardModel {
   readonly scorer: (model: Model) => Score;
 }
 
-/** `score`: of the reward model, where reward_funcs has it. UserError `unknown_verifier`, `bad_verifier`. */
+/**
+ * `score`: of the reward model, where reward_funcs has it; `workers` give verdicts in place of this process. Whoever stops a run waits for the rewards of the step at hand: a
+ * reward that was not waited for would train the policy otherwise. UserError `unknown_verifier`, `bad_verifier`.
+ */
 export async function openRewardSources(
   config: GrpoConfig,
   score: Score | undefined,
-  signal?: AbortSignal,
-  rewardModel?: RewardModel,
+  {
+    rewardModel,
+    workers,
+  }: { readonly rewardModel?: RewardModel | undefined; readonly workers?: Jobs | undefined } = {},
 ): Promise<RewardSources> {
   const chosen = config.reward_funcs.includes("verifier")
-    ? await openChosenVerifiers(config, signal)
+    ? await openChosenVerifiers(config, undefined, workers)
     : undefined;
   const own = new Map<string, OwnReward>();
   const close = async (): Promise<void> => {
@@ -118,7 +123,7 @@ export async function openRewardSources(
           names.add(chosen.verifiers.verifierOf(asked)?.name as string);
         }
       }
-      await proveGraders([...names]);
+      await chosen.prove(names);
       return [...names];
     },
     [Symbol.asyncDispose]: close,

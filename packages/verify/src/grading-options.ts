@@ -6,6 +6,7 @@ import { gradeOnWorkers } from "./grading-jobs.js";
 import { isModulePath } from "./own-module.js";
 import { openOwnVerifier } from "./own-verifier.js";
 import { openVerifiers, type Verifiers, verifierNames } from "./registry.js";
+import { proveGraders } from "./self-test.js";
 import { programOptions, programSettings, verifierSettings } from "./verifier.js";
 
 export const gradingOptions = {
@@ -61,6 +62,8 @@ export interface ChosenVerifiers extends AsyncDisposable {
   readonly verifiers: Verifiers;
   /** What decides verdicts: those made with other values are not these. */
   readonly identity: Readonly<Record<string, unknown>>;
+  /** Known answers, graded before anything is spent; modules of the user's own have none. Workers prove theirs before their first job. UserError `self_test_failed`. */
+  prove(names: Iterable<string>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -103,6 +106,10 @@ export async function openChosenVerifiers(
   return {
     verifiers: workers === undefined ? verifiers : gradeOnWorkers(workers, verifiers, identity, signal),
     identity,
+    prove: async (names) => {
+      if (workers !== undefined) return;
+      await proveGraders([...names].filter((name) => verifiers.get(name) !== undefined));
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -8,6 +8,7 @@ import {
   pairsConfig,
   runPairs,
 } from "@posttrain/dpo";
+import { openRedisJobs } from "@posttrain/jobs";
 import { unfitError } from "@posttrain/verify";
 import { columns } from "../columns.js";
 import { defineCommand, type RunContext } from "../command.js";
@@ -15,10 +16,11 @@ import { exitCodes } from "../failure.js";
 import { count, duration, percent, plural, shellQuote } from "../format.js";
 import { whileMaking } from "../making.js";
 import { createOutput, type Output } from "../output.js";
+import { gradedOn } from "../redis-option.js";
 import { timeLeft } from "../speed.js";
 
 export const command = defineCommand({
-  options: pairsConfig,
+  options: pairsConfig.safeExtend(gradedOn),
   examples: [
     [
       "npx posttrain dpo pairs --model_name_or_path runs/my-sft/checkpoint-800 \\\n--data problems.jsonl --output pairs.jsonl",
@@ -34,11 +36,14 @@ export const command = defineCommand({
     '{"schema", "id", "prompt", "chosen", "rejected", "parents", "evidence"}: the columns are TRL\'s; evidence has of both sides the verdict with what was found, and the origin ' +
     "(checkpoint, its digest, temperature, seed, sample; or file and line); parents are ids of rows. Chosen passed; rejected failed, crashed, timed out or gave no answer. What could " +
     `not be graded is on neither side, and the exit code is ${exitCodes.ungraded}. OUTPUT.progress keeps what was sampled and graded (other choices of pairs cost nothing) and skipped.jsonl, the queries without a pair.`,
-  run: async (config, context) => {
+  // Where Redis is may be a secret: no part of what is kept.
+  run: async ({ redis, ...config }, context) => {
     const output = createOutput(context, process.stderr);
+    await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
     const made = await whileMaking(context, config, output, progressParts, (making) =>
       runPairs(config, {
         ...making,
+        workers,
         onStart: (plan) => {
           making.onStart();
           describePlan(plan, output);

@@ -1,4 +1,5 @@
 // posttrain reward data: preferences to learn a reward from, each label with its source.
+import { openRedisJobs } from "@posttrain/jobs";
 import {
   isWhole,
   makeRewardData,
@@ -13,11 +14,12 @@ import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { whileMaking } from "../making.js";
 import { createOutput, type Output } from "../output.js";
+import { gradedOn } from "../redis-option.js";
 import { timeLeft } from "../speed.js";
 import { visible } from "../visible.js";
 
 export const command = defineCommand({
-  options: rewardDataConfig,
+  options: rewardDataConfig.safeExtend(gradedOn),
   examples: [
     [
       "npx posttrain reward data --model_name_or_path runs/sft/checkpoint-800,runs/dpo/checkpoint-100 \\\n--data problems.jsonl --pairs pairs.jsonl --output preferences.jsonl",
@@ -33,10 +35,12 @@ export const command = defineCommand({
     "criterion (truthfulness, helpfulness, conciseness, relevance, harmlessness, debiasing) which side is better, chosen, rejected or tie. evidence has every label with its source and what it found, and both responses' " +
     "origins. People decide before verifiers, these before the judge; a tie decides nothing. Ties and comparisons without a label are in OUTPUT.progress, beside the journal: the same command goes on where it was killed, and asks nobody " +
     `twice. --to_label FILE writes the comparisons for people, --labels FILE takes them back. Exit code ${exitCodes.ungraded}: the judge gave no judgement of some, some responses could not be graded, or the server gave no reply: the same command tries these again.`,
-  run: async (config, context) => {
+  // Where Redis is may be a secret: no part of what is kept.
+  run: async ({ redis, ...config }, context) => {
     const output = createOutput(context, process.stderr);
+    await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
     const made = await whileMaking(context, config, output, progressParts, (making) =>
-      makeRewardData(config, making),
+      makeRewardData(config, { ...making, workers }),
     );
     if (made !== undefined) conclude(made.report, config, context, output, made.seconds);
   },

@@ -42,6 +42,7 @@ export const stage: Stage = defineStage<
   GrpoEvalMetrics
 >({
   name: "grpo",
+  usesWorkers: true,
   config: grpoConfig,
   examples: [
     [
@@ -65,10 +66,10 @@ export const stage: Stage = defineStage<
   }),
   plan: (config, data: Pick<Data, "model" | "units" | "evalRows" | "rewardModel" | "given">) =>
     plannedGrpo(config, data, data.rewardModel),
-  run: async (config, device, report, signal) => {
+  run: async (config, device, report, signal, workers) => {
     const rewardModel = await shapeOf(config);
     return withScores(config, device, async (score) => {
-      await using rewards = await openRewardSources(config, score, signal, rewardModel);
+      await using rewards = await openRewardSources(config, score, { rewardModel, workers });
       return await runGrpo(
         config,
         device,

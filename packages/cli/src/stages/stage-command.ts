@@ -1,10 +1,12 @@
 // posttrain <stage>: what a stage's run() does, with what a person wants to see before, during and after.
+import { openRedisJobs } from "@posttrain/jobs";
 import { z } from "zod";
 import { type Command, defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count } from "../format.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
+import { gradedOn } from "../redis-option.js";
 import { configLines } from "../resolved-config.js";
 import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
@@ -15,15 +17,18 @@ import { stoppedByMachine } from "./stopped-by-machine.js";
 import { endLines } from "./telling.js";
 
 export function stageCommand(stage: Stage): Command {
-  const options = stage.config.safeExtend({ stage: ownStage(stage) });
+  const own = stage.config.safeExtend({ stage: ownStage(stage) });
+  const onWorkers = own.safeExtend(gradedOn);
+  // Where Redis is may be a secret: it is neither shown nor kept.
+  const options = stage.usesWorkers ? onWorkers : (own as typeof onWorkers);
   return defineCommand({
     options,
     sharesWork: stage.sharesWork ?? false,
     examples: stage.examples,
     notes: stage.notes,
-    run: async ({ stage: _, ...config }, context) => {
+    run: async ({ stage: _, redis, ...config }, context) => {
       const output = createOutput(context, process.stdout);
-      output.table(configLines(options, { stage: _, ...config }, context.sources));
+      output.table(configLines(own, { stage: _, ...config }, context.sources));
       const progress = output.progress();
       const reading = watchReading(output);
       using stopping = stopOnSignal(() => {
@@ -82,8 +87,9 @@ export function stageCommand(stage: Stage): Command {
           output.print(stage.describe.evaluation(metrics));
         },
       };
+      await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
       const result = await withRanks(context, (device) =>
-        stage.run(config, device, report, stopping.signal),
+        stage.run(config, device, report, stopping.signal, workers),
       ).catch(async (error: unknown) => {
         progress.end();
         throw running ? await stoppedByMachine(error, stage.name, config.output_dir) : error;

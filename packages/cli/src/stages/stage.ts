@@ -1,6 +1,7 @@
 // What a stage of training is to the command line: data and functions that it registers (registry.ts). `posttrain <stage>` (stage-command.ts),
 // validate, plan and init are made from it.
 import type { ContentToken, OnProgress, Packing, Reject, RowCounts, TurnEnds } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
 import type { Model, Qwen2Config } from "@posttrain/model";
 import type {
@@ -119,6 +120,8 @@ export interface Stage<
   readonly name: string;
   /** Whether the processes that mpirun starts share its steps. */
   readonly sharesWork?: boolean;
+  /** Whether workers may do a part of it: --redis. */
+  readonly usesWorkers?: boolean;
   readonly config: S;
   /** Commands that work as pasted, with what they do; paragraphs below the help. */
   readonly examples: readonly (readonly [command: string, what: string])[];
@@ -132,6 +135,7 @@ export interface Stage<
     device: Device,
     report: StageReport<Start, Metrics, Evaluation>,
     signal: AbortSignal,
+    workers?: Jobs,
   ): Promise<StageResult<Metrics>>;
   /** The option that says how long rows may be, and one that says what becomes of those that are longer, where there is one. */
   readonly limits: { readonly longest: string; readonly overlong?: string };

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import { computeDtype, type Model } from "@posttrain/model";
 import { checkpointsByDigest, openServer, type Server } from "@posttrain/rollout";
 import {
@@ -14,7 +15,7 @@ import {
   sweepLeftovers,
   writeFinished,
 } from "@posttrain/run";
-import { createJournalledGrader, openChosenVerifiers, proveGraders, type UnfitRow } from "@posttrain/verify";
+import { createJournalledGrader, openChosenVerifiers, type UnfitRow } from "@posttrain/verify";
 import { type Asked, readAsked } from "./asked.js";
 import type { PairsConfig } from "./config.js";
 import { identityOf } from "./identity.js";
@@ -34,6 +35,8 @@ export interface PairsRun {
   readonly onProgress?: (progress: MakeProgress) => void;
   readonly onToken?: () => void;
   readonly signal?: AbortSignal;
+  /** Grade in place of this process. */
+  readonly workers?: Jobs | undefined;
 }
 
 /** What is about to be done. */
@@ -74,7 +77,7 @@ export async function runPairs(config: PairsConfig, run: PairsRun): Promise<Pair
   const lock = await lockProgressFolder(folder, output);
   try {
     await sweepLeftovers(folder);
-    const chosen = await openChosenVerifiers(config, run.signal);
+    const chosen = await openChosenVerifiers(config, run.signal, run.workers);
     const journal = await openJournal(join(folder, "journal.jsonl"));
     let server: Server | undefined;
     try {
@@ -93,11 +96,7 @@ export async function runPairs(config: PairsConfig, run: PairsRun): Promise<Pair
       server = config.base_url === undefined ? undefined : await openServer(withCache(config, folder));
       const sources = await openSources(config, models, asked, { ...run, journal, server });
       run.onStart?.(planOf(asked, sources));
-      if (config.responses === undefined) {
-        await proveGraders(
-          [...asked.verifiers.keys()].filter((name) => chosen.verifiers.get(name) !== undefined),
-        );
-      }
+      if (config.responses === undefined) await chosen.prove(asked.verifiers.keys());
       const pairs = await openRowFile(join(folder, "pairs.partial"), output);
       const skipped = await openRowFile(join(folder, "skipped.partial"), join(folder, "skipped.jsonl"));
       try {

@@ -1,11 +1,6 @@
 // Verdicts on responses, each kept by what decides it.
 import { inOrder, type Journal } from "@posttrain/run";
-import {
-  type ChosenVerifiers,
-  createJournalledGrader,
-  type JournalledGrader,
-  proveGraders,
-} from "@posttrain/verify";
+import { type ChosenVerifiers, createJournalledGrader, type JournalledGrader } from "@posttrain/verify";
 import type { Query, Response } from "./candidates.js";
 import type { RewardDataRun } from "./make.js";
 import type { Group } from "./respond.js";
@@ -25,7 +20,7 @@ export async function grade(
       fits[i] ? (verifiers.verifierOf({ ...query.row, response: "x" })?.name ?? []) : [],
     ),
   );
-  await proveGraders([...names].filter((name) => verifiers.get(name) !== undefined));
+  await chosen.prove(names);
   const total = groups.reduce((sum, { responses }, i) => sum + (fits[i] ? responses.length : 0), 0);
   let done = 0;
   const all: (readonly Response[])[] = [];

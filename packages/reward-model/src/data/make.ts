@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type OnProgress, UserError } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import { type Model, modelDigest, openModelFolder } from "@posttrain/model";
 import {
   checkpointsByDigest,
@@ -45,6 +46,8 @@ export interface RewardDataRun {
   readonly onProgress?: (progress: RewardDataProgress) => void;
   readonly onToken?: () => void;
   readonly signal?: AbortSignal;
+  /** Grade in place of this process. */
+  readonly workers?: Jobs | undefined;
 }
 
 export interface RewardDataProgress {
@@ -102,7 +105,7 @@ export async function makeRewardData(
   const lock = await lockProgressFolder(folder, output);
   try {
     await sweepLeftovers(folder);
-    const chosen = await openChosenVerifiers(config, run.signal);
+    const chosen = await openChosenVerifiers(config, run.signal, run.workers);
     const journal = await openJournal(join(folder, "journal.jsonl"));
     try {
       const models = await checkpointsByDigest(config.model_name_or_path ?? []);
