@@ -1,5 +1,6 @@
-// Where workers are found: one option, of who asks and of who works.
+// Where workers are found, and where they find weights: options of who asks and of who works.
 import { z } from "zod";
+import { shellQuote } from "./format.js";
 
 export const redisUrl = z
   .string()
@@ -16,3 +17,21 @@ export const gradedOn = {
       "URL of Redis, whose workers grade in place of this process (posttrain worker, docs/workers.md)",
     ),
 };
+
+/** Of commands that sample, beside redis. */
+export const sampledBy = {
+  weights_dir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "folder that workers see too: they sample in place of this process, with the weights that it writes there (posttrain worker --kinds rollout, docs/workers.md); needs redis",
+    ),
+};
+
+/** How to start who a command waits for. */
+export function workersSentence(doing: "grade" | "sample" | "sample and grade", dir?: string): string {
+  const kinds = doing === "grade" ? "grade" : doing === "sample" ? "rollout" : "rollout,grade";
+  const weights = dir === undefined ? "" : ` --weights_dir ${shellQuote(dir)}`;
+  return `Workers ${doing}: posttrain worker --kinds ${kinds}${weights}; posttrain jobs list shows them.`;
+}

@@ -19,10 +19,14 @@ test("the page's commands work, in order", withRedis, async () => {
     }
   });
   const said = await followGuide(blocks, temporaryFolder());
-  expect(blocks).toHaveLength(5);
+  expect(blocks).toHaveLength(6);
   expect(said[1]).toMatch(/^math +3 +2 +1 /m);
   expect(said[2]).toMatch(/stage: 0 under way, 1 waiting, 0 failed/);
   expect(said[2]).toContain("1 job done, 0 failed.");
   expect(said[2]).toContain("checkpoint-20");
-  expect(said[3]).toContain("0 jobs failed.");
+  expect(said[3]).toContain(
+    "Workers sample and grade: posttrain worker --kinds rollout,grade --weights_dir weights",
+  );
+  expect(said[3]).toMatch(/checkpoint +rl\/checkpoint-1/);
+  expect(said[4]).toContain("0 jobs failed.");
 });

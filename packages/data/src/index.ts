@@ -61,7 +61,7 @@ export {
   packBestFit,
   packPieces,
 } from "./packing.js";
-export { permutation, philox4x32, type RandomStream, uniform, uniform4 } from "./philox.js";
+export { permutation, philox4x32, type RandomStream, randomStreams, uniform, uniform4 } from "./philox.js";
 export { placeholderBytes, refusePlaceholder } from "./placeholder.js";
 export { plainAnswer } from "./plain-answer.js";
 export {

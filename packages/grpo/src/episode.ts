@@ -29,7 +29,10 @@ export function queueOptions(config: GrpoConfig): QueueOptions {
 }
 
 /** What an episode is sampled with, all but the prompts. */
-export type EpisodeSetting = Pick<GroupSetting, "model" | "tokenizer" | "sources" | "onGraded"> & {
+export type EpisodeSetting = Pick<
+  GroupSetting,
+  "model" | "sampler" | "tokenizer" | "sources" | "onGraded"
+> & {
   /** Of the run: journals lie in its episodes/. */
   readonly dir: string;
   /** What decides the policy's weights. */

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { RandomStream, Tokenizer } from "@posttrain/data";
 import { type Model, policySampling, resolveStopIds } from "@posttrain/model";
-import { rollOut } from "@posttrain/rollout";
+import { rollOut, type Sampler } from "@posttrain/rollout";
 import type { Journal } from "@posttrain/run";
 import type { Prompt } from "./prompts.js";
 import { askSource, type RewardSource, type Sample, type Scored } from "./rewards.js";
@@ -22,6 +22,8 @@ export interface Group {
 
 export interface GroupSetting {
   readonly model: Model;
+  /** Who samples from it. */
+  readonly sampler: Model | Sampler;
   readonly tokenizer: Tokenizer;
   readonly sources: readonly RewardSource[];
   readonly samples: number;
@@ -49,6 +51,7 @@ export interface Collected {
 export async function collectGroups(prompts: readonly Prompt[], setting: GroupSetting): Promise<Collected> {
   const {
     model,
+    sampler,
     tokenizer,
     sources,
     samples,
@@ -67,7 +70,7 @@ export async function collectGroups(prompts: readonly Prompt[], setting: GroupSe
   const started = performance.now();
   const stopIds = resolveStopIds(model.generationConfig, model.config);
   const rollouts = rollOut(
-    model,
+    sampler,
     prompts.map(({ ids, line, place }) => ({ ids, line, row: place })),
     {
       ...{ tokenizer, samples, seed, stream, visit, weights, journal },

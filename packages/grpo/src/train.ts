@@ -8,7 +8,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type OnProgress, stringifyJson, UserError } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
-import { loadModel, type Model, readCompanions } from "@posttrain/model";
+import { loadModel, type Model, readCompanions, weightsOfModel } from "@posttrain/model";
+import { arithmeticOf, type Sampler, type SamplingWorkers, sampleOnWorkers } from "@posttrain/rollout";
 import { openJournal, openRun, type Run, sweepLeftovers, writeDurably } from "@posttrain/run";
 import {
   Diverged,
@@ -124,7 +125,7 @@ export interface GrpoResult extends Findings {
 
 /**
  * Runs the stage, or goes on with it, with the rewards that openRewardSources() has opened. UserError for what is wrong with model,
- * prompts, rewards, output folder or checkpoint; nothing is written before all of it is read.
+ * prompts, rewards, output folder or checkpoint; nothing is written before all of it is read. `workers` sample in place of this process.
  */
 export async function runGrpo(
   config: GrpoConfig,
@@ -137,6 +138,7 @@ export async function runGrpo(
   }: Pick<RewardSources, "sources" | "check" | "rewardModel" | "digests">,
   report: GrpoReport = {},
   signal?: AbortSignal,
+  workers?: SamplingWorkers,
 ): Promise<GrpoResult> {
   const run = await openRun(config.output_dir, config.resume_from_checkpoint);
   try {
@@ -195,6 +197,7 @@ export async function runGrpo(
         dir: run.dir,
         report,
         start: began,
+        samplerOf: samplersOf(training, workers),
       };
       const result = await train(
         loop,
@@ -263,6 +266,19 @@ interface Loop {
   readonly dir: string;
   readonly report: GrpoReport;
   readonly start: StartWeights;
+  readonly samplerOf: () => Model | Sampler;
+}
+
+/** The policy as it is: in this process, or published to workers, once a step. */
+function samplersOf({ model, state }: Training, workers: SamplingWorkers | undefined): () => Model | Sampler {
+  if (workers === undefined) return () => model;
+  let last: { readonly step: number; readonly sampler: Sampler } | undefined;
+  return () => {
+    const step = state().global_step;
+    const asked = { source: weightsOfModel(model), use: "policy", arithmetic: arithmeticOf(model) };
+    if (last?.step !== step) last = { step, sampler: sampleOnWorkers(workers, asked) };
+    return last.sampler;
+  };
 }
 
 async function train(
@@ -435,6 +451,7 @@ function settingOf(loop: Loop, what: "prepass" | "episode", prompts: number): Ep
   let graded = 0;
   return {
     model: training.model,
+    sampler: loop.samplerOf(),
     tokenizer: data.tokenizer,
     ...{ sources, dir, reference },
     weights: weightsOf(training),
@@ -463,6 +480,7 @@ async function evaluate(
   try {
     const collected = await collectGroups(data.evalRows, {
       model: training.model,
+      sampler: loop.samplerOf(),
       tokenizer: data.tokenizer,
       sources,
       samples: config.eval_samples,

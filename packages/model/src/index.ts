@@ -52,6 +52,16 @@ export { refuseTooLarge } from "./model-size.js";
 export { exportOnnx, type OnnxExport } from "./onnx/export-onnx.js";
 export { type LanguageOutput, languageOutputs } from "./onnx/graph.js";
 export { type OnnxModel, onnxFileAt, openOnnxModel } from "./onnx/onnx-model.js";
+export {
+  findPublished,
+  type HeldModel,
+  loadPublished,
+  openPublisher,
+  type Publisher,
+  type WeightsSource,
+  weightsOfFolder,
+  weightsOfModel,
+} from "./published-model.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
 export { forwardWork, type Work } from "./work.js";

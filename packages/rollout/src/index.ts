@@ -27,7 +27,10 @@ export {
   singleConversation,
   singlePrompt,
 } from "./prompt-rows.js";
+export { arithmeticOf, type SamplingWorkers, sampleOnWorkers } from "./rollout-jobs.js";
+export { openRolloutWorker, type RolloutWorker } from "./rollout-worker.js";
 export { checkRoom, type Rollout, type RolloutOptions, type RolloutPrompt, rollOut } from "./rollouts.js";
+export type { Sampler } from "./sampler.js";
 export {
   resolveSampling,
   type Sampling,

@@ -2,8 +2,9 @@
 // (weights, prompt, settings, seed, stream, row, visit, sample) alone, so a journal can give it back.
 import { createHash } from "node:crypto";
 import { answerText, type RandomStream, stopWatch, type Tokenizer, UserError } from "@posttrain/data";
-import { type GeneratedSequence, generate, type Model, type SamplingSettings } from "@posttrain/model";
+import type { GeneratedSequence, Model, SamplingSettings } from "@posttrain/model";
 import type { Journal } from "@posttrain/run";
+import { type Sampler, sampleHere } from "./sampler.js";
 
 export interface RolloutPrompt {
   readonly ids: Int32Array;
@@ -54,16 +55,17 @@ interface Sampled {
 }
 
 /**
- * All responses, in the order in which they finish. UserError `row_too_long` for a prompt that leaves no room in the context,
+ * All responses, in the order in which they finish, from a model in this process or another sampler. UserError `row_too_long` for a prompt that leaves no room in the context,
  * `cannot_serve` for one that needs more cache than there is. Whoever stops taking them ends generation with the next token.
  */
 export async function* rollOut(
-  model: Model,
+  from: Model | Sampler,
   prompts: readonly RolloutPrompt[],
   options: RolloutOptions,
 ): AsyncGenerator<Rollout, void, undefined> {
   const { tokenizer, settings, stop = [], samples = 1, seed, stream, visit = 0, weights, journal } = options;
-  const context = model.config.maxPositionEmbeddings;
+  const sampler = "generate" in from ? from : sampleHere(from);
+  const { maxPositionEmbeddings: context, vocabSize } = sampler.config;
   checkRoom(prompts, context);
   const requests = prompts.map(({ ids, row }, place) => {
     // One that nearly fills the context gets fewer tokens, never positions that the model does not know.
@@ -89,7 +91,8 @@ export async function* rollOut(
   });
 
   let wake = (): void => undefined;
-  let state: "running" | "done" | "abandoned" = "running";
+  let isRunning = true;
+  const abandon = new AbortController();
   let failure: unknown;
   const finished = (sequence: GeneratedSequence): void => {
     const { request, sample, ids, logProbs, finish } = sequence;
@@ -98,27 +101,25 @@ export async function* rollOut(
     ready.push({ prompt: place, sample, ids, logProbs, text, finish, weights });
     wake();
   };
-  const work = generate(
-    model,
-    open.map(({ request }) => request),
-    {
-      seed,
-      stream,
-      drawable: Math.min(tokenizer.size, model.config.vocabSize),
-      isEnd: stopWatch(tokenizer, stop),
-      onFinished: finished,
-      onToken: (request, sample, id) => {
-        if (state === "abandoned") throw new Abandoned();
-        options.onToken?.(open[request]!.place, sample, id);
+  const work = sampler
+    .generate(
+      open.map(({ request }) => request),
+      {
+        seed,
+        stream,
+        drawable: Math.min(tokenizer.size, vocabSize),
+        isEnd: stopWatch(tokenizer, stop),
+        onFinished: finished,
+        onToken: (request, sample, id) => options.onToken?.(open[request]!.place, sample, id),
+        signal: abandon.signal,
+        ...(options.maxSequences !== undefined && { maxSequences: options.maxSequences }),
       },
-      ...(options.maxSequences !== undefined && { maxSequences: options.maxSequences }),
-    },
-  )
+    )
     .catch((error: unknown) => {
-      if (!(error instanceof Abandoned)) failure = error;
+      if (!abandon.signal.aborted) failure = error;
     })
     .finally(() => {
-      if (state === "running") state = "done";
+      isRunning = false;
       wake();
     });
   try {
@@ -127,19 +128,17 @@ export async function* rollOut(
         await journal?.record(keyOf(rollout.prompt, rollout.sample), toEntry(rollout));
         yield rollout;
       }
-      if (state !== "running") break;
+      if (!isRunning) break;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
     }
     if (failure !== undefined) throw failure;
   } finally {
-    state = "abandoned";
+    abandon.abort();
     await work;
   }
 }
-
-class Abandoned extends Error {}
 
 /** UserError `row_too_long` for a prompt after which nothing can follow: to be asked before a model is loaded. */
 export function checkRoom(

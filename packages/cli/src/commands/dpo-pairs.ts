@@ -8,7 +8,6 @@ import {
   pairsConfig,
   runPairs,
 } from "@posttrain/dpo";
-import { openRedisJobs } from "@posttrain/jobs";
 import { unfitError } from "@posttrain/verify";
 import { columns } from "../columns.js";
 import { defineCommand, type RunContext } from "../command.js";
@@ -16,11 +15,12 @@ import { exitCodes } from "../failure.js";
 import { count, duration, percent, plural, shellQuote } from "../format.js";
 import { whileMaking } from "../making.js";
 import { createOutput, type Output } from "../output.js";
-import { gradedOn } from "../redis-option.js";
+import { gradedOn, sampledBy, workersSentence } from "../redis-option.js";
+import { foldersOnWorkers, openWorkers } from "../sampling-workers.js";
 import { timeLeft } from "../speed.js";
 
 export const command = defineCommand({
-  options: pairsConfig.safeExtend(gradedOn),
+  options: pairsConfig.safeExtend({ ...gradedOn, ...sampledBy }),
   examples: [
     [
       "npx posttrain dpo pairs --model_name_or_path runs/my-sft/checkpoint-800 \\\n--data problems.jsonl --output pairs.jsonl",
@@ -37,16 +37,20 @@ export const command = defineCommand({
     "(checkpoint, its digest, temperature, seed, sample; or file and line); parents are ids of rows. Chosen passed; rejected failed, crashed, timed out or gave no answer. What could " +
     `not be graded is on neither side, and the exit code is ${exitCodes.ungraded}. OUTPUT.progress keeps what was sampled and graded (other choices of pairs cost nothing) and skipped.jsonl, the queries without a pair.`,
   // Where Redis is may be a secret: no part of what is kept.
-  run: async ({ redis, ...config }, context) => {
+  run: async ({ redis, weights_dir, ...config }, context) => {
     const output = createOutput(context, process.stderr);
-    await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
+    await using workers = await openWorkers({ redis, weights_dir }, config.output);
+    const sampled = workers?.sampling && foldersOnWorkers(workers.sampling, config, context);
     const made = await whileMaking(context, config, output, progressParts, (making) =>
       runPairs(config, {
         ...making,
-        workers,
+        ...(sampled && { withModel: async (dir, body) => body(await sampled(dir)) }),
+        workers: workers?.jobs,
         onStart: (plan) => {
           making.onStart();
           describePlan(plan, output);
+          if (workers !== undefined)
+            output.say(workersSentence(sampled ? "sample and grade" : "grade", weights_dir));
         },
       }),
     );

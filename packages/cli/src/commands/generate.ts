@@ -8,6 +8,7 @@ import {
   readPrompts,
   resolveSampling,
   rollOut,
+  type Sampler,
   type Sampling,
   samplingOptions,
   serverOptions,
@@ -20,8 +21,10 @@ import { exitCodes } from "../failure.js";
 import { count, float32, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
 import { watchReading } from "../reading.js";
+import { redisUrl, sampledBy, workersSentence } from "../redis-option.js";
 import { openSampleRows } from "../sample-rows.js";
 import { samplingText, textOptions } from "../sampling-text.js";
+import { foldersOnWorkers, openWorkers } from "../sampling-workers.js";
 import { writeServedSamples } from "../served-samples.js";
 import { timeLeft, tokensAndSpeed } from "../speed.js";
 import { unstoppedTemplate } from "../turn-ends.js";
@@ -52,6 +55,8 @@ export const command = defineCommand({
         .meta({ alias: "num_generations" }),
       ...samplingOptions,
       ...textOptions,
+      redis: redisUrl.optional(),
+      ...sampledBy,
     })
     .superRefine(({ model_name_or_path: folder, base_url: server, model }, context) => {
       const issue = (message: string, ...path: string[]): void =>
@@ -99,6 +104,11 @@ export const command = defineCommand({
     const output = createOutput(context, process.stderr);
     const isServed = options.base_url !== undefined;
     refuseOthers(isServed ? ofFolders : ofServers, isServed, context);
+    if (options.weights_dir === undefined && isGiven("redis", context))
+      throw new UserError(
+        "bad_option",
+        "posttrain generate: redis is where workers are found, and weights_dir where they find the weights to sample with. Give --weights_dir too, a folder that they see, or leave redis out.",
+      );
     if (isServed) {
       if (options.temperature === 0) refuseSame(options.num_samples);
       await writeServedSamples(options, context.json, output);
@@ -126,9 +136,23 @@ export const command = defineCommand({
         const warning = unstoppedTemplate({ tokenizer, template }, settings.stopIds, stop);
         if (warning !== undefined) output.say(warning);
       }
-      const samples = await withModel({ ...options, model_name_or_path: dir }, context, (model) =>
-        respond(model, rows, { ...options, sampling, tokenizer }, output),
-      );
+      const asked = { ...options, sampling, tokenizer };
+      const { redis, weights_dir } = options;
+      await using workers =
+        weights_dir === undefined
+          ? undefined
+          : await openWorkers({ redis, weights_dir }, options.output ?? `samples of ${process.pid}`);
+      if (workers !== undefined) output.say(workersSentence("sample", weights_dir));
+      const chosen = { ...options, model_name_or_path: dir };
+      const samples =
+        workers?.sampling === undefined
+          ? await withModel(chosen, context, (model) => respond(model, rows, asked, output))
+          : await respond(
+              await foldersOnWorkers(workers.sampling, options, context)(dir),
+              rows,
+              asked,
+              output,
+            );
       for (const one of samples) {
         const row = rows[one.prompt]!;
         const said = options.show_special_tokens
@@ -150,12 +174,12 @@ export const command = defineCommand({
   },
 });
 
-const ofFolders = ["dtype", "raw", "template_date", "show_special_tokens"];
+const ofFolders = ["dtype", "raw", "template_date", "show_special_tokens", "redis", "weights_dir"];
 const ofServers = Object.keys(serverOptions);
 
 /** UserError for an option that would do nothing. A variable of the environment may be meant for other commands. */
-function refuseOthers(names: readonly string[], isServed: boolean, { sources }: RunContext): void {
-  const vain = names.find((name) => ["flag", "file"].includes(sources.get(name)?.kind ?? ""));
+function refuseOthers(names: readonly string[], isServed: boolean, context: RunContext): void {
+  const vain = names.find((name) => isGiven(name, context));
   if (vain === undefined) return;
   throw new UserError(
     "bad_option",
@@ -164,6 +188,9 @@ function refuseOthers(names: readonly string[], isServed: boolean, { sources }: 
       : `posttrain generate: ${vain} is about a server. Give base_url and model, or leave it out.`,
   );
 }
+
+const isGiven = (name: string, { sources }: RunContext): boolean =>
+  ["flag", "file"].includes(sources.get(name)?.kind ?? "");
 
 function refuseSame(samples: number): void {
   if (samples === 1) return;
@@ -182,7 +209,7 @@ interface Asked {
 
 /** All samples of all rows, in their order. */
 async function respond(
-  model: Model,
+  model: Model | Sampler,
   rows: readonly PromptRow[],
   { sampling, num_samples: samples, tokenizer, seed }: Asked,
   output: Output,

@@ -18,7 +18,7 @@ import { defineCommand, type RunContext } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count, duration, plural } from "../format.js";
 import { createOutput, type Output } from "../output.js";
-import { gradedOn } from "../redis-option.js";
+import { gradedOn, workersSentence } from "../redis-option.js";
 import { openResultFile } from "../result-file.js";
 import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
@@ -179,8 +179,7 @@ async function describePlan(
       `${plural(plan.unfit.length, "row")} cannot be graded as they are, the first on line ${plan.unfit[0]!.line}: ${plan.unfit[0]!.problem}`,
     );
   }
-  if (redis !== undefined)
-    output.say("Workers grade: posttrain worker --kinds grade; posttrain jobs list shows them.");
+  if (redis !== undefined) output.say(workersSentence("grade"));
   else if (plan.verifiers.has("code") || plan.verifiers.has("checker"))
     output.say(await describeRoute(route));
   if (unsealed === "refuse") output.say("Verdicts of tests that must run beside the candidate are refused.");

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { UserError } from "@posttrain/data";
 import { type Handler, openWorker, type WorkerEvent } from "@posttrain/jobs";
+import { openRolloutWorker, type RolloutWorker } from "@posttrain/rollout";
 import { isModulePath, type OwnVerifier, openGradingWorker, openOwnVerifier } from "@posttrain/verify";
 import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
@@ -11,8 +12,9 @@ import { createOutput } from "../output.js";
 import { stageHandler } from "../pipeline/stage-jobs.js";
 import { redisUrl } from "../redis-option.js";
 import { stopOnSignal } from "../stopping.js";
+import { openMachine } from "../with-model.js";
 
-const kinds = ["grade", "stage"] as const;
+const kinds = ["grade", "rollout", "stage"] as const;
 
 const options = z.strictObject({
   redis: redisUrl,
@@ -34,6 +36,11 @@ const options = z.strictObject({
     .min(1)
     .default(".")
     .describe("of stages: the folder that the machines share; a stage's paths are relative to it"),
+  weights_dir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("of rollouts: the folder in which runs publish their weights, as --weights_dir there"),
   timeout_seconds: z
     .number()
     .positive()
@@ -55,12 +62,16 @@ export const command = defineCommand({
   examples: [
     ["npx posttrain worker --redis redis://localhost --kinds grade", "grades what runs submit, until Ctrl-C"],
     [
+      "npx posttrain worker --redis redis://localhost --kinds rollout,grade --weights_dir /mnt/weights",
+      "samples for runs with the weights that they publish, and grades",
+    ],
+    [
       "npx posttrain worker --redis redis://localhost --kinds stage --folder /mnt/runs --threads 8 --once",
       "runs stages that were submitted, until nothing is left to do",
     ],
   ],
   notes:
-    "Give Redis' URL as POSTTRAIN_REDIS where it has a password. SIGTERM and Ctrl-C let grading under way end, have stages save a checkpoint and give them back, and take no more; a second Ctrl-C ends at once, and other workers do " +
+    "Give Redis' URL as POSTTRAIN_REDIS where it has a password. Of kind rollout it samples jobs that it has at once (--concurrency) together, on --device. SIGTERM and Ctrl-C let grading and sampling under way end, have stages save a checkpoint and give them back, and take no more; a second Ctrl-C ends at once, and other workers do " +
     "its jobs again after lock_seconds. A job that takes its worker with it three times counts as failed (posttrain jobs failed). Programs that models wrote run in the sandbox of this machine alone, as " +
     'with posttrain verify, which proves it first. --json prints {"done", "failed", "given_back"} at the end.',
   run: async (given, context) => {
@@ -137,15 +148,36 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
   const machine = (["device", "threads", "cpu_path"] as const).flatMap((name) =>
     context[name] === undefined ? [] : [`--${name}`, String(context[name])],
   );
+  const rollouts = given.kinds.includes("rollout") ? openRollouts(given, context) : undefined;
   const all = {
     grade: grading.handler,
+    rollout: rollouts?.handler as Handler,
     stage: stageHandler({ folder: resolve(given.folder), machine, modules: given.verifier }),
   };
   return {
     handlers: [...new Set(given.kinds)].map((kind) => all[kind]),
     [Symbol.asyncDispose]: async () => {
       await grading[Symbol.asyncDispose]();
+      await rollouts?.[Symbol.asyncDispose]();
       for (const one of own) await one.close();
+    },
+  };
+}
+
+/** With a device of its own. */
+function openRollouts({ weights_dir: weightsDir }: Options, machine: RunContext): RolloutWorker {
+  if (weightsDir === undefined)
+    throw new UserError(
+      "bad_option",
+      "A worker of kind rollout needs --weights_dir: the folder in which runs publish their weights, which all machines see.",
+    );
+  const device = openMachine(machine);
+  const worker = openRolloutWorker({ device, weightsDir });
+  return {
+    handler: worker.handler,
+    [Symbol.asyncDispose]: async () => {
+      await worker[Symbol.asyncDispose]();
+      await device.close();
     },
   };
 }

@@ -104,7 +104,7 @@ function checkPaths(
   const refuse = (option: string, text: string, why: string): never => {
     throw new UserError("bad_config", `posttrain ${command}: ${option} is ${JSON.stringify(text)}, ${why}.`);
   };
-  const paths = [...Object.keys(reads), writes, ...writesToo];
+  const paths = [...Object.keys(reads), writes, ...writesToo, "weights_dir"];
   for (const [option, value] of Object.entries(values)) {
     for (const text of [value].flat()) {
       if (typeof text !== "string") continue;

@@ -69,7 +69,7 @@ export const stage: Stage = defineStage<
   run: async (config, device, report, signal, workers) => {
     const rewardModel = await shapeOf(config);
     return withScores(config, device, async (score) => {
-      await using rewards = await openRewardSources(config, score, { rewardModel, workers });
+      await using rewards = await openRewardSources(config, score, { rewardModel, workers: workers?.jobs });
       return await runGrpo(
         config,
         device,
@@ -92,6 +92,7 @@ export const stage: Stage = defineStage<
             report.onNotice(`ALARM at step ${step}: ${text} Its responses: ${rolloutsOf(config, step)}`),
         },
         signal,
+        workers?.sampling,
       );
     });
   },

@@ -1,13 +1,13 @@
 // posttrain <stage>: what a stage's run() does, with what a person wants to see before, during and after.
-import { openRedisJobs } from "@posttrain/jobs";
 import { z } from "zod";
 import { type Command, defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
 import { count } from "../format.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
-import { gradedOn } from "../redis-option.js";
+import { gradedOn, sampledBy, workersSentence } from "../redis-option.js";
 import { configLines } from "../resolved-config.js";
+import { openWorkers } from "../sampling-workers.js";
 import { secondsSince, timeLeft } from "../speed.js";
 import { stopOnSignal } from "../stopping.js";
 import { withRanks } from "../with-ranks.js";
@@ -18,7 +18,7 @@ import { endLines } from "./telling.js";
 
 export function stageCommand(stage: Stage): Command {
   const own = stage.config.safeExtend({ stage: ownStage(stage) });
-  const onWorkers = own.safeExtend(gradedOn);
+  const onWorkers = own.safeExtend({ ...gradedOn, ...sampledBy });
   // Where Redis is may be a secret: it is neither shown nor kept.
   const options = stage.usesWorkers ? onWorkers : (own as typeof onWorkers);
   return defineCommand({
@@ -26,7 +26,7 @@ export function stageCommand(stage: Stage): Command {
     sharesWork: stage.sharesWork ?? false,
     examples: stage.examples,
     notes: stage.notes,
-    run: async ({ stage: _, redis, ...config }, context) => {
+    run: async ({ stage: _, redis, weights_dir, ...config }, context) => {
       const output = createOutput(context, process.stdout);
       output.table(configLines(own, { stage: _, ...config }, context.sources));
       const progress = output.progress();
@@ -87,7 +87,9 @@ export function stageCommand(stage: Stage): Command {
           output.print(stage.describe.evaluation(metrics));
         },
       };
-      await using workers = redis === undefined ? undefined : await openRedisJobs(redis);
+      await using workers = await openWorkers({ redis, weights_dir }, config.output_dir);
+      if (workers !== undefined)
+        output.say(workersSentence(workers.sampling ? "sample and grade" : "grade", weights_dir));
       const result = await withRanks(context, (device) =>
         stage.run(config, device, report, stopping.signal, workers),
       ).catch(async (error: unknown) => {

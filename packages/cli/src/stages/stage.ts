@@ -4,6 +4,7 @@ import type { ContentToken, OnProgress, Packing, Reject, RowCounts, TurnEnds } f
 import type { Jobs } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
 import type { Model, Qwen2Config } from "@posttrain/model";
+import type { SamplingWorkers } from "@posttrain/rollout";
 import type {
   End,
   PlannedRun,
@@ -95,6 +96,12 @@ export interface StageReport<Start, Metrics, Evaluation> {
   readonly onSamples: (lines: readonly string[]) => void;
 }
 
+/** Who does a part of a stage in place of its process: grading, and sampling where weights have a folder to go to. */
+export interface StageWorkers {
+  readonly jobs: Jobs;
+  readonly sampling: SamplingWorkers | undefined;
+}
+
 export interface StageMetrics {
   readonly step: number;
   readonly loss: number;
@@ -135,7 +142,7 @@ export interface Stage<
     device: Device,
     report: StageReport<Start, Metrics, Evaluation>,
     signal: AbortSignal,
-    workers?: Jobs,
+    workers?: StageWorkers,
   ): Promise<StageResult<Metrics>>;
   /** The option that says how long rows may be, and one that says what becomes of those that are longer, where there is one. */
   readonly limits: { readonly longest: string; readonly overlong?: string };

@@ -46,11 +46,11 @@ export function temporaryFolder(): string {
 }
 
 /** A folder with model/ in it, made once; copies of it can be damaged. */
-export async function makeModel(folder: string): Promise<string> {
+export async function makeModel(folder: string, seed = 1): Promise<string> {
   const device = openDevice({ threads: 1 });
   const dir = join(folder, "model");
   try {
-    await writeTinyModel(device, dir, 1);
+    await writeTinyModel(device, dir, seed);
   } finally {
     await device.close();
   }

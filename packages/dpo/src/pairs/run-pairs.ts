@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { UserError } from "@posttrain/data";
 import type { Jobs } from "@posttrain/jobs";
 import { computeDtype, type Model } from "@posttrain/model";
-import { checkpointsByDigest, openServer, type Server } from "@posttrain/rollout";
+import { checkpointsByDigest, openServer, type Sampler, type Server } from "@posttrain/rollout";
 import {
   type Journal,
   lockProgressFolder,
@@ -28,8 +28,8 @@ import { servedSource } from "./served.js";
 import { checkpointSource, givenSource, type Source } from "./sources.js";
 
 export interface PairsRun {
-  /** Opens a checkpoint for as long as `body` needs it. */
-  readonly withModel: <T>(dir: string, body: (model: Model) => Promise<T>) => Promise<T>;
+  /** Opens a checkpoint for as long as `body` needs it, or what samples from it elsewhere. */
+  readonly withModel: <T>(dir: string, body: (from: Model | Sampler) => Promise<T>) => Promise<T>;
   readonly onReading?: (path: string, rows: number, share: number) => void;
   readonly onStart?: (plan: PairsPlan) => void;
   readonly onProgress?: (progress: MakeProgress) => void;

@@ -7,7 +7,15 @@ import {
   policySampling,
   type SamplingSettings,
 } from "@posttrain/model";
-import { allOf, checkRoom, promptStarts, rollOut, stopIdsOf, textSide } from "@posttrain/rollout";
+import {
+  allOf,
+  checkRoom,
+  promptStarts,
+  rollOut,
+  type Sampler,
+  stopIdsOf,
+  textSide,
+} from "@posttrain/rollout";
 import type { Journal } from "@posttrain/run";
 import type { Query } from "./queries.js";
 import type { Response } from "./responses.js";
@@ -47,8 +55,8 @@ export interface CheckpointOptions {
   readonly path: string;
   readonly sampling: SamplingChoices;
   readonly journal: Journal;
-  /** Opens the model for as long as `body` needs it. */
-  readonly withModel: <T>(dir: string, body: (model: Model) => Promise<T>) => Promise<T>;
+  /** Opens the model for as long as `body` needs it, or what samples from it elsewhere. */
+  readonly withModel: <T>(dir: string, body: (from: Model | Sampler) => Promise<T>) => Promise<T>;
   readonly onToken?: (() => void) | undefined;
 }
 
@@ -80,10 +88,10 @@ export async function checkpointSource(
     stopIds: stopIdsOf({ stop_ids: [...sampling.stop_ids] }, generationConfig, config),
   };
   const origin = { model: dir, weights, temperature, top_p, top_k, max_new_tokens, seed };
-  async function* respond(asked: readonly Query[], model: Model): AsyncGenerator<Arrival> {
+  async function* respond(asked: readonly Query[], from: Model | Sampler): AsyncGenerator<Arrival> {
     const own = asked.map((query) => prompts.get(query)!);
     const begun = own.map(({ ids }) => tokenizer.decode([...ids.slice(-TAIL)], { skipSpecialTokens: false }));
-    for await (const rollout of rollOut(model, own, {
+    for await (const rollout of rollOut(from, own, {
       ...{ tokenizer, settings, stop, samples, seed, weights },
       stream: "pairs",
       journal: withoutTokens(journal),
@@ -107,8 +115,8 @@ export async function checkpointSource(
     perQuery: () => samples,
     respond: (asked) =>
       given((give) =>
-        options.withModel(dir, async (model) => {
-          for await (const arrival of respond(asked, model)) give(arrival);
+        options.withModel(dir, async (from) => {
+          for await (const arrival of respond(asked, from)) give(arrival);
         }),
       ),
   };
