@@ -53,6 +53,12 @@ export const buildConfig = z
       .max(1000)
       .default(4)
       .describe("replies to each question that is asked for several"),
+    preset: z
+      .enum(["paper", "repo"])
+      .default("paper")
+      .describe(
+        "of instructions with a teacher: AutoIF's thresholds, as its paper has them or as its code does",
+      ),
     temperature: z.number().nonnegative().default(0.7).describe("of what roles say"),
     max_new_tokens: samplingOptions.max_new_tokens.default(2048).describe("most tokens of a reply"),
     model_name_or_path: model_name_or_path

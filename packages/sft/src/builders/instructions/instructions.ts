@@ -1,15 +1,54 @@
-// Area instructions: requests with instructions of form, and responses that are seen to follow them. Without a teacher: combinations of IFEval's 25 checks.
+// Area instructions: requests with instructions of form, and responses that are seen to follow them. Without a teacher: combinations of IFEval's 25 checks over
+// notes that are made. With --seeds, queries that a teacher answers: under such combinations, or under instructions of its own (AutoIF).
+
+import { UserError } from "@posttrain/data";
 import { checkInstructions, instructionKinds } from "@posttrain/instructions";
 import type { Area, Draft, Making } from "../area.js";
 import { drop, keep } from "../outcome.js";
+import { answered, checkedQueries } from "./answered.js";
+import { autoIf } from "./autoif.js";
 import { type Composed, compose } from "./compose.js";
 
 export const instructions: Area = {
   version: 1,
-  tasks: ["composed"],
-  seeds: "none",
-  build: (making) => making.distinct(composed(making), ({ messages }) => String(messages[0]?.content)),
+  tasks: ["composed", "checked", "autoif"],
+  seeds: "taken",
+  build: (making) => {
+    const hasSeeds = making.config.seeds !== undefined;
+    const own = making.tasks.filter((task) => (task !== "composed") === hasSeeds);
+    if (own.length === 0)
+      throw new UserError(
+        "bad_option",
+        hasSeeds
+          ? "With --seeds the tasks are checked and autoif: change --tasks, or remove the seeds."
+          : "Tasks checked and autoif begin with queries: give their files with --seeds.",
+      );
+    if (!hasSeeds) return making.distinct(composed(making), ({ messages }) => String(messages[0]?.content));
+    return inTurns(
+      own.map((task) => answered(task === "autoif" ? autoIf(making) : checkedQueries(making), making)),
+    );
+  },
 };
+
+/** One of each after the other, until all are used up. */
+async function* inTurns<T>(
+  sources: readonly AsyncGenerator<T, void, undefined>[],
+): AsyncGenerator<T, void, undefined> {
+  let left = sources;
+  try {
+    while (left.length > 0) {
+      const ended = new Set<unknown>();
+      for (const source of left) {
+        const { done, value } = await source.next();
+        if (done) ended.add(source);
+        else yield value as T;
+      }
+      left = left.filter((source) => !ended.has(source));
+    }
+  } finally {
+    for (const source of left) await source.return();
+  }
+}
 
 /** Grades take turns: so many instructions has a request. */
 async function* composed({ draws, difficultyOf, step }: Making): AsyncGenerator<Draft, void, undefined> {
