@@ -6,6 +6,7 @@ export { codeBlocks } from "./fences.js";
 export { type CheckerTest, gradeCode, judgeWith, type ProgramRun, runProgram, testChecker } from "./grade.js";
 export type { Limits } from "./limits.js";
 export { type Proof, refusal, unproven } from "./needed-limits.js";
+export { isPython } from "./python-source.js";
 export { nativeSelfTest, type SelfTest } from "./self-test.js";
 export {
   type AssertsTask,

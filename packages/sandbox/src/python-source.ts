@@ -91,6 +91,7 @@ function importedNames(node: SyntaxNode, source: string): string[] {
     .filter(Boolean);
 }
 
+/** Whether it parses as Python 3. */
 export function isPython(source: string): boolean {
   let valid = true;
   // The grammar knows no number that ends in its point.

@@ -6,6 +6,7 @@ const areas = {
   structured: async () => (await import("./structured/structured.js")).structured,
   filtering: async () => (await import("./filtering/filtering.js")).filtering,
   logic: async () => (await import("./logic/logic.js")).logic,
+  code: async () => (await import("./code/code.js")).code,
   instructions: async () => (await import("./instructions/instructions.js")).instructions,
 } as const satisfies Readonly<Record<string, () => Promise<Area>>>;
 
