@@ -1,48 +1,19 @@
 // AutoIF's steps on its published samples, and the whole of it behind a server that says right and wrong things.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { openJournal } from "@posttrain/run";
 import { closeSandboxes } from "@posttrain/sandbox";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import {
-  type Answer,
-  completion,
-  json,
-  openScriptedServer,
-  type ScriptedServer,
-} from "../../../tests/support/openai-server.js";
+import { afterAll, expect, it } from "vitest";
+import { json } from "../../../tests/support/openai-server.js";
 import { crossCheck } from "../src/builders/cross-check.js";
 import { autoIfRules, crossValidated, proposedIn } from "../src/builders/instructions/verifiers.js";
 import { scoreIn } from "../src/builders/said-json.js";
-import { type BuildReport, build, buildConfig } from "../src/index.js";
+import type { BuildReport } from "../src/index.js";
+import { building, byPrompt } from "./support/building.js";
+import { verify } from "./support/verify-rows.js";
 
-const folder = mkdtempSync(join(tmpdir(), "posttrain-autoif-"));
-const at = (name: string): string => join(folder, name);
-
-/** What the teacher says to a prompt; by default as `said` has it. */
-type Teacher = (prompt: string, nth: number) => string | Answer;
-let teacher: Teacher = () => "";
-let server: ScriptedServer;
-const counts = new Map<string, number>();
-beforeAll(async () => {
-  server = await openScriptedServer((body, response) => {
-    const prompt = body.messages.map(({ content }) => content).join("\n");
-    const nth = counts.get(prompt) ?? 0;
-    counts.set(prompt, nth + 1);
-    const said = teacher(prompt, nth);
-    (typeof said === "string" ? json(200, completion(said)) : said)(body, response);
-  });
-});
-afterEach(() => {
-  server.reset();
-  counts.clear();
-});
-afterAll(async () => {
-  server.close();
-  await closeSandboxes();
-  rmSync(folder, { recursive: true });
-});
+const { server, answering, at, write, lines, output, make: build } = building();
+const teach = (teacher: Parameters<typeof byPrompt>[0]): void => answering(byPrompt(teacher));
+afterAll(closeSandboxes);
 
 const fixture = <T>(name: string): readonly T[] =>
   readFileSync(new URL(`fixtures/${name}`, import.meta.url), "utf8")
@@ -133,26 +104,8 @@ it("takes functions and cases out of whatever was said", () => {
   ]);
 });
 
-let outputs = 0;
-function make(options: Readonly<Record<string, unknown>>): Promise<BuildReport> {
-  const config = buildConfig.parse({
-    ...{
-      area: "instructions",
-      base_url: server.baseUrl,
-      model: "teacher",
-      num_concurrent: 1,
-      max_retries: 1,
-    },
-    ...options,
-  });
-  return build(config, { withModel: () => Promise.reject(new Error("no model here")) });
-}
-
-function write(rows: readonly unknown[]): string {
-  const path = at(`seeds-${outputs++}.jsonl`);
-  writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  return path;
-}
+const make = (options: Readonly<Record<string, unknown>>): Promise<BuildReport> =>
+  build({ area: "instructions", base_url: server().baseUrl, model: "teacher", ...options });
 
 interface Row {
   readonly task: string;
@@ -166,19 +119,13 @@ interface Row {
   readonly parents: readonly string[];
 }
 
-const rowsOf = (path: string): readonly Row[] =>
-  readFileSync(path, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Row);
-
 const short = "def evaluate(response):\n    return len(response.split()) < 6";
 const verifier = (func: string, ...cases: readonly (readonly [string, boolean])[]): string =>
   JSON.stringify({ func, cases: cases.map(([input, output]) => ({ input, output })) });
 
 it("grows, verifies, translates back, answers and scores; what is wrong goes by reason, and nothing is paid for twice", async () => {
   let isDown = true;
-  teacher = (prompt, nth) => {
+  teach((prompt, nth) => {
     if (prompt.includes("Write 20 more"))
       return "Here they are:\n1. Answer in fewer than six words.\n- Write every word twice\n* Use only vowels, please";
     if (prompt.includes("Which instruction does it check?")) return "Use at most five words.";
@@ -203,8 +150,8 @@ it("grows, verifies, translates back, answers and scores; what is wrong goes by 
           ? "The capital of France is the city of Paris."
           : "Berlin";
     return "Madrid";
-  };
-  const seeds = write([
+  });
+  const seeds = write("seeds.jsonl", [
     { constraint: "Answer in fewer than six words" },
     { prompt: "What is the capital of France?" },
     {
@@ -215,8 +162,8 @@ it("grows, verifies, translates back, answers and scores; what is wrong goes by 
     },
     { note: "asks nothing" },
   ]);
-  const output = at("autoif.jsonl");
-  const options = { seeds: [seeds], tasks: ["autoif"], num_samples: 3, output };
+  const name = output();
+  const options = { seeds: [seeds], tasks: ["autoif"], num_samples: 3, output: at(name) };
   const report = await make(options);
   const dropped = Object.fromEntries(report.steps.map((step) => [step.step, step.dropped]));
   expect(dropped).toEqual({
@@ -232,7 +179,7 @@ it("grows, verifies, translates back, answers and scores; what is wrong goes by 
     score: { low_score: 1 },
   });
   expect(report).toMatchObject({ rows: 1, unanswered: 3 });
-  const [row] = rowsOf(output);
+  const [row] = lines<Row>(name);
   expect(row).toMatchObject({
     task: "autoif",
     messages: [
@@ -251,34 +198,37 @@ it("grows, verifies, translates back, answers and scores; what is wrong goes by 
   ]);
   expect(row!.parents).toHaveLength(2);
   isDown = false;
-  server.reset();
+  server().reset();
   expect(await make(options)).toMatchObject({ rows: 1, unanswered: 0 });
   // Three answers, of which two are the same, and one score.
-  expect(server.bodies).toHaveLength(4);
+  expect(server().bodies).toHaveLength(4);
   expect(await make(options)).toMatchObject({ end: "nothing" });
 });
 
 it("takes instructions with their functions from a file, and drops those whose functions say otherwise", async () => {
-  teacher = (prompt) => {
+  teach((prompt) => {
     if (prompt.includes("Hypothesis:")) return prompt.includes("palindromes") ? "contradiction" : "neutral";
     if (prompt.includes("Does the response answer")) return "Score: 10";
     return "sing-ing";
-  };
+  });
   const given = readFileSync(new URL("fixtures/autoif-verifiers.jsonl", import.meta.url), "utf8")
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  const seeds = write([...given.slice(2, 4), { query: "What do birds like to do in the morning?" }]);
-  const output = at("given.jsonl");
+  const seeds = write("given.jsonl", [
+    ...given.slice(2, 4),
+    { query: "What do birds like to do in the morning?" },
+  ]);
+  const name = output();
   const report = await make({
     seeds: [seeds],
     tasks: ["autoif"],
     num_samples: 1,
     preset: "repo",
-    output,
+    output: at(name),
     temperature: 0,
   });
-  const rows = rowsOf(output);
+  const rows = lines<Row>(name);
   expect(rows.map(({ messages }) => messages[1].content)).toEqual(["sing-ing"]);
   expect(report.steps.find(({ step }) => step === "back-translate")).toMatchObject({
     kept: 1,
@@ -287,24 +237,32 @@ it("takes instructions with their functions from a file, and drops those whose f
 });
 
 it("answers queries under IFEval's checks, and keeps what they pass", async () => {
-  teacher = (prompt) => (prompt.includes("Does the response answer") ? "Score: 8" : "well then, hello");
-  const seeds = write(Array.from({ length: 60 }, (_, i) => ({ prompt: `Say hello in way ${i}.` })));
-  const output = at("checked.jsonl");
-  const report = await make({ seeds: [seeds], tasks: ["checked"], difficulty: [1], num_samples: 1, output });
+  teach((prompt) => (prompt.includes("Does the response answer") ? "Score: 8" : "well then, hello"));
+  const seeds = write(
+    "queries.jsonl",
+    Array.from({ length: 60 }, (_, i) => ({ prompt: `Say hello in way ${i}.` })),
+  );
+  const name = output();
+  const report = await make({
+    seeds: [seeds],
+    tasks: ["checked"],
+    difficulty: [1],
+    num_samples: 1,
+    output: at(name),
+  });
   const steps = Object.fromEntries(report.steps.map((step) => [step.step, step]));
   expect(report.rows).toBeGreaterThan(5);
   expect(steps["execute"]!.dropped["not_followed"]).toBe(60 - report.rows);
-  const { verify } = await import("./support/verify-rows.js");
-  expect(await verify(rowsOf(output))).toEqual({ pass: report.rows });
+  expect(await verify(lines<Row>(name))).toEqual({ pass: report.rows });
 });
 
 it("says what it needs", async () => {
-  const rows = write([{ constraint: "Write no word" }]);
-  await expect(make({ seeds: [rows], tasks: ["autoif"], output: at("a.jsonl") })).rejects.toThrow(
+  const rows = write("constraint.jsonl", [{ constraint: "Write no word" }]);
+  await expect(make({ seeds: [rows], tasks: ["autoif"], output: at(output()) })).rejects.toThrow(
     /no row of --seeds asks anything/,
   );
-  await expect(make({ seeds: [rows], tasks: ["composed"], output: at("b.jsonl") })).rejects.toThrow(
+  await expect(make({ seeds: [rows], tasks: ["composed"], output: at(output()) })).rejects.toThrow(
     /checked and autoif/,
   );
-  await expect(make({ tasks: ["autoif"], output: at("c.jsonl") })).rejects.toThrow(/begin with queries/);
+  await expect(make({ tasks: ["autoif"], output: at(output()) })).rejects.toThrow(/begin with queries/);
 });

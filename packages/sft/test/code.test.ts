@@ -1,43 +1,15 @@
 // Programs that pass: exercises that are made, and a teacher's, whose tests and programs bear each other out or go.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { closeSandboxes, runProgram } from "@posttrain/sandbox";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import {
-  completion,
-  json,
-  openScriptedServer,
-  type ScriptedServer,
-} from "../../../tests/support/openai-server.js";
+import { afterAll, expect, it } from "vitest";
 import { drawExercise, drawInputs, endText, outcomeOf, stepText } from "../src/builders/code/exercise.js";
 import { programLanguages, programOf } from "../src/builders/code/programs.js";
 import { createDraws } from "../src/builders/draws.js";
-import { type BuildReport, build, buildConfig } from "../src/index.js";
+import { building, byPrompt } from "./support/building.js";
 import { verify } from "./support/verify-rows.js";
 
-const folder = mkdtempSync(join(tmpdir(), "posttrain-code-"));
-const at = (name: string): string => join(folder, name);
-let teacher: (prompt: string, nth: number) => string = () => "";
-let server: ScriptedServer;
-const counts = new Map<string, number>();
-beforeAll(async () => {
-  server = await openScriptedServer((body, response) => {
-    const prompt = body.messages.map(({ content }) => content).join("\n");
-    const nth = counts.get(prompt) ?? 0;
-    counts.set(prompt, nth + 1);
-    json(200, completion(teacher(prompt, nth)))(body, response);
-  });
-});
-afterEach(() => {
-  server.reset();
-  counts.clear();
-});
-afterAll(async () => {
-  server.close();
-  await closeSandboxes();
-  rmSync(folder, { recursive: true });
-});
+const { server, answering, at, write, lines, output, make } = building();
+afterAll(closeSandboxes);
 
 interface Row {
   readonly task: string;
@@ -49,27 +21,16 @@ interface Row {
   readonly evidence: Readonly<Record<string, unknown>>;
 }
 
-const rowsOf = (path: string): readonly Row[] =>
-  readFileSync(path, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Row);
-
-function make(options: Readonly<Record<string, unknown>>): Promise<BuildReport> {
-  const config = buildConfig.parse({ area: "code", num_concurrent: 1, max_retries: 1, ...options });
-  return build(config, { withModel: () => Promise.reject(new Error("no model here")) });
-}
-
 it("makes exercises whose programs pass, in languages that take turns; another program fails", async () => {
-  const output = at("made.jsonl");
-  const report = await make({ rows: 9, seed: 2, output });
-  expect(report).toMatchObject({ end: "complete", tasks: { python: 3, javascript: 3, typescript: 3 } });
-  const rows = rowsOf(output);
+  const name = output();
+  const report = await make({ area: "code", rows: 6, seed: 2, output: at(name) });
+  expect(report).toMatchObject({ end: "complete", tasks: { python: 2, javascript: 2, typescript: 2 } });
+  const rows = lines<Row>(name);
   expect(new Set(rows.map(({ code_task }) => code_task.mode))).toEqual(new Set(["calls", "stdio"]));
   // Its own task grades it once more; a program of another row is wrong.
   const python = rows.filter(({ task }) => task === "python");
-  expect(await verify(python)).toEqual({ pass: 3 });
-  const swapped = python.map((row, i) => ({ ...row, messages: python[(i + 1) % 3]!.messages }));
+  expect(await verify(python)).toEqual({ pass: 2 });
+  const swapped = python.map((row, i) => ({ ...row, messages: python[1 - i]!.messages }));
   expect((await verify(swapped))["pass"]).toBe(undefined);
 });
 
@@ -175,40 +136,40 @@ const fenced = (code: string): string => `This is how:\n\n\`\`\`python\n${code}\
 
 it("keeps a teacher's program where tests and programs bear each other out, and counts all else", async () => {
   const task = "Write a Python program that reads whole numbers and prints the sum of their squares.";
-  teacher = (prompt, nth) => {
-    if (prompt.includes("Let yourself be inspired")) {
-      expect(prompt).toContain("You write Python 3");
-      return prompt.includes("def squares")
-        ? task
-        : prompt.includes("What is 2 to the 5?\n\n32")
-          ? "NONE."
-          : "Print a poem.";
-    }
-    if (prompt.includes("Write 6 tests"))
-      return prompt.includes("poem")
-        ? "No tests, sorry."
-        : '```json\n[{"stdin": "1 2 3\\n", "stdout": "14\\n"}, {"stdin": "4\\n", "stdout": "16\\n"}, {"stdin": "2 2\\n", "stdout": "9\\n"}, {"stdin": "5"}]\n```';
-    return [
-      fenced("print(sum(int(x) for x in input().split()))"),
-      fenced("print(sum(int(x) ** 2 for x in input().split()))"),
-      fenced("print(sum(x * x for x in map(int, input().split())))"),
-      fenced("print(14)"),
-      fenced("print sum(input())"),
-      "I would add them up.",
-    ][nth]!;
-  };
-  const seeds = at("seeds.jsonl");
-  const written = [
+  answering(
+    byPrompt((prompt, nth) => {
+      if (prompt.includes("Let yourself be inspired")) {
+        expect(prompt).toContain("You write Python 3");
+        return prompt.includes("def squares")
+          ? task
+          : prompt.includes("What is 2 to the 5?\n\n32")
+            ? "NONE."
+            : "Print a poem.";
+      }
+      if (prompt.includes("Write 6 tests"))
+        return prompt.includes("poem")
+          ? "No tests, sorry."
+          : '```json\n[{"stdin": "1 2 3\\n", "stdout": "14\\n"}, {"stdin": "4\\n", "stdout": "16\\n"}, {"stdin": "2 2\\n", "stdout": "9\\n"}, {"stdin": "5"}]\n```';
+      return [
+        fenced("print(sum(int(x) for x in input().split()))"),
+        fenced("print(sum(int(x) ** 2 for x in input().split()))"),
+        fenced("print(sum(x * x for x in map(int, input().split())))"),
+        fenced("print(14)"),
+        fenced("print sum(input())"),
+        "I would add them up.",
+      ][nth]!;
+    }),
+  );
+  const seeds = write("seeds.jsonl", [
     { code: "def squares(n):\n    return [i * i for i in range(n)]" },
     { question: "What is 2 to the 5?", answer: "32" },
     { question: "Poems?" },
     { note: "nothing" },
-  ];
-  writeFileSync(seeds, written.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  const output = at("taught.jsonl");
+  ]);
+  const name = output();
   const options = {
-    ...{ seeds: [seeds], tasks: ["python"], output, num_samples: 6 },
-    ...{ base_url: server.baseUrl, model: "teacher" },
+    ...{ area: "code", seeds: [seeds], tasks: ["python"], output: at(name), num_samples: 6 },
+    ...{ base_url: server().baseUrl, model: "teacher" },
   };
   const report = await make(options);
   expect(report).toMatchObject({ end: "used up", rows: 1, unanswered: 0 });
@@ -222,15 +183,16 @@ it("keeps a teacher's program where tests and programs bear each other out, and 
     execute: {},
     "cross-check": {},
   });
-  const [row] = rowsOf(output);
+  const [row] = lines<Row>(name);
   expect(row).toMatchObject({
     messages: [{ content: task }, { content: expect.stringContaining("int(x) ** 2") }],
     code_task: { mode: "stdio", language: "python", cases: [{ stdin: "1 2 3\n" }, { stdin: "4\n" }] },
     evidence: { tests: { written: 3, kept: 2 }, programs: { run: 3, passed: 2 } },
   });
   expect(await verify([row!])).toEqual({ pass: 1 });
-  server.reset();
-  await make({ ...options, output: at("again.jsonl"), reply_cache: `${output}.progress/replies.jsonl` });
-  expect(server.bodies).toHaveLength(0);
-  expect(readFileSync(at("again.jsonl"), "utf8")).toBe(readFileSync(output, "utf8"));
+  server().reset();
+  const again = output();
+  await make({ ...options, output: at(again), reply_cache: `${at(name)}.progress/replies.jsonl` });
+  expect(server().bodies).toHaveLength(0);
+  expect(readFileSync(at(again), "utf8")).toBe(readFileSync(at(name), "utf8"));
 });

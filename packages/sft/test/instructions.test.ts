@@ -1,13 +1,9 @@
 // Requests with instructions: what is asked, what follows it, and that nothing is said that the notes do not say.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { checkInstructions, type InstructionRequest, instructionKinds } from "@posttrain/instructions";
-import { afterAll, expect, it } from "vitest";
-import { build, buildConfig } from "../src/index.js";
+import { expect, it } from "vitest";
+import { building } from "./support/building.js";
 
-const folder = mkdtempSync(join(tmpdir(), "posttrain-instructions-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const { at, lines, output, make } = building();
 
 interface Row {
   readonly messages: readonly [{ readonly content: string }, { readonly content: string }];
@@ -15,15 +11,10 @@ interface Row {
   readonly instructions: readonly InstructionRequest[];
 }
 
-let outputs = 0;
 async function made(options: object): Promise<readonly Row[]> {
-  const output = join(folder, `rows-${outputs++}.jsonl`);
-  const config = buildConfig.parse({ area: "instructions", output, ...options });
-  await build(config, { withModel: () => Promise.reject(new Error("no model here")) });
-  return readFileSync(output, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Row);
+  const name = output();
+  await make({ area: "instructions", output: at(name), ...options });
+  return lines<Row>(name);
 }
 
 const numbersIn = (text: string): readonly string[] => text.match(/\d+/g) ?? [];

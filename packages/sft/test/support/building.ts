@@ -17,7 +17,7 @@ export interface Building {
   /** Open while tests run. */
   readonly server: () => ScriptedServer;
   /** Takes what no test has scripted; each test sets it anew. */
-  readonly answering: (otherwise: (body: ServedRequest) => string) => void;
+  readonly answering: (otherwise: (body: ServedRequest) => string | Answer) => void;
   readonly at: (name: string) => string;
   readonly write: (name: string, rows: readonly unknown[]) => string;
   readonly lines: <Row>(name: string) => readonly Row[];
@@ -29,6 +29,19 @@ export interface Building {
   ) => Promise<BuildReport>;
 }
 
+/** Answers by the prompt, and by how often it came before. */
+export function byPrompt(
+  teacher: (prompt: string, nth: number) => string | Answer,
+): (body: ServedRequest) => string | Answer {
+  const counts = new Map<string, number>();
+  return ({ messages }) => {
+    const prompt = messages.map(({ content }) => content).join("\n");
+    const nth = counts.get(prompt) ?? 0;
+    counts.set(prompt, nth + 1);
+    return teacher(prompt, nth);
+  };
+}
+
 export const says = (text: string, finish = "stop"): Answer => json(200, completion(text, {}, finish));
 
 /** For the tests of the file that calls it. */
@@ -36,11 +49,12 @@ export function building(): Building {
   const folder = mkdtempSync(join(tmpdir(), "posttrain-build-"));
   const at = (name: string): string => join(folder, name);
   let server: ScriptedServer;
-  let otherwise: ((body: ServedRequest) => string) | undefined;
+  let otherwise: ((body: ServedRequest) => string | Answer) | undefined;
   beforeAll(async () => {
-    server = await openScriptedServer((body, response) =>
-      says(otherwise?.(body) ?? "nothing was scripted")(body, response),
-    );
+    server = await openScriptedServer((body, response) => {
+      const said = otherwise?.(body) ?? "nothing was scripted";
+      (typeof said === "string" ? says(said) : said)(body, response);
+    });
   });
   afterEach(() => {
     server.reset();

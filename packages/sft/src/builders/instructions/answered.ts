@@ -6,6 +6,7 @@ import { drop, keep, type Outcome } from "../outcome.js";
 import type { Asked } from "../roles.js";
 import { scoreIn } from "../said-json.js";
 import { queryOf } from "../seed-text.js";
+import { askForVerdict } from "../verdict.js";
 import { autoIfRules } from "./verifiers.js";
 
 export interface ToAnswer {
@@ -70,17 +71,15 @@ export async function* answered(
       response,
       found,
     }) => {
-      const reply = await roles.ask("critic", {
-        prompt: "instructions-score",
-        values: { query, instruction, response },
-        temperature: 0,
-      });
-      if (!("kept" in reply)) return reply;
-      const { text, asked: critic } = reply.kept[0]!;
-      const score = scoreIn(text);
-      const shown = { query, instruction, response, said: text };
-      if (score === undefined) return drop("no_score", shown);
-      if (!isScoreEnough(score)) return drop("low_score", shown);
+      const judged = await askForVerdict(
+        roles,
+        "critic",
+        { prompt: "instructions-score", values: { query, instruction, response }, temperature: 0 },
+        scoreIn,
+      );
+      if (!("kept" in judged)) return judged;
+      const [{ verdict: score, said }] = judged.kept as [(typeof judged.kept)[number]];
+      if (!isScoreEnough(score)) return drop("low_score", { query, instruction, response, said: said.text });
       return keep({
         ...{ task, columns, parents },
         ...(difficulty !== undefined && { difficulty }),
@@ -88,7 +87,7 @@ export async function* answered(
           { role: "user", content: `${query}\n\n${instruction}` },
           { role: "assistant", content: response },
         ],
-        evidence: { asked: [...asked, critic], ...found, score },
+        evidence: { asked: [...asked, said.asked], ...found, score },
       } satisfies Draft);
     },
     roles.width("critic"),

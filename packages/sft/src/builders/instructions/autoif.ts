@@ -3,8 +3,9 @@
 import { UserError } from "@posttrain/data";
 import type { Making, Seed } from "../area.js";
 import { drop, keep, type Outcome, unanswered } from "../outcome.js";
-import type { Asked, Said } from "../roles.js";
+import type { Asked } from "../roles.js";
 import { queryOf } from "../seed-text.js";
+import { askForVerdict } from "../verdict.js";
 import type { ToAnswer } from "./answered.js";
 import { seedInstructions } from "./seed-instructions.js";
 import {
@@ -216,18 +217,21 @@ async function translateBack(one: Valid, { roles }: Making): Promise<Outcome<Val
   }
   if (translations.length === 0) return drop("no_back_translation", { instruction: one.text });
   for (const translation of translations.slice(0, mostTranslated)) {
-    const said = await roles.ask("critic", {
-      prompt: "instructions-contradiction",
-      values: { instruction: one.text, back_translation: translation },
-      temperature: 0,
-    });
-    if (!("kept" in said)) return said;
-    const [reply] = said.kept as [Said];
-    const label = labelIn(reply.text);
-    const shown = { instruction: one.text, back_translation: translation, said: reply.text };
-    if (label === undefined) return drop("no_label", shown);
-    if (label === "contradiction") return drop("contradiction", shown);
-    asked.push(reply.asked);
+    const judged = await askForVerdict(
+      roles,
+      "critic",
+      {
+        prompt: "instructions-contradiction",
+        values: { instruction: one.text, back_translation: translation },
+        temperature: 0,
+      },
+      labelIn,
+    );
+    if (!("kept" in judged)) return judged;
+    const [{ verdict, said }] = judged.kept as [(typeof judged.kept)[number]];
+    if (verdict === "contradiction")
+      return drop("contradiction", { instruction: one.text, back_translation: translation });
+    asked.push(said.asked);
   }
   return keep({ ...one, asked: [...one.asked, ...asked] });
 }
