@@ -1,5 +1,5 @@
 // The lines of metrics.jsonl, under TRL's names.
-import type { Averaged } from "@posttrain/train";
+import type { Averaged, EvaluationLine, StepLine } from "@posttrain/train";
 import type { DpoNumbers, DpoStepResult } from "./step.js";
 
 /** Of a step's pairs, before its update; of an evaluation with the prefix eval_. */
@@ -17,18 +17,8 @@ export interface PairMetrics {
   readonly mean_token_accuracy: number;
 }
 
-/** A training line. */
-export interface DpoMetrics extends PairMetrics {
-  readonly step: number;
-  readonly epoch: number;
-  /** Global L2 norm of the gradient before clipping. */
-  readonly grad_norm: number;
-  readonly learning_rate: number;
-  /** Tokens that went through the policy so far: a prompt counts with each of its two answers. */
-  readonly num_tokens: number;
-  readonly step_time: number;
-  readonly tokens_per_second: number;
-}
+/** A training line. A prompt's tokens count with each of its two answers. */
+export interface DpoMetrics extends PairMetrics, StepLine {}
 
 /** What a line averages over the steps since the line before. */
 export const averagedMetrics: Averaged = {
@@ -45,10 +35,15 @@ export const averagedMetrics: Averaged = {
   mean_token_accuracy: "steps",
 };
 
-/** An evaluation's line: after `step` steps, over all held-out pairs. */
-export type DpoEvalMetrics = {
-  readonly [Name in keyof PairMetrics as `eval_${Name}`]: number;
-} & { readonly step: number; readonly epoch: number; readonly eval_runtime: number };
+type EvalPairMetrics = { readonly [Name in keyof PairMetrics as `eval_${Name}`]: number };
+
+/** An evaluation's line: over all held-out pairs. */
+export type DpoEvalMetrics = EvalPairMetrics & EvaluationLine;
+
+export function evalMetrics(numbers: DpoNumbers): EvalPairMetrics {
+  const named = Object.entries(pairMetrics(numbers)).map(([name, value]) => [`eval_${name}`, value]);
+  return Object.fromEntries(named) as EvalPairMetrics;
+}
 
 export function pairMetrics(numbers: DpoNumbers | DpoStepResult): PairMetrics {
   const { loss, rewards, logps, logits, entropy, accuracy } = numbers;

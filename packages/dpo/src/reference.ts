@@ -6,10 +6,12 @@ import { type TokenizedPair, UserError } from "@posttrain/data";
 import type { Device } from "@posttrain/kernels";
 import { type ComputeDtype, loadModel } from "@posttrain/model";
 import { openJournal } from "@posttrain/run";
-import { ranksOf } from "@posttrain/train";
+import { dtypeOf, ranksOf } from "@posttrain/train";
 import { z } from "zod";
+import type { DpoConfig } from "./config.js";
 import type { PairSums } from "./loss.js";
 import { pairSums } from "./pair-batch.js";
+import type { DpoData } from "./rows.js";
 import type { Reference } from "./step.js";
 
 export interface ReferenceModel {
@@ -24,11 +26,41 @@ const file = "reference.jsonl";
 
 const valueSchema = z.tuple([z.number(), z.number()]);
 
+/** The reference of a run: asked once before the policy is loaded, or at every step. */
+export interface AskedReference {
+  /** Before the policy is loaded, where what it says is kept. `start`: digest of the policy's folder. */
+  readonly ask: ((data: DpoData, runDir: string, start: string) => Promise<void>) | undefined;
+  /** What was said, or a second model that is asked from now on. */
+  readonly open: () => Promise<{ readonly reference: Reference; readonly close?: () => void }>;
+}
+
+/** `onPreparing`: pairs done, of so many. */
+export function askReference(
+  config: DpoConfig,
+  device: Device,
+  onPreparing: ((what: string, done: number, total: number) => void) | undefined,
+): AskedReference {
+  const own = { dir: config.ref_model_name_or_path ?? config.model_name_or_path, dtype: dtypeOf(config) };
+  if (!config.precompute_ref_log_probs) return { ask: undefined, open: () => liveReference(device, own) };
+  let reference: Reference | undefined;
+  return {
+    ask: async ({ trainRows, evalRows, digests }, runDir, start) => {
+      const model = { ...own, digest: digests["reference"] ?? start };
+      const all = [...trainRows, ...evalRows];
+      const pairs = config.per_device_train_batch_size;
+      reference = await cachedReference(device, model, all, runDir, pairs, (done, total) =>
+        onPreparing?.("log-probabilities of the reference", done, total),
+      );
+    },
+    open: async () => ({ reference: reference as Reference }),
+  };
+}
+
 /**
  * Log-probabilities of all `pairs`, those that the run folder has from before and the others computed now, `pairsPerBatch` at a time, which
  * changes no bit; each rank its share. Each is on disk before the next: a kill costs none. The model is loaded only if one is missing.
  */
-export async function cachedReference(
+async function cachedReference(
   device: Device,
   model: ReferenceModel,
   pairs: readonly TokenizedPair[],

@@ -36,6 +36,8 @@ export interface RewardNumbers {
 
 export interface RewardStepResult extends RewardNumbers {
   readonly gradNorm: number;
+  /** Rows. */
+  readonly trained: number;
 }
 
 export interface RewardLossOptions {
@@ -70,7 +72,7 @@ export async function rewardStep(
   const numbers = sums.numbers();
   const gradNorm = await finishStep(model, optimizer, numbers.loss, all, options);
   await sumHeads(model);
-  return { ...numbers, gradNorm };
+  return { ...numbers, gradNorm, trained: all.length };
 }
 
 /** The numbers of rows, `rowsPerBatch` at a time, which changes no bit of them. */

@@ -1,5 +1,5 @@
 export { type AdamwOptions, adamwRule } from "./adamw.js";
-export { Diverged, finishStep, quarantine, type StepOptions } from "./finish-step.js";
+export { Diverged, finishStep, type StepOptions } from "./finish-step.js";
 export { identityOf } from "./identity.js";
 export type { Averaged } from "./logged-means.js";
 export {
@@ -47,9 +47,19 @@ export {
   refuseWhatCannotFit,
   type TrainingPlan,
 } from "./plan.js";
-export { openTrainingRun } from "./ranked-run.js";
 export { type Ranks, ranksOf } from "./ranks.js";
-export { type ListedRow, type RowLists, writeRowLists } from "./row-lists.js";
+export type { ListedRow, RowLists } from "./row-lists.js";
+export {
+  type EvaluationLine,
+  type RowReport,
+  type RowResult,
+  type RowRun,
+  type RowStage,
+  type RowStart,
+  runOnRows,
+  type ShownRows,
+  type StepLine,
+} from "./row-run.js";
 export { refuseOtherVocabulary } from "./same-vocabulary.js";
 export { learningRateAt, type Schedule } from "./schedule.js";
 export { eachMicroBatch } from "./shards.js";
