@@ -1,7 +1,10 @@
 // npm run build:cuda: kernels for NVIDIA GPUs into packages/kernels/build/release/backends/cuda.so, and what each takes of a multiprocessor into
 // bench/cuda-resources.csv. nvcc: the NVCC variable, else of the PATH. Without a toolkit a Python environment with nvidia-cuda-nvcc,
 // nvidia-cuda-runtime, nvidia-cuda-crt, nvidia-nvvm and nvidia-cuda-cccl from PyPI has one: nvidia/cu13/bin/nvcc (.ci/run makes it).
-// With `--check sm_80` (or several, with commas) everything is compiled for those alone and nothing is linked or written: the gate of npm test.
+// What the machine code holds (16-byte loads, tensor cores) is looked at where nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm are beside nvcc or on the
+// PATH. The build fails where a kernel spills registers to memory, or has not what it is meant to have.
+// With `--check sm_80` (or several, with commas) everything is compiled for those alone and nothing is linked or written: the gate of npm test. For one
+// target that is the kernels' own code; what nvcc makes of the host's half, the same launch in every file, is then seen at one file alone (add.cu).
 // What was compiled is kept in packages/kernels/build/cuda until its source, a header, nvcc or a flag is another.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,6 +18,7 @@ const all = ["80", "90a", "100", "120"];
 const targets = values.check?.split(",").map((name) => name.replace(/^sm_/, "")) ?? all;
 const nvcc = process.env["NVCC"] ?? "nvcc";
 const cxx = process.env["CXX"] ?? "c++";
+const kernelsAlone = values.check !== undefined && targets.length === 1;
 const version = await capture(nvcc, ["--version"]);
 if (!version.ok) {
   end(
@@ -74,7 +78,7 @@ async function compile(file) {
   const path = join(native, file);
   const isKernel = file.endsWith(".cu");
   const flags = isKernel
-    ? [...device, "-c", path]
+    ? [...device, kernelsAlone && file !== "cuda/add.cu" ? "-cubin" : "-c", path]
     : [
         "-std=c++17",
         "-O2",
@@ -111,6 +115,38 @@ function headersFor(file) {
 function forget(name, key) {
   const old = readdirSync(out).filter((other) => other.startsWith(`${name}-`) && !other.includes(key));
   if (old.length > 8) for (const other of old) rmSync(join(out, other));
+}
+
+/** The disassembler of what nvcc made, if it is here. */
+const beside = { PATH: `${dirname(nvcc)}:${process.env["PATH"] ?? ""}` };
+const reads = values.check === undefined && (await capture("cuobjdump", ["--version"], { env: beside })).ok;
+
+/**
+ * What the machine code of an object holds, by target and kernel: instructions of tensor cores, loads of 16 bytes, and accesses to a thread's own
+ * memory. Kept beside the object.
+ * @param {string} object
+ * @returns {Promise<Readonly<Record<string, { tensor: number, wide: number, local: number }>>>}
+ */
+async function machineCode(object) {
+  const kept = object.replace(/o$/, "json");
+  if (existsSync(kept)) return JSON.parse(readFileSync(kept, "utf8"));
+  const { ok, output } = await capture("cuobjdump", ["-sass", object], { env: beside });
+  if (!ok) end(output);
+  /** @type {Record<string, { tensor: number, wide: number, local: number }>} */
+  const found = {};
+  let target = "";
+  let now = { tensor: 0, wide: 0, local: 0 };
+  for (const line of output.split("\n")) {
+    target = /code for (sm_\w+)/.exec(line)?.[1] ?? target;
+    const name = /Function : (\w+)/.exec(line)?.[1];
+    if (name !== undefined) found[`${target} ${name}`] = now = { tensor: 0, wide: 0, local: 0 };
+    const code = /^\s+\/\*[0-9a-f]+\*\/\s+(?:@!?U?P\w+ )?(\w\S*)/.exec(line)?.[1] ?? "";
+    if (/^[A-Z]*MMA\b/.test(code)) now.tensor++;
+    if (/^(LD|LDG|LDGSTS|LDS)\b.*\.128|^LDSM\b.*\.4$/.test(code)) now.wide++;
+    if (/^(LDL|STL)\b/.test(code)) now.local++;
+  }
+  writeFileSync(kept, JSON.stringify(found));
+  return found;
 }
 
 /**
@@ -167,8 +203,12 @@ await Promise.all(workers);
 const rows = compiled.flatMap(({ file, said }) =>
   resources(said).map((row) => ({ file: file.replace("cuda/", ""), ...row })),
 );
-const spilling = rows.filter(({ spills }) => spills > 0).length;
-const summary = `${rows.length / targets.length} kernels for ${targets.map((t) => `sm_${t}`).join(", ")}; ${spilling} of ${rows.length} spill`;
+const spilling = rows.filter(({ spills }) => spills > 0);
+const summary = `${rows.length / targets.length} kernels for ${targets.map((t) => `sm_${t}`).join(", ")}`;
+if (spilling.length > 0)
+  end(
+    `Kernels that spill registers to memory:\n${spilling.map((row) => `${row.file}: ${row.kernel}, sm_${row.target}, ${row.spills} bytes`).join("\n")}`,
+  );
 if (values.check !== undefined) {
   console.log(summary);
   process.exit(0);
@@ -192,20 +232,38 @@ const short = (name) =>
     .replace(/^void /, "")
     .replaceAll(/\(anonymous namespace\)::|pt_cuda::(?:_\w+::)?|_GLOBAL__N_\w+::|_INTERNAL_\w+::/g, "")
     .replace(/\((?!Sum|anonymous)[^<]*\)$/, "");
+/** Kernels that are meant to multiply on tensor cores, and those that are meant to read 16 bytes at once. */
+const onTensorCores =
+  /^(multiply_bf16|attention_bf16|query_gradients_bf16|key_gradients_bf16|probe_tiles)_kernel/;
+const readWide = new RegExp(
+  `${onTensorCores.source}|^(multiply|attention|attention_cached|query_gradients|key_gradients|rms_norm|rms_norm_back|draw)_kernel|^each_kernel<4`,
+);
+const codes = reads ? await Promise.all(compiled.map(({ object }) => machineCode(object))) : [];
+const code = Object.assign({}, ...codes);
+/** @type {string[]} */
+const lacking = [];
 const lines = rows
-  .map((row, i) =>
-    [
-      row.file,
-      `"${short(names[i] ?? row.kernel)}"`,
-      `sm_${row.target}`,
-      row.registers,
-      row.shared,
-      row.spills,
-    ].join(","),
-  )
+  .map((row, i) => {
+    const name = short(names[i] ?? row.kernel);
+    const has = code[`sm_${row.target} ${row.kernel}`];
+    if (reads && has === undefined) lacking.push(`${name}, sm_${row.target}: no machine code`);
+    else if (reads) {
+      if (onTensorCores.test(name) && has.tensor === 0)
+        lacking.push(`${name}, sm_${row.target}: no tensor cores`);
+      if (readWide.test(name) && has.wide === 0) lacking.push(`${name}, sm_${row.target}: no 16-byte loads`);
+      if (has.local > 0) lacking.push(`${name}, sm_${row.target}: ${has.local} accesses to local memory`);
+    }
+    return [
+      ...[row.file, `"${name}"`, `sm_${row.target}`, row.registers, row.shared, row.spills],
+      ...[has?.tensor ?? "", has?.wide ?? "", has?.local ?? ""],
+    ].join(",");
+  })
   .sort();
 writeFileSync(
   join(root, "bench/cuda-resources.csv"),
-  `file,kernel,target,registers,static shared bytes,spill bytes\n${lines.join("\n")}\n`,
+  `file,kernel,target,registers,static shared bytes,spill bytes,tensor core instructions,16-byte loads,local memory accesses\n${lines.join("\n")}\n`,
 );
-console.log(`${library}: ${summary}`);
+if (lacking.length > 0) end(`Kernels that are not as they are meant to be:\n${lacking.join("\n")}`);
+console.log(
+  `${library}: ${summary}${reads ? "" : "; cuobjdump is not here: machine code was not looked at"}`,
+);

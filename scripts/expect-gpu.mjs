@@ -118,7 +118,7 @@ function registersOf(file, kernel) {
   const found = readFileSync(table, "utf8")
     .split("\n")
     .filter((line) => line.startsWith(`${file},`) && kernel.test(line.slice(file.length + 1)))
-    .map((line) => Number(line.split(",").at(-3)));
+    .map((line) => Number(/,sm_\w+,(\d+),/.exec(line)?.[1]));
   return found.length === 0 ? undefined : Math.max(...found);
 }
 

@@ -54,7 +54,7 @@ async function compileForArm() {
   return { ok: true, output: "", skip: { reason: `no ${compiler}`, command } };
 }
 
-/** Compiles for NVIDIA GPUs, which no test runs: for one target, as all take four times as long (npm run test:long). @returns {Promise<Outcome>} */
+/** Compiles for NVIDIA GPUs, which no test runs: the kernels for one target, as all take seven times as long (npm run test:long). @returns {Promise<Outcome>} */
 async function compileForGpus() {
   const compiler = process.env["NVCC"] ?? "nvcc";
   if ((await capture(compiler, ["--version"])).ok)

@@ -716,9 +716,23 @@ const faults = [
   {
     name: "cuda sample: no barrier before weights are summed",
     file: "cuda/sample.cu",
-    from: "const int count = bring(room, words, weights, begin);\n    __syncthreads();\n    if (threadIdx.x == 0) {\n      if (marks)",
-    to: "const int count = bring(room, words, weights, begin);\n    if (threadIdx.x == 0) {\n      if (marks)",
+    from: "__syncthreads();\n    for (int i = 0; threadIdx.x == 0 && i < count; i++) add_weight(",
+    to: "for (int i = 0; threadIdx.x == 0 && i < count; i++) add_weight(",
     tests: [emulated("sample has")],
+  },
+  {
+    name: "sample: weights summed as one chain",
+    file: "cpu/block_sum.h",
+    from: "if (id >= sum.end)",
+    to: "if (id < 0)",
+    tests: [order],
+  },
+  {
+    name: "cuda sample: the blocks' sums are marked before the blocks behind them are there",
+    file: "cuda/sample.cu",
+    from: "for (int64_t s = threadIdx.x; s < spans; s += THREADS)\n      marks",
+    to: "for (int64_t s = threadIdx.x; s + 1 < spans; s += THREADS)\n      marks",
+    tests: [emulated("sample has"), emulated("tokens are drawn")],
   },
   {
     name: "cuda sample: top-p looks at too few words",
@@ -730,7 +744,7 @@ const faults = [
   {
     name: "cuda sample: of equal logits top-p keeps all",
     file: "cuda/sample.cu",
-    from: "room.cut = {prefix, word(words, begin + i)};",
+    from: "room.cut = {prefix, room.ids[i]};",
     to: "room.cut = {prefix, words.count};",
     tests: [emulated("sample has"), emulated("tokens are drawn")],
   },
@@ -822,8 +836,8 @@ const faults = [
   {
     name: "cuda attention backward bf16: no barrier before the next block comes",
     file: "cuda/attention_backward_bf16.cu",
-    from: "add_tiles(dk, part);\n      __syncthreads();",
-    to: "add_tiles(dk, part);",
+    from: "is_large(queries), from, until);\n      __syncthreads();",
+    to: "is_large(queries), from, until);",
     tests: [attentionTensorCores],
   },
 ];

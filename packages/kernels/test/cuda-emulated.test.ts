@@ -203,6 +203,19 @@ describe.runIf(backend !== emulation || existsSync(emulation))("cuda-emulated", 
       });
     });
 
+    it("tokens are drawn by the cpu's blocks of weights that one chain would lose", async () => {
+      const V = 3000;
+      const z = Float32Array.from({ length: V }, (_, v) => (v === 0 ? 0 : v % 3 === 0 ? -1000 : -37.5));
+      const some = { temperature: 1, topP: 1, minP: 0, repetitionPenalty: 1, seen: [] };
+      const settings = [0, 2].flatMap((topK) =>
+        [1 - 2e-14, 1 - 4e-14, 1 - 6e-14].map((uniform) => ({ ...some, topK, uniform })),
+      );
+      await expectTheBits(async (scope) => {
+        const x = scope.from(new Float32Array(settings.length).fill(1), [settings.length, 1]);
+        return [await sample(scope, x, scope.from(z, [V, 1]), settings, V).tokens.read()];
+      });
+    });
+
     it("the device's rates are measured", async () => {
       expect(await probeFmaPeak(emulated, 0.01)).toBeGreaterThan(1e6);
       expect(await probeAmxPeak(emulated, 0.01)).toBeGreaterThan(1e5);

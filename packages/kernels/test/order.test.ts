@@ -2,7 +2,8 @@
 // Tests that compare the kernels with themselves (rows, threads, paths) cannot see an order that changed everywhere at once.
 // Tried by `npm run test:mutations`, and red here: key blocks of 32, key blocks that begin elsewhere, a lazy rescale (a maximum that grew
 // little is kept), query heads in descending order; blocks of 512 along K, two accumulators in place of one chain; the tree of lanes as
-// a chain; a fused multiply-add emulated without rounding to odd; dweight of a norm over tokens in reverse; vocabulary blocks of 1,024.
+// a chain; a fused multiply-add emulated without rounding to odd; dweight of a norm over tokens in reverse; vocabulary blocks of 1,024; a sum of
+// weights as one chain.
 import { afterAll, describe, expect, it } from "vitest";
 import {
   attentionBackward,
@@ -20,6 +21,7 @@ import {
   linear,
   openDevice,
   type Scope,
+  sample,
   sumSquares,
   type Tensor,
 } from "../src/index.js";
@@ -464,4 +466,35 @@ it("sum_squares adds blocks of 4,096 in 16 lanes and the tree, in double", async
       const rest = sumSquares(scope, scope.view(all, cut, [x.length - cut]), before);
       expect((await rest.read())[0], device.path).toBe(expected);
     });
+});
+
+it("sample adds weights by blocks of 1,024 ids, each one chain from zero, whatever was left out", async () => {
+  // Beside the first word each other one is less than half a unit in the last place: a chain of all would lose them.
+  const V = 3000;
+  const z = Float32Array.from({ length: V }, (_, v) => (v === 0 ? 0 : v % 3 === 0 ? -1000 : -37.5));
+  const weight = (id: number): number => exp(z[id] as number);
+  const sums = (until: (sum: number, id: number) => boolean): { sum: number; id: number } => {
+    let [before, block] = [0, 0];
+    for (let id = 0; id < V; id++) {
+      if (id % 1024 === 0) [before, block] = [before + block, 0];
+      block += weight(id);
+      if (until(before + block, id)) return { sum: before + block, id };
+    }
+    return { sum: before + block, id: -1 };
+  };
+  const total = sums(() => false).sum;
+  const uniforms = [0.5, 1 - 2e-14, 1 - 4e-14, 1 - 6e-14, 1 - 2 ** -53];
+  const drawn = uniforms.map((uniform) => sums((sum) => sum > uniform * total).id);
+  expect(new Set(drawn).size).toBe(uniforms.length);
+  // All words; those that reach the second largest, picked, or found among all.
+  for (const topK of [0, 2, 1999])
+    for (const device of devices)
+      await device.run(async (scope) => {
+        const settings = uniforms.map((uniform) => ({
+          ...{ temperature: 1, topK, topP: 1, minP: 0, repetitionPenalty: 1, seen: [], uniform },
+        }));
+        const x = filled(scope, [uniforms.length, 1], 1);
+        const { tokens } = sample(scope, x, scope.from(z, [V, 1]), settings, V);
+        expect([...(await tokens.read())], `${device.path}, top-k ${topK}`).toEqual(drawn);
+      });
 });

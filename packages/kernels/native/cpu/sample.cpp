@@ -4,9 +4,10 @@
 //   top-k    keeps z >= the k-th largest, ties included
 //   top-p    keeps the fewest tokens, by z descending then id ascending, whose share of the weight left by top-k reaches p
 //   min-p    keeps exp(z - largest) >= min_p
-// The draw inverts the cumulative weight in ascending id order, in double. inverse_temperature 0 is greedy: the lowest id of the
+// The draw inverts the cumulative weight in ascending id order, in double, summed by blocks of ids (block_sum.h). inverse_temperature 0 is greedy: the lowest id of the
 // largest logit. log_prob and entropy are those of token_log_probs, of all rows of the weight and before every filter but the
 // temperature (greedy: temperature 1).
+#include "block_sum.h"
 #include "rows.h"
 #include "token_log_probs.h"
 
@@ -96,10 +97,10 @@ void filter(const Choices& c, const Filters& f, Histogram& bins) {
   Cut cut = {0, f.drawable};
   if (f.by_rank()) cut = {cut_at(c, cut, f.top_k, bins, one).key, f.drawable};
   if (f.top_p < 1.0f) {
-    double total = 0.0;
+    BlockSum total = sum_from(0.0, 0);
     for (int64_t i = 0; i < c.count; i++)
-      if (keeps(cut, order_key(c.z[i]), c.id(i))) total += c.weights[i];
-    cut = cut_at(c, cut, f.top_p * total, bins, [&](int64_t i) { return static_cast<double>(c.weights[i]); });
+      if (keeps(cut, order_key(c.z[i]), c.id(i))) add_weight(total, c.id(i), c.weights[i]);
+    cut = cut_at(c, cut, f.top_p * total_of(total), bins, [&](int64_t i) { return static_cast<double>(c.weights[i]); });
   }
   for (int64_t i = 0; i < c.count; i++)
     if (!keeps(cut, order_key(c.z[i]), c.id(i)) || c.weights[i] < f.min_p) c.weights[i] = 0.0f;
@@ -114,8 +115,6 @@ const float* penalised(const float* logits, float* room, int64_t count, float pe
     if (*seen < count) room[*seen] = logits[*seen] > 0.0f ? logits[*seen] / penalty : logits[*seen] * penalty;
   return room;
 }
-
-constexpr int64_t SPAN = 1024;  // words
 
 // The largest logit (minus infinity if all are NaN), and of each lane in each span; whether all logits are finite.
 struct Largest {
@@ -178,34 +177,43 @@ void weigh(const Choices& c, const float* logits, float largest, const Filters& 
 constexpr int TOGETHER =
     4;  // rows whose sums run side by side: each is one chain of additions, which take several cycles
 
-// marks[r][s]: the sum of the first s * SPAN weights of row r in ascending order, the last one that of all.
+// marks[r][s]: the sum of the first s blocks of row r's weights, the last one that of all.
 void add_up(const float* const* weights, double* const* marks, int64_t count) {
-  double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
   const float *wa = weights[0], *wb = weights[1], *wc = weights[2], *wd = weights[3];
-  for (int64_t start = 0, mark = 0;; start += SPAN, mark++) {
-    marks[0][mark] = a, marks[1][mark] = b, marks[2][mark] = c, marks[3][mark] = d;
-    if (start >= count) return;
+  for (int64_t r = 0; r < TOGETHER; r++) marks[r][0] = 0.0;
+  for (int64_t start = 0, mark = 0; start < count; start += SPAN, mark++) {
+    double a = 0.0, b = 0.0, c = 0.0, d = 0.0;
     const int64_t end = smaller(count, start + SPAN);
     for (int64_t i = start; i < end; i++) a += wa[i], b += wb[i], c += wc[i], d += wd[i];
+    const double sums[] = {a, b, c, d};
+    for (int64_t r = 0; r < TOGETHER; r++) marks[r][mark + 1] = marks[r][mark] + sums[r];
   }
 }
 
-// The first choice at which the cumulative weight exceeds uniform * total; the last that has weight if none does, -1 if none has.
-int64_t invert(const Choices& c, const double* marks, double uniform) {
-  const int64_t spans = ceil_div(c.count, SPAN);
-  const double total = marks[spans], threshold = uniform * total;
-  int64_t span = 0;
-  if (total == total)  // the marks before a NaN say nothing
-    while (span + 1 < spans && !(marks[span + 1] > threshold)) span++;
-  double cumulative = marks[span];
-  for (int64_t i = span * SPAN; i < c.count; i++) {
+// The first choice, of those from the first-th on, at which the cumulative weight exceeds the threshold; the last that has weight if none does, -1 if
+// none has.
+int64_t invert(const Choices& c, int64_t first, BlockSum cumulative, double threshold) {
+  for (int64_t i = first; i < c.count; i++) {
     if (!(c.weights[i] > 0.0f)) continue;
-    cumulative += c.weights[i];
-    if (cumulative > threshold) return c.id(i);
+    add_weight(cumulative, c.id(i), c.weights[i]);
+    if (total_of(cumulative) > threshold) return c.id(i);
   }
   for (int64_t i = c.count - 1; i >= 0; i--)
     if (c.weights[i] > 0.0f) return c.id(i);
   return -1;
+}
+// The same of all words, whose sums are there: nothing before the block that it lies in is walked.
+int64_t invert_all(const Choices& c, const double* marks, double uniform) {
+  const int64_t spans = ceil_div(c.count, SPAN);
+  const double threshold = uniform * marks[spans];
+  int64_t span = 0;
+  while (span + 1 < spans && !(marks[span + 1] > threshold)) span++;
+  return invert(c, span * SPAN, sum_from(marks[span], span * SPAN), threshold);
+}
+int64_t invert_few(const Choices& c, double uniform) {
+  BlockSum total = sum_from(0.0, 0);
+  for (int64_t i = 0; i < c.count; i++) add_weight(total, c.id(i), c.weights[i]);
+  return invert(c, 0, sum_from(0.0, 0), uniform * total_of(total));
 }
 
 // A thread's memory for TOGETHER rows.
@@ -273,10 +281,7 @@ void draw(Draws& d, const Room& room) {
       row_of[opened++] = r;
       continue;
     }
-    const float* weights[] = {c.weights, c.weights, c.weights, c.weights};
-    double* marks[] = {room.marks(0), room.marks(0), room.marks(0), room.marks(0)};
-    add_up(weights, marks, c.count);
-    const int64_t token = invert(c, marks[0], f.uniform);
+    const int64_t token = invert_few(c, f.uniform);
     if (token >= 0) d.token[r] = token;
   }
   if (opened == 0) return;
@@ -288,7 +293,7 @@ void draw(Draws& d, const Room& room) {
   }
   add_up(weights, marks, open[0].count);
   for (int64_t i = 0; i < opened; i++) {
-    const int64_t r = row_of[i], token = invert(open[i], marks[i], d.filters[r].uniform);
+    const int64_t r = row_of[i], token = invert_all(open[i], marks[i], d.filters[r].uniform);
     if (token >= 0) d.token[r] = token;
     if (d.token[r] < 0)  // nothing has weight: the first of the largest
       d.token[r] =

@@ -29,11 +29,19 @@ PT_SCALAR void clear(float (&x)[TILES][4]) {
 #pragma unroll
     for (int n = 0; n < 4; n++) x[j][n] = 0.0f;
 }
-PT_SCALAR void add_tiles(float (&to)[TILES][4], const float (&x)[TILES][4]) {
+// to = to + p times `right` (weigh_tiles), four tiles of columns at a time: more would be too many registers.
+template <class Begin, class End>
+PT_SCALAR void add_weighed(float (&to)[TILES][4], const BlockTile& p, const bf16* right, int stride, bool is_large,
+                           const Begin& begin, const End& end) {
 #pragma unroll
-  for (int j = 0; j < TILES; j++)
+  for (int part = 0; part < TILES; part += 4) {
+    float x[4][4];
+    weigh_tiles(x, p, right + 8 * part, stride, is_large, begin, end);
 #pragma unroll
-    for (int n = 0; n < 4; n++) to[j][n] = to[j][n] + x[j][n];
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+      for (int n = 0; n < 4; n++) to[part + j][n] = to[part + j][n] + x[j][n];
+  }
 }
 // A warp's rows that are there, times `factor`, to rows `stride` apart.
 PT_SCALAR void put_tiles(float* to, int64_t stride, const float (&x)[TILES][4], int64_t rows, int64_t columns,
@@ -98,11 +106,9 @@ __global__ void __launch_bounds__(ROWS * 2) query_gradients_bf16_kernel(Backward
         slope[j][n] = seen ? weight * (slope[j][n] - delta[n / 2]) : 0.0f;
       }
     const bool hides = seen_by(first) < there;
-    float part[TILES][4];
-    weigh_tiles(
-        part, slope, keys + column, stride, hides && any_large(keys, stride, static_cast<int>(b.size)),
+    add_weighed(
+        dq, slope, keys + column, stride, hides && any_large(keys, stride, static_cast<int>(b.size)),
         [](int) { return 0; }, [&](int r) { return seen_by(first + r); });
-    add_tiles(dq, part);
     __syncthreads();
   }
   put_tiles(b.dq + head + first * row_stride + column, row_stride, dq, count - first, b.size - column, b.scale);
@@ -156,13 +162,9 @@ __global__ void __launch_bounds__(ROWS * 2) key_gradients_bf16_kernel(Backward b
       const auto from = [&](int r) { return hidden_from(first + r); };
       const auto until = [&](int) { return static_cast<int>(there); };
       const bool hides = hidden_from(first + 15) > 0;
-      float part[TILES][4];
-      weigh_tiles(part, p, slopes + column, stride, hides && any_large(slopes, stride, static_cast<int>(b.size)), from,
-                  until);
-      add_tiles(dv, part);
-      weigh_tiles(part, slope, queries + column, stride, hides && any_large(queries, stride, static_cast<int>(b.size)),
-                  from, until);
-      add_tiles(dk, part);
+      const auto is_large = [&](const bf16* x) { return hides && any_large(x, stride, static_cast<int>(b.size)); };
+      add_weighed(dv, p, slopes + column, stride, is_large(slopes), from, until);
+      add_weighed(dk, slope, queries + column, stride, is_large(queries), from, until);
       __syncthreads();
     }
   wait_async<0>();

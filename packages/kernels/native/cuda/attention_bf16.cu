@@ -117,32 +117,44 @@ __global__ void __launch_bounds__(WARPS * 32) attention_bf16_kernel(Attention a,
     }
     wait_async<1>();
     __syncthreads();
-    float block_out[TILES][4];
     // The warp's first row sees least of the keys that are there.
     const bool hides = first < rows && seen_by(first, begin) < smaller(BLOCK, end - begin);
-    weigh_tiles(
-        block_out, p, values, VALUE_STRIDE, hides && any_large(values, VALUE_STRIDE, COLUMNS), [](int) { return 0; },
-        [&](int r) { return seen_by(first + r, begin); });
+    const bool is_large = hides && any_large(values, VALUE_STRIDE, COLUMNS);
+    Joined joined[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
+      joined[h] = join_blocks(top[h], sum[h], block_top[h], block_sum[h]);
       if (visible[h] == 0) continue;
-      const int64_t row = row_at(first + lane / 4 + 8 * h);
-      const int64_t at = split ? row * a.found.pages_each + begin / BLOCK : 0;
-      if (split && lane % 4 == 0 && column == 0) a.found.tops[at] = block_top[h], a.found.sums[at] = block_sum[h];
-      const Joined joined = join_blocks(top[h], sum[h], block_top[h], block_sum[h]);
-      top[h] = joined.top, sum[h] = joined.sum;
+      top[h] = joined[h].top, sum[h] = joined[h].sum;
+      if (!split || lane % 4 != 0 || column != 0) continue;
+      const int64_t at = row_at(first + lane / 4 + 8 * h) * a.found.pages_each + begin / BLOCK;
+      a.found.tops[at] = block_top[h], a.found.sums[at] = block_sum[h];
+    }
+    // Eight tiles of columns at a time: more would be too many registers.
 #pragma unroll
-      for (int j = 0; j < TILES; j++)
+    for (int part = 0; part < TILES; part += 8) {
+      float block_out[8][4];
+      weigh_tiles(
+          block_out, p, values + 8 * part, VALUE_STRIDE, is_large, [](int) { return 0; },
+          [&](int r) { return seen_by(first + r, begin); });
 #pragma unroll
-        for (int e = 0; e < 2; e++) {
-          const float x = block_out[j][2 * h + e];
-          const int64_t d = column + 8 * j + lane % 4 * 2 + e;
-          if (split) {
-            if (d < a.size) a.found.outs[at * a.size + d] = x;
-          } else {
-            out[j][2 * h + e] = multiply_add(x, joined.enter, out[j][2 * h + e] * joined.keep);
+      for (int h = 0; h < 2; h++) {
+        if (visible[h] == 0) continue;
+        const int64_t at = split ? row_at(first + lane / 4 + 8 * h) * a.found.pages_each + begin / BLOCK : 0;
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+#pragma unroll
+          for (int e = 0; e < 2; e++) {
+            const float x = block_out[j][2 * h + e];
+            const int64_t d = column + 8 * (part + j) + lane % 4 * 2 + e;
+            if (split) {
+              if (d < a.size) a.found.outs[at * a.size + d] = x;
+            } else {
+              float& all = out[part + j][2 * h + e];
+              all = multiply_add(x, joined[h].enter, all * joined[h].keep);
+            }
           }
-        }
+      }
     }
     __syncthreads();
   }

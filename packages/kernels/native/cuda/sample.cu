@@ -1,8 +1,11 @@
 // cpu/sample.cpp. A block of threads draws for a row. What orders do not matter for is found by all of them: the largest logit, the k-th
-// largest (two bits of its key at a time), which words a filter can keep. What is a chain in the cpu's order is one thread's, to which the others
-// bring the numbers: the sum of the weights, and top-p's sums, of no more words than may lie above its cut.
+// largest (two bits of its key at a time), which words a filter can keep; of all words' weights threads sum a block each (cpu/block_sum.h). What else is
+// a chain in the cpu's order is one thread's, to which the others bring the numbers: sums of what filters keep, and top-p's, of no more words than may
+// lie above its cut.
 #include "checks.h"
 #include "token_log_probs.h"
+
+#include "../cpu/block_sum.h"
 
 namespace pt_cuda {
 namespace {
@@ -52,6 +55,7 @@ struct Room {
   Three<double> reduced[THREADS];
   double total;
   float tile[TILE];
+  int32_t ids[TILE];
   uint32_t keys[TILE];
   int32_t counts[BINS];
   int32_t before[THREADS];
@@ -134,30 +138,54 @@ struct Words {
 };
 PT_SCALAR int64_t word(const Words& words, int64_t i) { return words.ids ? words.ids[i] : i; }
 
-// Weights of words from `begin` on into the tile; returns how many.
+// Weights and ids of words from `begin` on into the tile; returns how many.
 PT_SCALAR int bring(Room& room, const Words& words, const float* weights, int64_t begin) {
   const auto count = static_cast<int>(smaller(TILE, words.count - begin));
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += THREADS) room.tile[i] = weights[word(words, begin + i)];
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += THREADS) {
+    const int64_t id = word(words, begin + i);
+    room.tile[i] = weights[id];
+    room.ids[i] = static_cast<int32_t>(id);
+  }
   return count;
 }
 
-// The sum of the weights as one chain. marks[s], where given: that of the first s tiles.
-PT_SCALAR double add_up(Room& room, const Words& words, const float* weights, double* marks) {
+// The sum of a block of SPAN weights at most, that begins at a multiple of 16 bytes.
+PT_SCALAR double sum_block(const float* weights, int64_t count) {
   double sum = 0.0;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const float4 w = load4(weights + i);
+    sum += w.x;
+    sum += w.y;
+    sum += w.z;
+    sum += w.w;
+  }
+  for (; i < count; i++) sum += weights[i];
+  return sum;
+}
+
+// The sum of the weights. Of all words, marks[s] is that of the first s blocks.
+PT_SCALAR double add_up(Room& room, const Words& words, const float* weights, double* marks) {
+  if (words.ids == nullptr) {
+    const int64_t spans = ceil_div(words.count, SPAN);
+    for (int64_t s = threadIdx.x; s < spans; s += THREADS)
+      marks[s + 1] = sum_block(weights + s * SPAN, smaller(SPAN, words.count - s * SPAN));
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      marks[0] = 0.0;
+      for (int64_t s = 0; s < spans; s++) marks[s + 1] = marks[s] + marks[s + 1];
+    }
+    __syncthreads();
+    return marks[spans];
+  }
+  BlockSum sum = sum_from(0.0, 0);  // thread 0's
   for (int64_t begin = 0; begin < words.count; begin += TILE) {
     const int count = bring(room, words, weights, begin);
     __syncthreads();
-    if (threadIdx.x == 0) {
-      if (marks) marks[begin / TILE] = sum;
-#pragma unroll 8
-      for (int i = 0; i < count; i++) sum += room.tile[i];
-    }
+    for (int i = 0; threadIdx.x == 0 && i < count; i++) add_weight(sum, room.ids[i], room.tile[i]);
     __syncthreads();
   }
-  if (threadIdx.x == 0) {
-    if (marks) marks[ceil_div(words.count, TILE)] = sum;
-    room.total = sum;
-  }
+  if (threadIdx.x == 0) room.total = total_of(sum);
   __syncthreads();
   const double total = room.total;
   __syncthreads();
@@ -179,7 +207,7 @@ PT_SCALAR Cut cut_at(Room& room, const Words& words, const float* logits, float 
     for (int64_t begin = 0; begin < words.count; begin += TILE) {
       const int count = bring(room, words, weights, begin);
       for (int i = static_cast<int>(threadIdx.x); i < count; i += THREADS)
-        room.keys[i] = order_key(logits[word(words, begin + i)] * factor);
+        room.keys[i] = order_key(logits[room.ids[i]] * factor);
       __syncthreads();
       for (int i = 0; threadIdx.x == 0 && i < count; i++) {
         const uint32_t key = room.keys[i];
@@ -187,7 +215,7 @@ PT_SCALAR Cut cut_at(Room& room, const Words& words, const float* logits, float 
           if (key != prefix) continue;
           above += room.tile[i];
           if (!(above >= target)) continue;
-          room.cut = {prefix, word(words, begin + i)};
+          room.cut = {prefix, room.ids[i]};
           room.done = 1;
           break;
         }
@@ -216,21 +244,20 @@ PT_SCALAR Cut cut_at(Room& room, const Words& words, const float* logits, float 
 // The first word at which the cumulative weight exceeds uniform * total; the last that has weight if none does, -1 if none has.
 PT_SCALAR int64_t invert(Room& room, const Words& words, const float* weights, const double* marks, double total,
                          double uniform) {
-  const int64_t spans = ceil_div(words.count, TILE);
   const double threshold = uniform * total;
-  int64_t span = 0;
-  if (total == total)  // the marks before a NaN say nothing
-    while (span + 1 < spans && !(marks[span + 1] > threshold)) span++;
-  double cumulative = spans > 0 ? marks[span] : 0.0;
+  int64_t first = 0;  // of all words, where the block begins that it lies in
+  if (words.ids == nullptr)
+    while (first + SPAN < words.count && !(marks[first / SPAN + 1] > threshold)) first += SPAN;
+  BlockSum cumulative = sum_from(words.ids == nullptr ? marks[first / SPAN] : 0.0, first);  // thread 0's
   if (threadIdx.x == 0) room.found = -1;
-  for (int64_t begin = span * TILE; begin < words.count; begin += TILE) {
+  for (int64_t begin = first; begin < words.count; begin += TILE) {
     const int count = bring(room, words, weights, begin);
     __syncthreads();
     for (int i = 0; threadIdx.x == 0 && i < count; i++) {
       if (!(room.tile[i] > 0.0f)) continue;
-      cumulative += room.tile[i];
-      if (!(cumulative > threshold)) continue;
-      room.found = word(words, begin + i);
+      add_weight(cumulative, room.ids[i], room.tile[i]);
+      if (!(total_of(cumulative) > threshold)) continue;
+      room.found = room.ids[i];
       break;
     }
     __syncthreads();
@@ -294,7 +321,7 @@ PT_SCALAR int64_t draw(Room& room, const Draws& d, int64_t row) {
           [&](uint32_t, int32_t n) { return n >= top_k; });
     if (top_p < 1.0f) {
       if (by_rank) words = {ids, compact(room, ids, count, [&](int64_t i) { return keeps(cut, key_of(i), i); })};
-      const double target = top_p * add_up(room, words, weights, nullptr);
+      const double target = top_p * add_up(room, words, weights, marks);
       uint32_t highest = 0;
       for (int64_t i = threadIdx.x; i < count; i += THREADS)
         if (keeps(cut, key_of(i), i) && key_of(i) > highest) highest = key_of(i);
@@ -363,7 +390,7 @@ int sample_forward(const pt_context* ctx, pt_tensor tokens, pt_tensor log_prob, 
   }
   if (check_seen(ctx, seen, seen_starts, V)) return 1;
   if (M == 0) return 0;
-  const int64_t blocks = ceil_div(V, VOCABULARY_BLOCK), stride = ceil_div(V, 4) * 4, spans = ceil_div(V, TILE);
+  const int64_t blocks = ceil_div(V, VOCABULARY_BLOCK), stride = ceil_div(V, 4) * 4, spans = ceil_div(V, SPAN);
   const int64_t held = LOGITS_BYTES / (stride * 4), group_rows = smaller(M, held > ROWS ? held : ROWS);
   const auto take = [&](int64_t bytes) { return static_cast<char*>(ctx->scratch(ctx, group_rows * bytes)); };
   auto* logits = reinterpret_cast<float*>(take(4 * stride * 4));

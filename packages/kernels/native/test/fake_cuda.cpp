@@ -9,7 +9,9 @@
 //     fail=FUNCTION:N:ERROR   the N-th call of the function from now on returns the error, and every later one of an error that stays
 //     late=N:ERROR            the N-th launch from now on fails when its turn comes
 //     from=FUNCTION:N:ERROR   as fail, and all later calls of it too
+//     once=FILE               calls and launches are counted from when this file is there, and none of them fails before
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -90,6 +92,7 @@ struct Machine {
   std::map<std::string, int> calls;
   int launches = 0;
   std::vector<std::pair<int, Result>> late;
+  std::string once;  // empty: whatever it was is there
 
   ContextHandle context;
   int retained = 0;
@@ -137,6 +140,7 @@ void read_settings(Machine& m) {
   m.calls.clear();
   m.late.clear();
   m.launches = 0;
+  m.once.clear();
   const char* text = getenv("POSTTRAIN_FAKE_CUDA");
   std::istringstream words(text != nullptr ? text : "");
   for (std::string word; words >> word;) {
@@ -154,6 +158,8 @@ void read_settings(Machine& m) {
       m.memory = static_cast<size_t>(number) << 20;
     else if (name == "init")
       m.init = number;
+    else if (name == "once")
+      m.once = value;
     else if (name == "late")
       m.late.emplace_back(number, atoi(value.c_str() + first + 1));
     else if (name == "fail" || name == "from")
@@ -171,6 +177,10 @@ Result enter(Machine& m, const char* name, bool needs_context) {
     return 201;
   }
   if (needs_context && m.lost != 0) return m.lost;
+  if (!m.once.empty()) {
+    if (access(m.once.c_str(), F_OK) != 0) return 0;
+    m.once.clear();
+  }
   const int call = ++m.calls[name];
   for (const Injected& injected : m.injected) {
     if (injected.function != name || call < injected.at || (call > injected.at && !injected.stays)) continue;
@@ -673,9 +683,9 @@ EXPORTED cuLaunchKernel(Function function, unsigned grid_x, unsigned grid_y, uns
   work.block = dim3(block_x, block_y, block_z);
   work.bytes = shared_bytes;
   work.run = run_kernel;
-  m.launches++;
+  m.launches += m.once.empty() ? 1 : 0;
   for (const auto& [at, error] : m.late)
-    if (at == m.launches) work.fails = error;
+    if (m.once.empty() && at == m.launches) work.fails = error;
   if (function->kernel != nullptr) {
     work.arguments.resize(static_cast<size_t>(function->kernel->bytes) / sizeof(std::max_align_t) + 1);
     function->kernel->pack(work.arguments.data(), arguments);

@@ -4,9 +4,9 @@
 // An element of D: products are exact; of them and C the largest exponent is found (that of zero and of subnormal numbers counts as -126), each is cut
 // toward zero F binary places below it, the cut terms are added exactly, and the sum is cut toward zero to fp32. sm_80 to sm_89: F = 24, K in two halves, the
 // first one's result being the second one's C; sm_90 and later: F = 25, all 16 at once. Any NaN, and infinities that meet, give 0x7fffffff.
-#include "block.h"
+#include <cfenv>
 
-#include <vector>
+#include "block.h"
 
 namespace simt {
 namespace {
@@ -82,41 +82,83 @@ uint32_t add_products(const uint16_t* a, const uint16_t* b, int count, uint32_t 
   return to_float(sum, largest, places);
 }
 
-// The numbers of a row of A, or of a column of B, as far as products need them; finite or not.
-struct Line {
-  int exponent[16], significand[16];  // with its sign; 7 fraction bits
-  bool finite = true;
-  explicit Line(const uint16_t* x) {
-    for (int i = 0; i < 16; i++) {
+// What products need of N numbers; whether they are finite.
+template <int N>
+struct Numbers {
+  int exponent[N], significand[N];  // with its sign; 7 fraction bits
+  bool finite;
+  explicit Numbers(const uint16_t (&x)[N]) {
+    int largest = 0;
+    for (int i = 0; i < N; i++) {
       const int e = x[i] >> 7 & 0xff, f = x[i] & 0x7f, size = e == 0 ? f : f | 0x80;
       exponent[i] = e == 0 ? LEAST_EXPONENT : e - 127;
       significand[i] = x[i] >> 15 ? -size : size;
-      finite = finite && e != 0xff;
+      largest = e > largest ? e : largest;
     }
+    finite = largest != 0xff;
   }
 };
+constexpr int COLUMNS = 8, STEPS = 16;
 
-// The same where everything is finite.
-uint32_t add_finite(const Line& a, const Line& b, int first, int count, uint32_t c, int places) {
-  const int ec = static_cast<int>(c >> 23 & 0xff), c_exponent = ec == 0 ? LEAST_EXPONENT : ec - 127;
-  int largest = c_exponent;
-  for (int i = first; i < first + count; i++) {
-    const int exponent = a.exponent[i] + b.exponent[i];
-    if (exponent > largest) largest = exponent;
+// d[j] = d[j] + the products of a row with column j, where everything is finite and rounding is toward zero. All columns at once: the compiler makes
+// vectors of the loops over j. A product has 16 bits and is moved 11 up at most, so that 16 of them are a sum of 32 bits; with d it is exact in double.
+template <int PLACES, int COUNT>
+void add_finite(const Numbers<STEPS>& a, const Numbers<STEPS * COLUMNS>& b, int first, uint32_t (&d)[COLUMNS]) {
+  int own[COLUMNS], largest[COLUMNS], sum[COLUMNS] = {};
+  for (int j = 0; j < COLUMNS; j++) {
+    const int e = static_cast<int>(d[j] >> 23 & 0xff);
+    largest[j] = own[j] = e == 0 ? LEAST_EXPONENT : e - 127;
   }
-  const auto fc = static_cast<int64_t>(c & 0x7fffff);
-  const int64_t c_units = cut(ec == 0 ? fc : fc | 0x800000, c_exponent - largest + places - 23);
-  int64_t sum = c >> 31 ? -c_units : c_units;
-  for (int i = first; i < first + count; i++) {
-    const int product = a.significand[i] * b.significand[i];
-    const int by = a.exponent[i] + b.exponent[i] - largest + places - 14;
-    // Division by a power of two is toward zero.
-    if (by >= 0)
-      sum += static_cast<int64_t>(product) * (int64_t{1} << by);
-    else if (by > -17)
-      sum += product / (1 << -by);
+  for (int k = first; k < first + COUNT; k++)
+    for (int j = 0; j < COLUMNS; j++) {
+      const int exponent = a.exponent[k] + b.exponent[k * COLUMNS + j];
+      largest[j] = exponent > largest[j] ? exponent : largest[j];
+    }
+  const auto units_of = [](int size, int below) { return size >> (below < 31 ? below : 31); };  // cut toward zero
+  for (int k = first; k < first + COUNT; k++)
+    for (int j = 0; j < COLUMNS; j++) {
+      const int product = a.significand[k] * b.significand[k * COLUMNS + j], size = product < 0 ? -product : product;
+      const int units = units_of(size << (PLACES - 14), largest[j] - a.exponent[k] - b.exponent[k * COLUMNS + j]);
+      sum[j] += product < 0 ? -units : units;
+    }
+  double all[COLUMNS], scale[COLUMNS];
+  float result[COLUMNS];
+  for (int j = 0; j < COLUMNS; j++) {
+    const int fraction = static_cast<int>(d[j] & 0x7fffff),
+              size = (d[j] & 0x7f800000) == 0 ? fraction : fraction | 0x800000;
+    const int units = units_of(size << (PLACES - 23), largest[j] - own[j]);
+    all[j] = static_cast<double>(sum[j]) + static_cast<double>(d[j] >> 31 ? -units : units);
   }
-  return to_float(sum, largest, places);
+  for (int j = 0; j < COLUMNS; j++) {
+    const auto power = static_cast<uint64_t>(largest[j] - PLACES + 1023) << 52;
+    memcpy(scale + j, &power, sizeof power);
+  }
+  for (int j = 0; j < COLUMNS; j++) {
+    const double x = all[j] * scale[j];
+    const auto cut = static_cast<float>(x);  // which is the largest number where x is beyond it
+    result[j] = x >= 0x1p128 ? INFINITY : x <= -0x1p128 ? -INFINITY : cut;
+  }
+  memcpy(d, result, sizeof result);
+}
+
+// A row of D on a chip whose step is COUNT products at once. b: steps of COLUMNS numbers.
+template <int PLACES, int COUNT>
+void multiply_row(const uint16_t (&a)[STEPS], const uint16_t (&b)[STEPS * COLUMNS],
+                  const Numbers<STEPS * COLUMNS>& columns, uint32_t (&d)[COLUMNS]) {
+  const Numbers<STEPS> row(a);
+  for (int first = 0; first < STEPS; first += COUNT) {
+    bool finite = row.finite && columns.finite;
+    for (int j = 0; j < COLUMNS; j++) finite = finite && (d[j] & INFINITE) != INFINITE;
+    if (finite) {
+      add_finite<PLACES, COUNT>(row, columns, first, d);
+      continue;
+    }
+    for (int j = 0; j < COLUMNS; j++) {
+      uint16_t column[COUNT];
+      for (int k = 0; k < COUNT; k++) column[k] = b[(first + k) * COLUMNS + j];
+      d[j] = add_products(a + first, column, COUNT, d[j], PLACES);
+    }
+  }
 }
 
 struct Fragments {
@@ -129,29 +171,24 @@ uint16_t half_of(uint32_t word, int upper) { return static_cast<uint16_t>(upper 
 
 void multiply_tiles(void* const* lanes) {
   const auto of = [&](int lane) { return static_cast<const Fragments*>(lanes[lane]); };
-  uint16_t a[16][16], b[8][16];
-  uint32_t c[16][8];
+  uint16_t a[16][STEPS], b[STEPS * COLUMNS];
+  uint32_t c[16][COLUMNS];
   for (int lane = 0; lane < 32; lane++) {
     const int g = lane / 4, at = lane % 4 * 2;
     for (int i = 0; i < 2; i++) {
       for (int r = 0; r < 4; r++) a[g + r % 2 * 8][at + i + r / 2 * 8] = half_of(of(lane)->a[r], i);
-      for (int r = 0; r < 2; r++) b[g][at + i + r * 8] = half_of(of(lane)->b[r], i);
+      for (int r = 0; r < 2; r++) b[(at + i + r * 8) * COLUMNS + g] = half_of(of(lane)->b[r], i);
       for (int r = 0; r < 2; r++) memcpy(&c[g + r * 8][at + i], of(lane)->c + 2 * r + i, sizeof(uint32_t));
     }
   }
-  std::vector<Line> rows(a, a + 16), columns(b, b + 8);
-  const int steps = capability < 90 ? 8 : 16, places = capability < 90 ? 24 : 25;
+  const Numbers<STEPS * COLUMNS> columns(b);
+  fesetround(FE_TOWARDZERO);
+  for (int row = 0; row < 16; row++)
+    capability < 90 ? multiply_row<24, 8>(a[row], b, columns, c[row])
+                    : multiply_row<25, 16>(a[row], b, columns, c[row]);
+  fesetround(FE_TONEAREST);
   for (int lane = 0; lane < 32; lane++)
-    for (int i = 0; i < 4; i++) {
-      const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-      uint32_t d = c[row][column];
-      for (int first = 0; first < 16; first += steps) {
-        const bool finite = rows[row].finite && columns[column].finite && (d >> 23 & 0xff) != 0xff;
-        d = finite ? add_finite(rows[row], columns[column], first, steps, d, places)
-                   : add_products(a[row] + first, b[column] + first, steps, d, places);
-      }
-      memcpy(of(lane)->d + i, &d, sizeof d);
-    }
+    for (int i = 0; i < 4; i++) memcpy(of(lane)->d + i, &c[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2], sizeof(float));
 }
 
 struct Rows {
