@@ -95,7 +95,7 @@ function tiles() {
   if (!existsSync(join(native, "gemm_bf16.cu"))) return { fp32, bf16: undefined };
   const [wbm = 0, wbn = 0, wm = 0, wn = 0] = numbers(
     "gemm_bf16.cu",
-    /multiply_bf16_kernel<(\d+), (\d+), (\d+), (\d+)/,
+    /multiply_in<(\d+), (\d+), (\d+), (\d+)/,
   );
   const [deep = 0, stages = 0] = numbers("gemm_bf16.cu", /DEPTH = (\d+), STAGES = (\d+)/);
   const loads = wm / 16 + wn / 16; // ldmatrix.x4 of a step of 16
@@ -105,7 +105,7 @@ function tiles() {
     macs: wm * wn * 16,
     instructions: (wm / 16) * (wn / 8) + loads,
     sharedTurns: 4 * loads,
-    registers: registersOf("gemm_bf16.cu", /^"?multiply_bf16_kernel/),
+    registers: registersOf("gemm_bf16.cu", /^"?multiply_bf16_kernel<128/),
     leastRegisters: (2 * wm * wn) / 32 + 4 * loads,
   };
   return { fp32, bf16 };
