@@ -190,12 +190,19 @@ function step(chip, tile, model) {
   };
   for (const [n, k] of maps) for (let i = 0; i < layers; i++) add(n, k, 2);
   add(vocabulary, hidden, 2);
-  // Pairs of a query and a key, causal: two products forward, again, and five on the way back, at the share of a fp32 product with 4 x 4 a thread.
+  // Pairs of a query and a key, causal: two products forward, again, and seven on the way back, whose two kernels make the weights each. In fp32 at the share of a
+  // product with 4 x 4 a thread; in bf16 a warp has 16 rows and 64 columns (attention_bf16.h). Beside them each of the four times some 25 instructions
+  // a pair for the weight, of which exp_one (lanes.h) has 16.
   const pairs = (rows * length * (length + 1)) / 2;
-  const attention = { ...tile, bytes: 4, macs: 32 * 16, instructions: 16 + 2, sharedTurns: 8 };
+  const attention =
+    tile.bytes === 4
+      ? { ...tile, macs: 32 * 16, instructions: 16 + 2, sharedTurns: 8 }
+      : { ...tile, macs: 16 * 64 * 16, instructions: 8 + 5, sharedTurns: 4 * 5 };
   const attended = layers * heads * pairs * headDim;
   const attends =
-    (attended * (2 + 2 + 5)) / (chip.sms * chip.fma * innerShare(chip, attention) * chip.clock * 1e9);
+    (attended * (2 + 2 + 7)) /
+      (chip.sms * peakOf(chip, tile) * innerShare(chip, attention) * clockOf(chip, tile) * 1e9) +
+    (layers * heads * pairs * 4 * 25) / (chip.sms * sm.issues * 32 * chip.clock * 1e9);
   macs += attended * 6;
   // Bytes of ops that do little with each number: norms, RoPE, SwiGLU, sums, twice forward and once back, read and written in fp32.
   const little = layers * tokens * 4 * (3 * (4 * hidden + 2 * (q + kv)) + 3 * 3 * ffn);
