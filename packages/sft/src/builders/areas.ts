@@ -4,6 +4,7 @@ import type { Area } from "./area.js";
 const areas = {
   mathematics: async () => (await import("./mathematics/mathematics.js")).mathematics,
   structured: async () => (await import("./structured/structured.js")).structured,
+  "cross-lingual": async () => (await import("./cross-lingual/cross-lingual.js")).crossLingual,
   filtering: async () => (await import("./filtering/filtering.js")).filtering,
   logic: async () => (await import("./logic/logic.js")).logic,
   code: async () => (await import("./code/code.js")).code,

@@ -80,6 +80,16 @@ export const buildConfig = z
     reward_model_name_or_path: model_name_or_path
       .optional()
       .describe("a reward model, folder or ONNX file: its scores weigh and choose responses"),
+    languages: z
+      .array(z.string().min(1))
+      .optional()
+      .describe("cross-lingual: languages to translate into, such as zh,de,sw (ISO 639-1)"),
+    min_alignment: z
+      .int()
+      .min(1)
+      .max(5)
+      .default(4)
+      .describe("cross-lingual: the least agreement with the original answer, 1 to 5, that is kept"),
     min_reward: z
       .number()
       .default(0)

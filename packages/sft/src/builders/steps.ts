@@ -108,6 +108,25 @@ export function openSteps({ onDropped, signal }: StepsOptions): Steps {
   };
 }
 
+/** Neighbours with the same key together, such as all samples of one question. */
+export async function* grouped<T>(
+  items: Items<T>,
+  keyOf: (item: T) => string,
+): AsyncGenerator<readonly T[], void, undefined> {
+  let group: T[] = [];
+  let key: string | undefined;
+  for await (const item of items) {
+    const own = keyOf(item);
+    if (own !== key && group.length > 0) {
+      yield group;
+      group = [];
+    }
+    key = own;
+    group.push(item);
+  }
+  if (group.length > 0) yield group;
+}
+
 async function* tasksOf<In, Out>(
   items: Items<In>,
   work: (item: In) => Outcome<Out> | Promise<Outcome<Out>>,

@@ -1,27 +1,12 @@
 // Area filtering: responses that every scorer finds flawless: a critic, judges in roles of their own, a reward model, the verifier that the row asks for.
 // Where they disagree, the conversation goes into a file for people. Qwen2.5's report, section 4.1 (9): "only those deemed flawless by all scoring systems are retained".
-import {
-  askedByRow,
-  type ChatMessage,
-  createConverter,
-  detectFormat,
-  messagesOf,
-  UserError,
-} from "@posttrain/data";
-import { responsesOf } from "@posttrain/verify";
-import type { Area, Draft, Making, Seed } from "../area.js";
-import { served } from "../conversation.js";
+import type { Area, Draft, Making } from "../area.js";
+import { type Answer, type Question, questionsOf, served } from "../conversation.js";
 import { drop, keep, type Outcome, review } from "../outcome.js";
 import type { Asked } from "../roles.js";
 import { scorersOf, type Vote } from "./scorers.js";
 
-interface Question {
-  readonly seed: Seed;
-  readonly messages: readonly ChatMessage[];
-}
-
-interface Answered extends Question {
-  readonly response: string;
+interface Answered extends Answer {
   /** By whom, where it was asked for here. */
   readonly asked?: Asked;
 }
@@ -40,7 +25,7 @@ async function* filtered(making: Making): AsyncGenerator<Draft, void, undefined>
   const answered = step(
     "respond",
     read,
-    async (question: Question | Answered): Promise<Outcome<Answered>> => {
+    async (question: Question | Answer): Promise<Outcome<Answered>> => {
       const task = "response" in question ? "given" : "generated";
       if (!tasks.includes(task)) return drop(`not_${task}`);
       if ("response" in question) return keep(question);
@@ -78,30 +63,6 @@ async function* filtered(making: Making): AsyncGenerator<Draft, void, undefined>
     },
     Math.max(roles.width("critic"), roles.width("judge")),
   );
-}
-
-/** What a row asks, with what is answered: nothing, once, or several times. */
-function questionsOf(seed: Seed): Outcome<Question | Answered> {
-  const { row, place } = seed;
-  try {
-    if (detectFormat(row) === "responses") {
-      const [asked, said] = [askedByRow(row, place), responsesOf(row)];
-      if ("problem" in asked || asked.kind === "tokens" || "problem" in said)
-        return drop("asks_nothing", place);
-      const messages = messagesOf(asked);
-      return keep(...said.texts.map((response) => ({ seed, messages, response })));
-    }
-    const [whole] = createConverter({ to: "messages" })(row, place).rows;
-    const messages = whole!["messages"] as readonly ChatMessage[];
-    const last = messages.at(-1);
-    if (last?.role !== "assistant") return keep({ seed, messages });
-    if (typeof last.content !== "string" || last.content.trim() === "")
-      return drop("ends_without_text", place);
-    return keep({ seed, messages: messages.slice(0, -1), response: last.content });
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return drop("unreadable", { ...place, why: error.message });
-  }
 }
 
 /** Columns that say what the new row says itself, or what was answered. */
