@@ -19,10 +19,20 @@ const rowsOf = (name: string): readonly { readonly area: string; readonly messag
 it("every command of docs/sft-data.md, in order", async () => {
   const { blocks } = readGuide("sft-data.md");
   const said = await followGuide(blocks, folder);
-  const [alone, mixed] = said.map((text) => text.replaceAll(/\s+/g, " ")) as [string, string];
+  const [alone, prompts, mixed] = said.map((text) => text.replaceAll(/\s+/g, " ")) as [
+    string,
+    string,
+    string,
+  ];
   expect(alone).toMatch(/300 conversations in/);
   expect(alone).toContain('"area":"logic"');
   expect(alone).toMatch(/tasks +question 50, fact 50/);
+  expect(prompts).toMatch(/200 conversations in/);
+  // 40 sums under three system prompts and under none.
+  expect(prompts).toMatch(/160 questions:/);
+  expect(prompts).toMatch(
+    /exact_match over 4 groups: from 0\.\d{4} \(.*\), standard deviation 0\.\d{4}; chance/,
+  );
   expect(mixed).toMatch(/320 conversations in/);
   expect(mixed).toContain("mathematics exercise 40, mathematics story 40");
   expect(mixed).toMatch(/step 4\/4 +loss/);

@@ -13,6 +13,7 @@ export {
   respondSeveral,
 } from "./respond.js";
 export { type Evaluation, makeResultFolder, resultsOf, writeResults } from "./results.js";
+export { type Spread, spreadOf } from "./spread.js";
 export { type Score, type Summary, summarize } from "./summary.js";
 export { resultTable, settingsLine } from "./table.js";
 export type { Task } from "./tasks.js";

@@ -10,6 +10,7 @@ import { asCannotWrite, writeDurably } from "@posttrain/run";
 import type { EvaluateConfig } from "./config.js";
 import type { Answered } from "./measures.js";
 import type { Question } from "./questions.js";
+import { spreadOf } from "./spread.js";
 import type { Score, Summary } from "./summary.js";
 
 export interface Evaluation {
@@ -32,6 +33,7 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
   const { num_fewshot: shots } = config;
   const { filter } = evaluation;
   const { all, groups } = summary;
+  const spread = spreadOf(summary);
   const scores = [all, ...groups.map((group) => ({ ...group, name: `${task}_${group.name}` }))];
   const each = <T>(of: (score: Score) => T): Record<string, T> =>
     Object.fromEntries(scores.map((score) => [score.name, of(score)]));
@@ -42,6 +44,7 @@ export function resultsOf(evaluation: Evaluation): Readonly<Record<string, unkno
         metricsOf(score, filter, i > 0 ? ` - ${groups[i - 1]!.name}` : score.name),
       ]),
     ),
+    ...(spread !== undefined && { spread }),
     ...(groups.length > 0 && {
       groups: { [task]: metricsOf(all, filter, task) },
       group_subtasks: { [task]: scores.slice(1).map(({ name }) => name) },

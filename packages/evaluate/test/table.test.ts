@@ -1,6 +1,7 @@
 // The table in lm-evaluation-harness's layout, and scores that leave out what no grader could grade.
 import { expect, test } from "vitest";
 import type { Graded } from "../src/respond.js";
+import { spreadOf } from "../src/spread.js";
 import { summarize } from "../src/summary.js";
 import { resultTable, settingsLine } from "../src/table.js";
 
@@ -75,4 +76,27 @@ test("the line above says how", () => {
   expect(settingsLine(settings)).toBe(
     "posttrain (pretrained=runs/x,dtype=float32), gen_kwargs: (temperature=0,max_new_tokens=64), limit: None, num_fewshot: 3, batch_size: auto",
   );
+});
+
+test("the spread over groups stands beside what chance alone would give", () => {
+  const groups = { calm: [1, 1, 1, 0], odd: [1, 0, 0, 0], none: [] as number[] };
+  const rows = Object.entries(groups).flatMap(([group, own]) =>
+    own.map((right) => [group, graded(right === 1 ? "pass" : "fail")] as const),
+  );
+  const all = [...rows, ["broken", graded("infrastructure-error")] as const];
+  const spread = spreadOf(
+    summarize(
+      "t",
+      all.map(([group]) => ({ group })),
+      all.map(([, own]) => own),
+    ),
+  );
+  expect(spread).toMatchObject({
+    ...{ metric: "exact_match", groups: 2, mean: 0.5, byChance: 0.25 },
+    lowest: { group: "odd", share: 0.25 },
+    highest: { group: "calm", share: 0.75 },
+  });
+  // The root of (0.25^2 + 0.25^2) / 1.
+  expect(spread!.deviation).toBeCloseTo(Math.sqrt(0.125), 12);
+  expect(spreadOf(summarize("t", [{ group: "one" }], [graded("pass")]))).toBeUndefined();
 });

@@ -19,7 +19,9 @@ import {
   respondSeveral,
   resultsOf,
   resultTable,
+  type Spread,
   settingsLine,
+  spreadOf,
   summarize,
   writeResults,
 } from "@posttrain/evaluate";
@@ -125,6 +127,8 @@ export const command = defineCommand({
         const named = { ...summary, groups };
         const table = `${settingsLine({ model: dir, dtype: config.dtype, generation, limit, shots })}\n${resultTable(named, { version, filter: grading.filter, shots })}\n`;
         process.stdout.write(visible(table));
+        const spread = spreadOf(named);
+        if (spread !== undefined) output.say(spreadText(spread));
       }
       if (files) output.print(`\n${files.results}\n${files.samples}`);
       output.result({ json: { ...resultsOf(evaluation), files: files ?? null } });
@@ -134,6 +138,11 @@ export const command = defineCommand({
     }
   },
 });
+
+function spreadText({ metric, groups, lowest, highest, deviation, byChance }: Spread): string {
+  const end = ({ group, share }: Spread["lowest"]): string => `${share.toFixed(4)} (${group})`;
+  return `${metric} over ${groups} groups: from ${end(lowest)} to ${end(highest)}, standard deviation ${deviation.toFixed(4)}; chance alone would give about ${byChance.toFixed(4)}`;
+}
 
 async function withExamples(
   questions: Awaited<ReturnType<typeof readQuestions>>,

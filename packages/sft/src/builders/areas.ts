@@ -9,6 +9,7 @@ const areas = {
   logic: async () => (await import("./logic/logic.js")).logic,
   code: async () => (await import("./code/code.js")).code,
   instructions: async () => (await import("./instructions/instructions.js")).instructions,
+  "system-prompts": async () => (await import("./system-prompts/system-prompts.js")).systemPrompts,
 } as const satisfies Readonly<Record<string, () => Promise<Area>>>;
 
 export type AreaName = keyof typeof areas;

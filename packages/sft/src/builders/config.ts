@@ -90,6 +90,21 @@ export const buildConfig = z
       .max(5)
       .default(4)
       .describe("cross-lingual: the least agreement with the original answer, 1 to 5, that is kept"),
+    min_agreement: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.5)
+      .describe(
+        "mathematics, task vote: the least share of the votes, weighed by the reward model, that decides",
+      ),
+    keep_best: z
+      .int()
+      .positive()
+      .optional()
+      .describe(
+        "mathematics: most solutions of a problem, the best by the reward model first (default: all)",
+      ),
     min_reward: z
       .number()
       .default(0)

@@ -28,15 +28,19 @@ export function translations({ config, seeds, step, draws }: Making): AsyncGener
     const codes = languagesOf(row);
     if (codes.length < 2) return drop("no_translation", place);
     const into = codes.filter((code) => config.languages?.includes(code) ?? true);
+    const texts = new Map(codes.map((code) => [code, (row[code] as string).trim()]));
+    const identified = new Map([...texts].map(([code, text]) => [code, detectLanguage(text)]));
     return keep(
       ...codes.flatMap((from) =>
-        into.filter((code) => code !== from).map((code) => ({ seed, from, code, index: index++ })),
+        into
+          .filter((code) => code !== from)
+          .map((code) => ({ seed, from, code, texts, identified, index: index++ })),
       ),
     );
   });
-  return step("identify", pairs, ({ seed, from, code, index: candidate }) => {
-    const [text, answer] = [from, code].map((one) => (seed.row[one] as string).trim()) as [string, string];
-    const found = [text, answer].map(detectLanguage);
+  return step("identify", pairs, ({ seed, from, code, texts, identified, index: candidate }) => {
+    const [text, answer] = [texts.get(from)!, texts.get(code)!];
+    const found = [identified.get(from), identified.get(code)];
     if (found[0] !== from || found[1] !== code)
       return drop("other_language", { ...seed.place, columns: [from, code], identified: found });
     return keep({

@@ -1,4 +1,4 @@
-// Area mathematics: exercises and word problems that are made, with true answers and worked steps; with --seeds, annotated problems that the generator solves.
+// Area mathematics: exercises and word problems that are made, with true answers and worked steps; with --seeds, problems that the generator solves: annotated ones, or others by a vote.
 import { UserError } from "@posttrain/data";
 import type { Area, Draft, Making } from "../area.js";
 import { drop, keep } from "../outcome.js";
@@ -9,21 +9,29 @@ import { stories } from "./stories.js";
 
 const made: Readonly<Record<string, readonly ProblemMaker[]>> = { exercise: exercises, story: stories };
 
+/** Problems with answers, and problems without. */
+const fromSeeds = ["solve", "vote"] as const;
+
 export const mathematics: Area = {
   version: 1,
-  tasks: [...Object.keys(made), "solve"],
+  tasks: [...Object.keys(made), ...fromSeeds],
   seeds: "taken",
   build: (making) => {
     const { config, tasks } = making;
-    const hasSeeds = config.seeds !== undefined;
-    if (!tasks.some((task) => (task === "solve") === hasSeeds))
+    if (config.seeds !== undefined) {
+      const task = tasks.includes("solve") ? "solve" : tasks.includes("vote") ? "vote" : undefined;
+      if (task === undefined)
+        throw new UserError(
+          "bad_option",
+          "With --seeds the task is solve, or vote for problems without answers: remove --tasks, or the seeds.",
+        );
+      return solved(making, task);
+    }
+    if (tasks.every((task) => fromSeeds.some((one) => one === task)))
       throw new UserError(
         "bad_option",
-        hasSeeds
-          ? "With --seeds the task is solve: remove --tasks, or the seeds."
-          : "Task solve begins with problems: give their files with --seeds.",
+        `Task ${tasks[0]} begins with problems: give their files with --seeds.`,
       );
-    if (hasSeeds) return solved(making);
     return making.distinct(problems(making), ({ messages }) => String(messages[0]?.content));
   },
 };
