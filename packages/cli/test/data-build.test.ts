@@ -77,3 +77,35 @@ it("asks two models of one's own, of which one is needed while the other answers
     /^\{.*"scorer":"critic","verdict":"none".*"reason":"no_verdict"\}\n$/,
   );
 });
+
+it("asks a model in an ONNX file, which says what its folder says", async () => {
+  const exported = await posttrain([
+    ...["export", "--format", "onnx", "--model_name_or_path", at("model"), "--output_dir", at("onnx")],
+  ]);
+  expect(exported.code).toBe(0);
+  const seeds = writeRows(folder, "more-sums.jsonl", [
+    { question: "2+3?", answer: "5" },
+    { question: "7-4?", answer: "3" },
+  ]);
+  const said = async (model: string, output: string, temperature: string): Promise<unknown> => {
+    const { code, err } = await posttrain([
+      ...["data", "build", "mathematics", "--seeds", seeds, "--model_name_or_path", at(model)],
+      ...[
+        "--num_samples",
+        "2",
+        "--max_new_tokens",
+        "6",
+        "--temperature",
+        temperature,
+        "--output",
+        at(output),
+      ],
+    ]);
+    expect([code, err]).toEqual([0, expect.stringMatching(/solve +4 +0 +cut_off 4/)]);
+    return readFileSync(at(`${output}.progress/dropped.jsonl`), "utf8");
+  };
+  expect(await said("onnx", "onnx.jsonl", "0")).toBe(await said("model", "folder.jsonl", "0"));
+  const drawn = await said("onnx", "drawn.jsonl", "2");
+  expect(new Set(String(drawn).match(/"said":"[^"]*"/g)).size).toBeGreaterThan(1);
+  expect(await said("onnx", "drawn-again.jsonl", "2")).toBe(drawn);
+});

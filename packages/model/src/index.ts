@@ -46,7 +46,7 @@ export {
   zeroGradients,
 } from "./model.js";
 export { modelDigest } from "./model-digest.js";
-export { type ModelFolder, type ModelKind, openModelFolder } from "./model-folder.js";
+export { type ModelFolder, type ModelKind, openModelConfigs, openModelFolder } from "./model-folder.js";
 export { computeDtype, type ModelChoice, modelOptions } from "./model-options.js";
 export { refuseTooLarge } from "./model-size.js";
 export { exportOnnx, type OnnxExport } from "./onnx/export-onnx.js";

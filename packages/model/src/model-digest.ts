@@ -4,17 +4,14 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileDigest } from "@posttrain/run";
 import { openModelFolder } from "./model-folder.js";
-import { onnxFileAt } from "./onnx/onnx-model.js";
 
 /** SHA-256 over the names and SHA-256s of config.json and the files of weights of a model folder, or of an ONNX file. UserError when it is none. */
 export async function modelDigest(path: string): Promise<string> {
-  const onnx = await onnxFileAt(path);
-  const files =
-    onnx === undefined
-      ? [join(path, "config.json"), ...(await weightsOf(path))]
-      : [join(dirname(onnx), "config.json"), onnx, `${onnx}_data`].filter(
-          (file) => file === onnx || existsSync(file),
-        );
+  const files = path.endsWith(".onnx")
+    ? [join(dirname(path), "config.json"), path, `${path}_data`].filter(
+        (file) => file === path || existsSync(file),
+      )
+    : [join(path, "config.json"), ...(await weightsOf(path))];
   const hash = createHash("sha256");
   for (const file of files) hash.update(`${basename(file)} ${await fileDigest(file)}\n`);
   return hash.digest("hex");

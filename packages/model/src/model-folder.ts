@@ -91,20 +91,8 @@ export async function openModelFolder(
   kind: ModelKind | "either" = "language",
 ): Promise<ModelFolder> {
   const names = await listFolder(dir);
-  const configFile = join(dir, "config.json");
-  if (!names.includes("config.json")) {
-    throw new UserError(
-      "not_a_model_folder",
-      `${dir} has no config.json, so it is not a Hugging Face model folder. Give the folder that holds config.json and ` +
-        "model.safetensors themselves.",
-    );
-  }
-  const config = parseModelConfig(await readJson(configFile), configFile);
-  if (kind !== "either") checkKind(configFile, config, kind);
-  const generationFile = join(dir, "generation_config.json");
-  const generationConfig = names.includes("generation_config.json")
-    ? parseGenerationConfig(await readJson(generationFile), generationFile)
-    : generationConfigFrom(config);
+  const { config, generationConfig } = await openModelConfigs(dir);
+  if (kind !== "either") checkKind(join(dir, "config.json"), config, kind);
 
   const stored = await findTensors(dir, names);
   const heads = (config.score?.heads.length ?? 0) > 0 ? await findHeads(dir) : [];
@@ -114,6 +102,27 @@ export async function openModelFolder(
   });
   await checkTiedHead(dir, config, stored.tensors);
   return { dir, config, generationConfig, tensors, ignored };
+}
+
+/** What a folder says of its model beside the weights. UserError as of {@link openModelFolder}. */
+export async function openModelConfigs(
+  dir: string,
+): Promise<Pick<ModelFolder, "config" | "generationConfig">> {
+  const names = await listFolder(dir);
+  const configFile = join(dir, "config.json");
+  if (!names.includes("config.json")) {
+    throw new UserError(
+      "not_a_model_folder",
+      `${dir} has no config.json, so it is not a Hugging Face model folder. Give the folder that holds config.json and ` +
+        "model.safetensors themselves.",
+    );
+  }
+  const config = parseModelConfig(await readJson(configFile), configFile);
+  const generationFile = join(dir, "generation_config.json");
+  const generationConfig = names.includes("generation_config.json")
+    ? parseGenerationConfig(await readJson(generationFile), generationFile)
+    : generationConfigFrom(config);
+  return { config, generationConfig };
 }
 
 function checkKind(file: string, { score }: Qwen2Config, kind: ModelKind): void {

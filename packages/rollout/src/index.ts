@@ -10,6 +10,7 @@ export {
   type Ruling,
 } from "./judge.js";
 export { localTeacher } from "./local-teacher.js";
+export { type OnnxTeacher, openOnnxTeacher } from "./onnx-teacher.js";
 export {
   allOf,
   type ConversationRow,

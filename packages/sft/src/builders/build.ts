@@ -11,7 +11,7 @@ import {
   rowError,
   UserError,
 } from "@posttrain/data";
-import { type Model, modelDigest } from "@posttrain/model";
+import type { Model } from "@posttrain/model";
 import type { TeacherCounters } from "@posttrain/rollout";
 import {
   type Identity,
@@ -29,7 +29,7 @@ import type { Area, Draft, Reward, Seed } from "./area.js";
 import { type AreaName, loadArea } from "./areas.js";
 import type { BuildConfig } from "./config.js";
 import { createDraws } from "./draws.js";
-import { choiceOf, type Roles, roleNames, withRoles } from "./roles.js";
+import { choiceOf, type Roles, roleNames, weightsOf, withRoles } from "./roles.js";
 import { openSteps, type StepCounts, type Steps } from "./steps.js";
 
 export interface BuildRun {
@@ -137,13 +137,13 @@ async function identityOf(config: AreaConfig, area: Area, roles: Roles): Promise
   );
   const folders = roleNames.map(async (role) => {
     const { dir } = choiceOf(config, role);
-    return [`${role}_weights`, dir === undefined ? null : await modelDigest(dir)] as const;
+    return [`${role}_weights`, dir === undefined ? null : await weightsOf(dir)] as const;
   });
   return {
     ...Object.fromEntries(rest),
     ...Object.fromEntries(await Promise.all(folders)),
     ...(config.reward_model_name_or_path !== undefined && {
-      reward_weights: await modelDigest(config.reward_model_name_or_path),
+      reward_weights: await weightsOf(config.reward_model_name_or_path),
     }),
     version: area.version,
     seeds: await Promise.all((config.seeds ?? []).map(dataDigest)),
@@ -159,7 +159,7 @@ async function withReward<T>(
   body: (reward: Reward | undefined) => Promise<T>,
 ): Promise<T> {
   if (path === undefined) return body(undefined);
-  const digest = await modelDigest(path);
+  const digest = await weightsOf(path);
   return run.withReward(path, (score) =>
     body({
       model: `${path} (${digest.slice(0, 16)})`,

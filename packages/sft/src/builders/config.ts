@@ -10,7 +10,7 @@ const role = (name: string) => ({
   [`${name}_model`]: serverOptions.model.describe(`name of the ${name} on its server`),
   [`${name}_model_name_or_path`]: model_name_or_path
     .optional()
-    .describe(`the ${name} as a Hugging Face folder, in place of a server`),
+    .describe(`the ${name} as a Hugging Face folder, or one with model.onnx, in place of a server`),
 });
 
 type RoleOptions<Name extends string> = Record<
@@ -63,7 +63,7 @@ export const buildConfig = z
     max_new_tokens: samplingOptions.max_new_tokens.default(2048).describe("most tokens of a reply"),
     model_name_or_path: model_name_or_path
       .optional()
-      .describe("the generator as a Hugging Face folder, in place of a server"),
+      .describe("the generator as a Hugging Face folder, or one with model.onnx, in place of a server"),
     dtype,
     ...serverOptions,
     base_url: serverOptions.base_url.describe(
@@ -90,6 +90,14 @@ export const buildConfig = z
       .max(5)
       .default(4)
       .describe("cross-lingual: the least agreement with the original answer, 1 to 5, that is kept"),
+    refine_rounds: z
+      .int()
+      .min(1)
+      .max(20)
+      .optional()
+      .describe(
+        "logic: rounds in which the generator reasons and the critic finds flaws (with --seeds 2, else none)",
+      ),
     min_agreement: z
       .number()
       .min(0)

@@ -1,9 +1,11 @@
 // Who is asked: a generator, and a critic, a translator, a judge, each behind a server or in a folder of its own, else the generator in its place.
 import { createHash } from "node:crypto";
 import { UserError, uniform, withoutThinking } from "@posttrain/data";
-import { type Model, modelDigest } from "@posttrain/model";
+import { type Model, modelDigest, onnxFileAt } from "@posttrain/model";
 import {
   localTeacher,
+  type OnnxTeacher,
+  openOnnxTeacher,
   openServer,
   type Server,
   type Teacher,
@@ -82,6 +84,10 @@ export function choiceOf(config: BuildConfig, role: RoleName) {
   return { dir: of("model_name_or_path"), baseUrl: of("base_url"), model: of("model") };
 }
 
+/** SHA-256 of the weights at a path: an ONNX file, a folder with one, or a model folder. */
+export const weightsOf = async (path: string): Promise<string> =>
+  modelDigest((await onnxFileAt(path)) ?? path);
+
 /** Opens what `body` may ask, for as long as it does. */
 export async function withRoles<T>(
   config: BuildConfig,
@@ -91,6 +97,7 @@ export async function withRoles<T>(
   const prompts = await readPrompts(config.prompts);
   const open = new Map<RoleName, Role>();
   const servers = new Map<RoleName, Server>();
+  const files: OnnxTeacher[] = [];
   const roles: Roles = {
     has: (role) => open.has(role) || open.has("generator"),
     width: (role) => (open.get(role) ?? open.get("generator"))?.teacher.concurrency ?? 1,
@@ -125,7 +132,17 @@ export async function withRoles<T>(
     if (role === undefined) return body(roles);
     const { dir, baseUrl, model } = choiceOf(config, role);
     if (dir !== undefined) {
-      const weights = await modelDigest(dir);
+      const weights = await weightsOf(dir);
+      const onnx = await onnxFileAt(dir);
+      if (onnx !== undefined) {
+        const { journal, onToken } = options;
+        const teacher = await openOnnxTeacher(onnx, {
+          ...{ weights, journal, onToken, maxTokens: config.max_new_tokens },
+        });
+        files.push(teacher);
+        open.set(role, { teacher, model: `${onnx} (${weights.slice(0, 16)})` });
+        return openRole(rest);
+      }
       return options.withModel(dir, (loaded) => {
         const { journal, onToken } = options;
         const local = { weights, journal, onToken, maxTokens: config.max_new_tokens };
@@ -148,7 +165,7 @@ export async function withRoles<T>(
   try {
     return await openRole(roleNames);
   } finally {
-    for (const server of servers.values()) await server.close();
+    for (const teacher of [...servers.values(), ...files]) await teacher.close();
   }
 }
 
