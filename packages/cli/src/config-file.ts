@@ -15,6 +15,8 @@ import {
   type Pair,
   Parser,
   type Scalar,
+  type YAMLMap,
+  type YAMLSeq,
 } from "yaml";
 import type { Setting } from "./settings.js";
 
@@ -214,7 +216,7 @@ export function settingsOf({ pairs, document, path, lines }: Mapping): ConfigFil
       continue;
     }
     seen.set(name, line);
-    const said = saidBy(value, document);
+    const said = mixtureBy(name, value, document) ?? saidBy(value, document);
     if (said === null) {
       complain(`${name} has no value: give one, or remove the line to take the default.`);
     } else if ("wrong" in said) {
@@ -242,6 +244,13 @@ function saidBy(node: Node | null, document: Document): Said {
     return { wrong: `a list with ${odd === undefined ? "an empty entry" : kindOf(odd)} in it` };
   }
   return { value: items.map((item) => String((item as Scalar).value)) };
+}
+
+/** A list or a mapping under `data` is a mix of sources, which goes on as JSON. */
+function mixtureBy(name: string, node: Node | null, document: Document): Said | undefined {
+  const value = resolve(node, document);
+  if (name !== "data" || value === undefined || isScalar(value)) return undefined;
+  return { value: JSON.stringify((value as YAMLMap | YAMLSeq).toJS(document)) };
 }
 
 /** What an alias stands for; undefined for nothing. An alias of an alias cannot be written. */

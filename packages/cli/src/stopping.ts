@@ -1,5 +1,6 @@
 // Ctrl-C, SIGTERM and SIGHUP. A command ends at once, with an exit code that says why; work that can save itself takes them over: the first then
 // asks it to stop at a good place, a second Ctrl-C ends the process at once. Under nohup SIGHUP is ignored.
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { exitCodes } from "./failure.js";
@@ -41,6 +42,8 @@ export interface Stopping {
 /** `asked` tells the person that it was heard. */
 export function stopOnSignal(asked: () => void): Stopping {
   const controller = new AbortController();
+  // Every request under way listens to it.
+  setMaxListeners(0, controller.signal);
   let by: EndingSignal = "SIGINT";
   const stop = (signal: EndingSignal): void => {
     if (controller.signal.aborted) {

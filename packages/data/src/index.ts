@@ -52,7 +52,7 @@ export {
   withDoubles,
 } from "./lossless-json.js";
 export type { ChatMessage, ToolCall } from "./messages.js";
-export { type MixSource, mixRows } from "./mix-rows.js";
+export { type MixSource, mixSourceOf } from "./mix-rows.js";
 export type { WhenNeeded } from "./model-texts.js";
 export {
   type Packing,
@@ -90,6 +90,7 @@ export { placeText, type RowPlace, rowError } from "./reading/place.js";
 export {
   type DataRow,
   dataDigest,
+  mixRows,
   type OnProgress,
   type ReadRowsOptions,
   readRows,

@@ -3,7 +3,8 @@
  * and once more for each pass that is asked of them.
  */
 import { permutation, uniform } from "./philox.js";
-import { type DataRow, type ReadRowsOptions, readRows } from "./reading/read-rows.js";
+import type { Naming } from "./reading/dataset-info.js";
+import type { DataRow, ReadRowsOptions, readRows } from "./reading/read-rows.js";
 import { UserError } from "./user-error.js";
 
 /** A source, and how much of it: a share of its rows (above 1: several passes), a number of rows, or its weight in a mix of `rows`. */
@@ -12,6 +13,23 @@ export interface MixSource {
   readonly share?: number;
   readonly rows?: number;
   readonly weight?: number;
+  /** What its columns and roles are called. */
+  readonly naming?: Naming;
+}
+
+/** A source as text: DATA (all of it), DATA=0.5 (a share), DATA=1000 (rows); of a mix by weights DATA=WEIGHT. UserError `bad_option`. */
+export function mixSourceOf(text: string, byWeight: boolean): MixSource {
+  const [, data = text, amount] = /^(.*)=([^=/]*)$/.exec(text) ?? [];
+  if (amount === undefined) return byWeight ? { data, weight: 1 } : { data, share: 1 };
+  if (!/^\d+(\.\d+)?$/.test(amount)) {
+    throw new UserError(
+      "bad_option",
+      `sources has ${JSON.stringify(text)}: expected DATA, DATA=0.5 for a share of its rows, or DATA=1000 for so many.`,
+    );
+  }
+  const number = Number(amount);
+  if (byWeight) return { data, weight: number };
+  return amount.includes(".") ? { data, share: number } : { data, rows: number };
 }
 
 export interface MixOptions {
@@ -19,6 +37,10 @@ export interface MixOptions {
   /** Rows in all, where sources have weights. */
   readonly rows?: number | undefined;
   readonly onProgress?: ReadRowsOptions["onProgress"];
+  /** Takes rows whose text holds no value; they count for nothing. */
+  readonly onBadRow?: ReadRowsOptions["onBadRow"];
+  /** Reads one source. */
+  readonly read: typeof readRows;
 }
 
 export interface MixPart {
@@ -31,21 +53,32 @@ export interface MixPart {
 
 export interface Mix {
   readonly parts: readonly MixPart[];
+  /** SHA-256 of the files of each source. */
+  readonly digests: readonly string[];
   readonly rows: AsyncIterable<DataRow & { readonly source: number }>;
 }
 
 /** Throws UserError: of readers, `bad_option` for amounts that do not go together. */
-export async function mixRows(sources: readonly MixSource[], options: MixOptions): Promise<Mix> {
-  const { seed, onProgress } = options;
+export async function mixOf(sources: readonly MixSource[], options: MixOptions): Promise<Mix> {
+  const { seed, onProgress, onBadRow, read } = options;
   const counts: number[] = [];
-  for (const { data } of sources) {
+  const digests: string[] = [];
+  for (const { data, naming } of sources) {
     let count = 0;
-    for await (const _ of readRows(data, { onProgress })) count++;
+    const onEnd = (digest: string): unknown => digests.push(digest);
+    // They are told of when they are read for good.
+    const skipping = onBadRow && { onBadRow: () => undefined };
+    for await (const _ of read(data, { onProgress, onEnd, naming, ...skipping })) count++;
     counts.push(count);
   }
   const taken = amountsOf(sources, counts, options.rows);
   const parts = sources.map(({ data }, i) => ({ data, of: counts[i]!, taken: taken[i]! }));
-  return { parts, rows: interleaved(parts, seed, onProgress) };
+  const passes = sources.map(
+    ({ data, naming }) =>
+      () =>
+        read(data, { onProgress, naming, ...(onBadRow && { onBadRow }) }),
+  );
+  return { parts, digests, rows: interleaved(parts, passes, seed) };
 }
 
 function amountsOf(
@@ -69,13 +102,9 @@ function amountsOf(
   return amounts;
 }
 
-async function* interleaved(
-  parts: readonly MixPart[],
-  seed: number,
-  onProgress: ReadRowsOptions["onProgress"],
-) {
+async function* interleaved(parts: readonly MixPart[], passes: readonly Pass[], seed: number) {
   const left = parts.map(({ taken }) => taken);
-  const streams = parts.map((part, i) => drawn(part, i, seed, onProgress));
+  const streams = parts.map((part, i) => drawn(part, passes[i]!, i, seed));
   let total = left.reduce((all, rows) => all + rows, 0);
   for (let place = 0; total > 0; place++) {
     // Every order of what is left is as likely as any other.
@@ -95,16 +124,18 @@ const MIX_PLACES = 2 ** 31 + 1;
 
 /** The rows that are taken of a source: whole passes, then one of rows that the seed draws. */
 async function* drawn(
-  { data, of, taken }: MixPart,
+  { of, taken }: MixPart,
+  pass: Pass,
   source: number,
   seed: number,
-  onProgress: ReadRowsOptions["onProgress"],
 ): AsyncGenerator<DataRow> {
   for (let rest = taken; rest > 0; rest -= of) {
     const some =
       rest < of ? new Set(permutation(seed, "dataBuilding", source, of).slice(0, rest)) : undefined;
     let row = 0;
-    for await (const read of readRows(data, { onProgress }))
-      if (some === undefined || some.has(row++)) yield read;
+    for await (const read of pass()) if (some === undefined || some.has(row++)) yield read;
   }
 }
+
+/** The rows of a source, from the first one on. */
+type Pass = () => AsyncIterable<DataRow>;

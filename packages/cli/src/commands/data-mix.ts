@@ -1,5 +1,5 @@
 // posttrain data mix: rows of several sources as one file, so much of each, interleaved.
-import { detectFormat, type MixSource, mixRows, UserError } from "@posttrain/data";
+import { detectFormat, mixRows, mixSourceOf } from "@posttrain/data";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, plural } from "../format.js";
@@ -43,7 +43,7 @@ export const command = defineCommand({
     const reading = watchReading(output);
     try {
       const mix = await mixRows(
-        sources.map((text) => sourceOf(text, rows !== undefined)),
+        sources.map((text) => mixSourceOf(text, rows !== undefined)),
         { seed, rows, onProgress: reading.onProgress },
       );
       const forms = new Map<string, number>();
@@ -52,7 +52,7 @@ export const command = defineCommand({
           ? mix.rows
           : (
               await mixRows(
-                sources.map((text) => sourceOf(text, rows !== undefined)),
+                sources.map((text) => mixSourceOf(text, rows !== undefined)),
                 { seed, rows },
               )
             ).rows;
@@ -81,18 +81,3 @@ export const command = defineCommand({
     }
   },
 });
-
-/** UserError `bad_option`. */
-function sourceOf(text: string, byWeight: boolean): MixSource {
-  const [, data = text, amount] = /^(.*)=([^=/]*)$/.exec(text) ?? [];
-  if (amount === undefined) return byWeight ? { data, weight: 1 } : { data, share: 1 };
-  if (!/^\d+(\.\d+)?$/.test(amount)) {
-    throw new UserError(
-      "bad_option",
-      `sources has ${JSON.stringify(text)}: expected DATA, DATA=0.5 for a share of its rows, or DATA=1000 for so many.`,
-    );
-  }
-  const number = Number(amount);
-  if (byWeight) return { data, weight: number };
-  return amount.includes(".") ? { data, share: number } : { data, rows: number };
-}

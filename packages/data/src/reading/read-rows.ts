@@ -2,12 +2,14 @@
 import { createHash } from "node:crypto";
 import { type BigIntStats, createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { type Mix, type MixOptions, type MixSource, mixOf } from "../mix-rows.js";
 import { UserError } from "../user-error.js";
 import { type Content, contentOf } from "./contents.js";
 import type { Naming } from "./dataset-info.js";
 import type { FileReader } from "./file-reader.js";
 import { readJson } from "./json-array.js";
 import { readJsonLines } from "./jsonl.js";
+import { type Mixture, mixtureDigest, mixtureOf } from "./mixture.js";
 import { unreadable } from "./packing-bytes.js";
 import type { RowPlace } from "./place.js";
 import { rowAdapter } from "./row-adapter.js";
@@ -55,9 +57,30 @@ export async function* readRows(
   options: ReadRowsOptions = {},
 ): AsyncGenerator<DataRow, void, undefined> {
   const { naming } = options;
+  const mixture = mixtureOf(data);
+  if (mixture !== undefined) return yield* readMixture(mixture, options);
   const source = await openSource(data);
   yield* readSource(naming === undefined ? source : { ...source, adapter: rowAdapter(naming) }, options);
 }
+
+/** The rows of several sources, as their mix has them: `line` is the place in the mix, `place` that of the file. */
+async function* readMixture(
+  mixture: Mixture,
+  { naming, onEnd, after, ...options }: ReadRowsOptions,
+): AsyncGenerator<DataRow, void, undefined> {
+  if (after !== undefined)
+    throw new UserError("bad_data", "A mix of sources cannot be gone on in: read it from its beginning.");
+  const { rows, seed } = mixture;
+  const sources = mixture.sources.map((source) => ({ ...(naming && { naming }), ...source }));
+  const mix = await mixOf(sources, { rows, seed, ...options, read: readRows });
+  let line = 0;
+  for await (const { place, value } of mix.rows) yield { line: ++line, place, value };
+  onEnd?.(mixtureDigest(mixture, mix.digests));
+}
+
+/** Several sources as one, interleaved by the seed; each is read once to be counted, and once more for each pass that is asked of it. */
+export const mixRows = (sources: readonly MixSource[], options: Omit<MixOptions, "read">): Promise<Mix> =>
+  mixOf(sources, { ...options, read: readRows });
 
 async function* readSource(
   { name, files, adapter, most = Number.POSITIVE_INFINITY }: RowSource,
@@ -141,6 +164,12 @@ function refuseChanged(path: string, before: BigIntStats, after: BigIntStats): v
 
 /** What `onEnd` would be told. */
 export async function dataDigest(data: string): Promise<string> {
+  const mixture = mixtureOf(data);
+  if (mixture !== undefined)
+    return mixtureDigest(
+      mixture,
+      await Promise.all(mixture.sources.map((source) => dataDigest(source.data))),
+    );
   const { files } = await openSource(data);
   const digests: string[] = [];
   for (const path of files) {

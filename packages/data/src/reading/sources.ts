@@ -1,6 +1,6 @@
 /**
  * The files that a name of data stands for: a file, several (commas between them), a folder, one split of it (FOLDER:train), a glob, or a dataset of
- * LLaMA-Factory's dataset_info.json (FILE:NAME, FOLDER:NAME).
+ * LLaMA-Factory's dataset_info.json (FILE:NAME, FOLDER:NAME). A mix of several is mixture.ts's.
  */
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

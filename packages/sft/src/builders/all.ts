@@ -81,6 +81,9 @@ async function buildAll(config: BuildConfig, run: BuildRun): Promise<BuildReport
         reasons: made.flatMap(({ report: { reasons } }) => reasons).slice(0, 3),
         asked: askedOf(made.map(({ report: { asked } }) => asked)),
         dropped_file: join(folder, "AREA.jsonl.progress", "dropped.jsonl"),
+        ...(made.some(({ report: { review_file: file } }) => file !== undefined) && {
+          review_file: join(folder, "AREA.jsonl.progress", "review.jsonl"),
+        }),
       };
       await writeFinished(folder, decides, report);
       return report;
