@@ -2,6 +2,7 @@
 import type { Area } from "./area.js";
 
 const areas = {
+  "long-form": async () => (await import("./long-form/long-form.js")).longForm,
   mathematics: async () => (await import("./mathematics/mathematics.js")).mathematics,
   structured: async () => (await import("./structured/structured.js")).structured,
   "cross-lingual": async () => (await import("./cross-lingual/cross-lingual.js")).crossLingual,

@@ -5,6 +5,7 @@ import { UserError } from "@posttrain/data";
 import { checkInstructions, instructionKinds } from "@posttrain/instructions";
 import type { Area, Draft, Making } from "../area.js";
 import { drop, keep } from "../outcome.js";
+import { inTurns } from "../turns.js";
 import { answered, checkedQueries } from "./answered.js";
 import { autoIf } from "./autoif.js";
 import { type Composed, compose } from "./compose.js";
@@ -29,26 +30,6 @@ export const instructions: Area = {
     );
   },
 };
-
-/** One of each after the other, until all are used up. */
-async function* inTurns<T>(
-  sources: readonly AsyncGenerator<T, void, undefined>[],
-): AsyncGenerator<T, void, undefined> {
-  let left = sources;
-  try {
-    while (left.length > 0) {
-      const ended = new Set<unknown>();
-      for (const source of left) {
-        const { done, value } = await source.next();
-        if (done) ended.add(source);
-        else yield value as T;
-      }
-      left = left.filter((source) => !ended.has(source));
-    }
-  } finally {
-    for (const source of left) await source.return();
-  }
-}
 
 /** Grades take turns: so many instructions has a request. */
 async function* composed({ draws, difficultyOf, step }: Making): AsyncGenerator<Draft, void, undefined> {
