@@ -35,7 +35,7 @@ jobs logs: id redis
 jobs drain: redis
 jobs failed: clear redis
 evaluate: model_name_or_path dtype data task verifier extract num_fewshot fewshot_data limit num_samples pass_at unsealed choose comparison absolute_tolerance relative_tolerance template_date temperature max_new_tokens stop_ids stop seed output_dir redis num_generations
-reward score: model_name_or_path dtype data output special_tokens_in_content template_date
+reward score: model_name_or_path dtype data output special_tokens_in_content template_date redis
 reward data: model_name_or_path dtype temperatures num_samples max_new_tokens data responses output pairs_per_query verify verifier mode extraction strictness unsealed extract choose comparison absolute_tolerance relative_tolerance route pass_score cpu_seconds memory_mb timeout_seconds concurrency base_url model num_concurrent max_retries request_timeout budget_tokens reply_cache judge_base_url judge_model judge_model_name_or_path judge_max_tokens labels to_label pairs seed redis
 reward eval: data model_name_or_path dtype format output seed
 data build: area output rows seed difficulty tasks seeds areas prompts num_samples preset temperature max_new_tokens model_name_or_path dtype base_url model num_concurrent max_retries request_timeout budget_tokens reply_cache reward_model_name_or_path languages min_alignment refine_rounds min_agreement keep_best min_reward critic_base_url critic_model critic_model_name_or_path translator_base_url translator_model translator_model_name_or_path judge_base_url judge_model judge_model_name_or_path

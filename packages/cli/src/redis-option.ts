@@ -9,12 +9,12 @@ export const redisUrl = z
     "URL of Redis: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=NAME], rediss:// for TLS; a password is better in POSTTRAIN_REDIS, which no list of processes shows",
   );
 
-/** Of commands that grade. */
+/** Of commands that grade or score. */
 export const gradedOn = {
   redis: redisUrl
     .optional()
     .describe(
-      "URL of Redis, whose workers grade in place of this process (posttrain worker, docs/workers.md)",
+      "URL of Redis, whose workers grade and score in place of this process (posttrain worker, docs/workers.md)",
     ),
 };
 

@@ -1,17 +1,25 @@
-// What gives responses their scores, for as long as a command needs it: a reward model's folder on our kernels, or an ONNX file through onnxruntime.
+// What gives responses their scores, for as long as a command needs it: a reward model's folder on our kernels, here or on workers, or an ONNX file through onnxruntime.
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { UserError } from "@posttrain/data";
+import type { Jobs } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
 import {
   computeDtype,
   loadModel,
   type ModelChoice,
   onnxFileAt,
+  openModelFolder,
   parseModelConfig,
   type Qwen2Config,
 } from "@posttrain/model";
-import { modelScorer, modelScores, openOnnxScorer, type Scorer } from "@posttrain/reward-model";
+import {
+  modelScorer,
+  modelScores,
+  openOnnxScorer,
+  type Scorer,
+  scoresOnWorkers,
+} from "@posttrain/reward-model";
 import type { MachineOptions } from "./options.js";
 import { describeModel, withDevice } from "./with-model.js";
 
@@ -25,14 +33,21 @@ export interface OpenScorer {
   readonly description: string;
 }
 
-/** `open`: a device that is open already, for who computes with another model beside it. */
+/** `open`: a device that is open already, for who computes with another model beside it; `workers` score in place of this process, but for an ONNX file. */
 export async function withScorer<T>(
   { model_name_or_path: path, dtype }: ModelChoice,
-  machine: MachineOptions,
+  { workers, ...machine }: MachineOptions & { readonly workers?: Jobs | undefined },
   body: (scorer: OpenScorer) => Promise<T>,
   open?: Device,
 ): Promise<T> {
   const file = await onnxFileAt(path);
+  if (file === undefined && workers !== undefined) {
+    const { config } = await openModelFolder(path, "reward");
+    const scores = await scoresOnWorkers(workers, { path, config, dtype: computeDtype(dtype) });
+    const scorer: Scorer = async (sequences) =>
+      (await scores(sequences)).map((found) => found?.score ?? null);
+    return body({ scorer, scores, dir: path, config, description: "on workers" });
+  }
   if (file === undefined) {
     const on = (use: (device: Device) => Promise<T>): Promise<T> =>
       open === undefined ? withDevice(machine, use) : use(open);

@@ -18,6 +18,7 @@ export { plannedReward } from "./plan.js";
 export { prepareRewardData, type RewardData } from "./rows.js";
 export { type SequenceScores, scoreSequences, sumHeads } from "./score.js";
 export { modelScorer, modelScores, type Score, type Scorer } from "./scorer.js";
+export { openScoringWorker, type ScoringWorker, scoresOnWorkers } from "./scoring-jobs.js";
 export {
   evaluateReward,
   type RewardLossOptions,

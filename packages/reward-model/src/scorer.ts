@@ -1,6 +1,7 @@
 // A scorer: what gives whole sequences of tokens (prompt and response) their scores, be it a model on a device or a file of another runtime.
-import type { Model } from "@posttrain/model";
-import { headOf, scoreSequences } from "./score.js";
+import type { Model, Qwen2Config } from "@posttrain/model";
+import { inOrder } from "@posttrain/run";
+import { type SequenceScores, scoreSequences } from "./score.js";
 
 /**
  * Scores of whole sequences, in order; null where one cannot be scored: it is empty, or longer than the model's context. A score depends on its
@@ -27,44 +28,48 @@ export function modelScorer(model: Model): Scorer {
 export function modelScores(
   model: Model,
 ): (sequences: readonly Int32Array[]) => Promise<readonly (Score | null)[]> {
-  const context = model.config.maxPositionEmbeddings;
-  const names = headOf(model).heads.map(({ name }) => name);
+  return scoresBy(model.config, (batch) => scoreSequences(model, batch), 1);
+}
+
+/** Scores by whatever scores batches of sequences that a model of this config can read, `width` of them at once. */
+export function scoresBy(
+  config: Qwen2Config,
+  score: (batch: readonly Int32Array[]) => Promise<SequenceScores>,
+  width: number,
+): (sequences: readonly Int32Array[]) => Promise<readonly (Score | null)[]> {
+  const context = config.maxPositionEmbeddings;
+  const names = (config.score?.heads ?? []).map(({ name }) => name);
+  const scorable = (sequence: Int32Array): boolean => sequence.length > 0 && sequence.length <= context;
   return async (sequences) => {
-    const scores: (Score | null)[] = [];
-    const scorable = (sequence: Int32Array): boolean => sequence.length > 0 && sequence.length <= context;
-    for (const batch of batchesOf(sequences, tokensAtOnce)) {
-      const found = await scoreSequences(model, batch.filter(scorable));
-      let next = 0;
-      for (const sequence of batch) {
-        if (!scorable(sequence)) {
-          scores.push(null);
-          continue;
-        }
-        const own = found.heads[next];
-        scores.push({
-          score: found.scores[next++] as number,
-          heads: Object.fromEntries(names.map((name, h) => [name, own?.[h] as number])),
+    const found: Score[] = [];
+    const tasks = batchesOf(sequences.filter(scorable), tokensAtOnce).map((batch) => () => score(batch));
+    for await (const { scores, heads } of inOrder(tasks, width))
+      for (const [s, own] of scores.entries())
+        found.push({
+          score: own,
+          heads: Object.fromEntries(names.map((name, h) => [name, heads[s]?.[h] as number])),
         });
-      }
-    }
-    return scores;
+    let next = 0;
+    return sequences.map((sequence) => (scorable(sequence) ? (found[next++] as Score) : null));
   };
 }
 
 /** Consecutive sequences of so many tokens together, or one that has more. */
-function* batchesOf(
+function batchesOf(
   sequences: readonly Int32Array[],
   tokensAtOnce: number,
-): Generator<readonly Int32Array[]> {
+): readonly (readonly Int32Array[])[] {
+  const batches: (readonly Int32Array[])[] = [];
   let start = 0;
   let tokens = 0;
   for (const [i, { length }] of sequences.entries()) {
     if (i > start && tokens + length > tokensAtOnce) {
-      yield sequences.slice(start, i);
+      batches.push(sequences.slice(start, i));
       start = i;
       tokens = 0;
     }
     tokens += length;
   }
-  if (start < sequences.length) yield sequences.slice(start);
+  if (start < sequences.length) batches.push(sequences.slice(start));
+  return batches;
 }

@@ -8,14 +8,17 @@ import {
   type TokenizedResponses,
   UserError,
 } from "@posttrain/data";
+import { openRedisJobs } from "@posttrain/jobs";
 import { modelOptions } from "@posttrain/model";
 import { pairsOf, type Score } from "@posttrain/reward-model";
+import { inOrder } from "@posttrain/run";
 import { rowOptions } from "@posttrain/train";
 import { z } from "zod";
 import { defineCommand } from "../command.js";
 import { count, duration, float32, plural } from "../format.js";
 import { createOutput } from "../output.js";
 import { watchReading } from "../reading.js";
+import { gradedOn } from "../redis-option.js";
 import { openResultFile } from "../result-file.js";
 import { secondsSince, timeLeft, tokensPerSecond } from "../speed.js";
 import { type OpenScorer, withScorer } from "../with-scorer.js";
@@ -23,6 +26,8 @@ import { type OpenScorer, withScorer } from "../with-scorer.js";
 const { template_date, special_tokens_in_content } = rowOptions;
 /** Rows that go to the model together. */
 const rowsAtOnce = 32;
+/** How many times as many are with workers at once. */
+const batchesOnWorkers = 32;
 
 export const command = defineCommand({
   options: z.strictObject({
@@ -39,6 +44,7 @@ export const command = defineCommand({
       .describe("new file for the rows with their scores; default: standard output"),
     special_tokens_in_content,
     template_date,
+    ...gradedOn,
   }),
   examples: [
     [
@@ -56,8 +62,9 @@ export const command = defineCommand({
     const output = createOutput(context, process.stderr);
     const results = await openResultFile(file);
     const silent = file === undefined && (process.stdout.isTTY || context.json);
+    await using workers = options.redis === undefined ? undefined : await openRedisJobs(options.redis);
     try {
-      await withScorer(options, context, async (scorer) => {
+      await withScorer(options, { ...context, workers }, async (scorer) => {
         output.say(`${options.model_name_or_path}: ${scorer.description}`);
         const reading = watchReading(output);
         const { rows, digest } = await loadResponses(options, scorer, reading.onProgress);
@@ -67,12 +74,20 @@ export const command = defineCommand({
         const total = rows.reduce((sum, { sequences }) => sum + tokensOf(sequences), 0);
         const sums = newSums();
         let tokens = 0;
-        let next = 0;
+        let done = 0;
         const scored = new Map<number, readonly (Score | null)[]>();
+        const scoring = inOrder(
+          batchesOf(rows).map((batch) => async () => {
+            const scores = await scorer.scores(batch.flatMap(({ sequences }) => sequences));
+            return { batch, scores };
+          }),
+          workers === undefined ? 1 : batchesOnWorkers,
+        );
         const ahead = async (): Promise<void> => {
-          const batch = rows.slice(next, next + rowsAtOnce);
-          next += batch.length;
-          const scores = await scorer.scores(batch.flatMap(({ sequences }) => sequences));
+          const next = await scoring.next();
+          if (next.done) return;
+          const { batch, scores } = next.value;
+          done += batch.length;
           let at = 0;
           for (const row of batch) {
             const own = scores.slice(at, at + row.sequences.length);
@@ -83,7 +98,7 @@ export const command = defineCommand({
           }
           progress.show(
             () =>
-              `${count(next)} of ${plural(rows.length, "row")}, ${tokensPerSecond(tokens, secondsSince(started))}, ${timeLeft(started, tokens, total)}`,
+              `${count(done)} of ${plural(rows.length, "row")}, ${tokensPerSecond(tokens, secondsSince(started))}, ${timeLeft(started, tokens, total)}`,
           );
         };
         try {
@@ -93,7 +108,7 @@ export const command = defineCommand({
               throw new UserError("changed_file", `${data} changed while it was read: start again.`);
           };
           for await (const { line, value } of readRows(data, { onEnd })) {
-            while (!scored.has(line) && next < rows.length) await ahead();
+            while (!scored.has(line) && done < rows.length) await ahead();
             const own = scored.get(line);
             scored.delete(line);
             if (!isJsonObject(value) || own === undefined || silent) continue;
@@ -102,6 +117,7 @@ export const command = defineCommand({
           await results.commit();
         } finally {
           progress.end();
+          await scoring.return();
         }
         const { responses, unscored, mean, min, max, pairs, accuracy, margin } = sums.result();
         if (unscored > 0) {
@@ -181,6 +197,12 @@ function columnsOf(
   return single
     ? { reward_score: numbers[0], ...(several && { head_scores: heads[0] }) }
     : { reward_scores: numbers, ...(several && { head_scores: heads }) };
+}
+
+function batchesOf(rows: readonly TokenizedResponses[]): readonly (readonly TokenizedResponses[])[] {
+  return Array.from({ length: Math.ceil(rows.length / rowsAtOnce) }, (_, i) =>
+    rows.slice(i * rowsAtOnce, (i + 1) * rowsAtOnce),
+  );
 }
 
 const tokensOf = (sequences: readonly Int32Array[]): number =>

@@ -3,6 +3,8 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { UserError } from "@posttrain/data";
 import { type Handler, openWorker, type WorkerEvent } from "@posttrain/jobs";
+import type { Device } from "@posttrain/kernels";
+import { openScoringWorker } from "@posttrain/reward-model";
 import { openRolloutWorker, type RolloutWorker } from "@posttrain/rollout";
 import { isModulePath, type OwnVerifier, openGradingWorker, openOwnVerifier } from "@posttrain/verify";
 import { z } from "zod";
@@ -14,7 +16,7 @@ import { redisUrl } from "../redis-option.js";
 import { stopOnSignal } from "../stopping.js";
 import { openMachine } from "../with-model.js";
 
-const kinds = ["grade", "rollout", "stage"] as const;
+const kinds = ["grade", "rollout", "score", "stage"] as const;
 
 const options = z.strictObject({
   redis: redisUrl,
@@ -35,7 +37,9 @@ const options = z.strictObject({
     .string()
     .min(1)
     .default(".")
-    .describe("of stages: the folder that the machines share; a stage's paths are relative to it"),
+    .describe(
+      "the folder that the machines share, with the files of stages and reward models; paths in jobs are relative to it",
+    ),
   weights_dir: z
     .string()
     .min(1)
@@ -71,7 +75,7 @@ export const command = defineCommand({
     ],
   ],
   notes:
-    "Give Redis' URL as POSTTRAIN_REDIS where it has a password. Of kind rollout it samples jobs that it has at once (--concurrency) together, on --device. SIGTERM and Ctrl-C let grading and sampling under way end, have stages save a checkpoint and give them back, and take no more; a second Ctrl-C ends at once, and other workers do " +
+    "Give Redis' URL as POSTTRAIN_REDIS where it has a password. Of kind rollout it samples jobs that it has at once (--concurrency) together, on --device. SIGTERM and Ctrl-C let grading, sampling and scoring under way end, have stages save a checkpoint and give them back, and take no more; a second Ctrl-C ends at once, and other workers do " +
     "its jobs again after lock_seconds. A job that takes its worker with it three times counts as failed (posttrain jobs failed). Programs that models wrote run in the sandbox of this machine alone, as " +
     'with posttrain verify, which proves it first. --json prints {"done", "failed", "given_back"} at the end.',
   run: async (given, context) => {
@@ -149,9 +153,15 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
     context[name] === undefined ? [] : [`--${name}`, String(context[name])],
   );
   const rollouts = given.kinds.includes("rollout") ? openRollouts(given, context) : undefined;
+  let device: Device | undefined;
+  const scoring = openScoringWorker(given.folder, () => {
+    device ??= openMachine(context);
+    return device;
+  });
   const all = {
     grade: grading.handler,
     rollout: rollouts?.handler as Handler,
+    score: scoring.handler,
     stage: stageHandler({ folder: resolve(given.folder), machine, modules: given.verifier }),
   };
   return {
@@ -159,6 +169,8 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
     [Symbol.asyncDispose]: async () => {
       await grading[Symbol.asyncDispose]();
       await rollouts?.[Symbol.asyncDispose]();
+      await scoring[Symbol.asyncDispose]();
+      await device?.close();
       for (const one of own) await one.close();
     },
   };

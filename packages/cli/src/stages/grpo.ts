@@ -16,6 +16,7 @@ import {
   type RewardModel,
   runGrpo,
 } from "@posttrain/grpo";
+import type { Jobs } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
 import { onnxFileAt, openModelFolder, readCompanions } from "@posttrain/model";
 import { modelScorer, type Scorer } from "@posttrain/reward-model";
@@ -67,8 +68,9 @@ export const stage: Stage = defineStage<
   plan: (config, data: Pick<Data, "model" | "units" | "evalRows" | "rewardModel" | "given">) =>
     plannedGrpo(config, data, data.rewardModel),
   run: async (config, device, report, signal, workers) => {
-    const rewardModel = await shapeOf(config);
-    return withScores(config, device, async (score) => {
+    // What is with workers takes no memory here.
+    const rewardModel = workers === undefined ? await shapeOf(config) : undefined;
+    return withScores(config, device, workers?.jobs, async (score) => {
       await using rewards = await openRewardSources(config, score, { rewardModel, workers: workers?.jobs });
       return await runGrpo(
         config,
@@ -156,10 +158,11 @@ async function shapeOf({ reward_model: path }: GrpoConfig): Promise<RewardModel 
   return { config, scorer: modelScorer };
 }
 
-/** The reward model's scores for as long as the run needs them, beside the policy. */
+/** The reward model's scores for as long as the run needs them, beside the policy or by workers. */
 async function withScores<T>(
   { reward_model: path, model_name_or_path: policyDir }: GrpoConfig,
   device: Device,
+  workers: Jobs | undefined,
   body: (score: Scorer | undefined) => Promise<T>,
 ): Promise<T> {
   if (path === undefined) return body(undefined);
@@ -167,7 +170,7 @@ async function withScores<T>(
   // Of the machine only an ONNX file needs to know: our kernels run on the device that is open.
   return withScorer(
     { model_name_or_path: path, dtype: "float32" },
-    { device: device.backend, threads: device.threads, cpu_path: undefined },
+    { device: device.backend, threads: device.threads, cpu_path: undefined, workers },
     async ({ scorer, dir, config: { vocabSize } }) => {
       if (policy.config.vocabSize !== vocabSize) {
         throw new UserError(
