@@ -32,7 +32,9 @@ beforeAll(async () => {
   expect([made.code, made.err]).toEqual([0, ""]);
   cpSync(at("trained", "checkpoint-1"), at("reward"), { recursive: true });
   const many = Array.from({ length: 100 }, (_, i) =>
-    i % 3 === 0 ? pairs[i % 4] : { prompt: ask(i), responses: [`${i}`, "word ".repeat(1 + (i % 20)), `${2 * i}`] },
+    i % 3 === 0
+      ? pairs[i % 4]
+      : { prompt: ask(i), responses: [`${i}`, "word ".repeat(1 + (i % 20)), `${2 * i}`] },
   );
   writeRows(folder, "many.jsonl", [...many, { text: "longer than the context ".repeat(400) }]);
   return () => rmSync(folder, { recursive: true });

@@ -1,22 +1,21 @@
 // posttrain run: the steps of a pipeline, each by its own command, in the order of what they read from each other.
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { UserError } from "@posttrain/data";
+import { openRedisJobs } from "@posttrain/jobs";
 import { lockProgressFolder } from "@posttrain/run";
 import { z } from "zod";
 import { columns } from "../columns.js";
-import { defineCommand, type RunContext } from "../command.js";
+import { defineCommand } from "../command.js";
 import { exitCodes } from "../failure.js";
-import { duration, plural, shellQuote } from "../format.js";
+import { shellQuote } from "../format.js";
 import { nearest } from "../nearest.js";
 import { createOutput, type Output } from "../output.js";
-import { type Decision, decide, drop, setAside } from "../pipeline/decide.js";
-import { Books, findMade, missingInputs } from "../pipeline/made.js";
-import { type PipelineManifest, readManifest, type StepRecord, writeManifest } from "../pipeline/manifest.js";
+import { type Decision, decide } from "../pipeline/decide.js";
+import { Books, missingInputs } from "../pipeline/made.js";
+import { readManifest, type StepRecord } from "../pipeline/manifest.js";
+import { performSteps, takeEarlier } from "../pipeline/perform.js";
 import { badPipeline, openPipeline, type Pipeline, type Step } from "../pipeline/pipeline.js";
-import { runStep, writeStepConfig } from "../pipeline/run-step.js";
-import { secondsSince } from "../speed.js";
-import { stopOnSignal } from "../stopping.js";
+import { redisUrl } from "../redis-option.js";
 import { version } from "../version.js";
 
 const options = z.strictObject({
@@ -28,6 +27,11 @@ const options = z.strictObject({
       "begin with this step, even where nothing has changed; what steps before it made is taken as it is",
     ),
   to: z.string().optional().describe("end after this step"),
+  redis: redisUrl
+    .optional()
+    .describe(
+      "URL of Redis, whose workers of kind stage do the steps (docs/workers.md); paths are relative to their folder",
+    ),
   dry_run: z.boolean().default(false).describe("say what would be run, and why; run and write nothing"),
 });
 type Options = z.output<typeof options>;
@@ -66,7 +70,9 @@ export const command = defineCommand({
     await mkdir(pipeline.outputDir, { recursive: true });
     const lock = await lockProgressFolder(pipeline.outputDir, pipeline.outputDir);
     try {
-      await perform(pipeline, range, given, context, output);
+      await using workers = given.redis === undefined ? undefined : await openRedisJobs(given.redis);
+      const again = `npx posttrain run ${shellQuote(given.pipeline)}${given.to === undefined ? "" : ` --to ${given.to}`}`;
+      await performSteps(pipeline, range, { from: given.from, again, workers }, context, output);
     } finally {
       await lock.release();
     }
@@ -94,171 +100,6 @@ function rangeOf({ steps, path }: Pipeline, { from, to }: Options): readonly Ste
     );
   return steps.slice(first, last + 1);
 }
-
-/** What steps before --from have made, as it is. UserError `output_missing`. */
-async function takeEarlier({ steps, path }: Pipeline, range: readonly Step[], books: Books): Promise<void> {
-  const wanted = new Set(
-    range.flatMap(({ inputs }) => inputs.flatMap(({ references }) => references.map(({ step }) => step))),
-  );
-  for (const step of steps.slice(0, steps.indexOf(range[0] as Step))) {
-    if (!wanted.has(step.name)) continue;
-    const { made, missing } = await findMade(step);
-    const lost = missing.filter((name) => step.wanted.has(name));
-    if (lost.length > 0)
-      throw new UserError(
-        "output_missing",
-        `${path}, line ${step.line}: step ${step.name} has made no ${lost.join(", ")} yet, which steps from ${range[0]?.name} on read. Run it first: leave --from out.`,
-      );
-    books.note(step.name, made);
-  }
-}
-
-interface Performed {
-  readonly step: string;
-  readonly did: "skipped" | "run" | "gone on with";
-  readonly made: StepRecord["made"];
-  readonly exit_code: number;
-}
-
-async function perform(
-  pipeline: Pipeline,
-  range: readonly Step[],
-  given: Options,
-  context: RunContext,
-  output: Output,
-): Promise<void> {
-  const { outputDir, path } = pipeline;
-  const own = version();
-  let manifest: PipelineManifest = (await readManifest(outputDir)) ?? {
-    schema: "pipeline@1",
-    posttrain: own,
-    pipeline: path,
-    steps: {},
-  };
-  const note = async (name: string, record: StepRecord): Promise<void> => {
-    manifest = { ...manifest, posttrain: own, pipeline: path, steps: { ...manifest.steps, [name]: record } };
-    await writeManifest(outputDir, manifest);
-  };
-  const books = new Books();
-  await takeEarlier(pipeline, range, books);
-  using stopping = stopOnSignal(() => output.say("Stopping: the step at hand saves what it can ..."));
-  stopping.begin();
-  const started = performance.now();
-  const performed: Performed[] = [];
-  let code: number = exitCodes.done;
-  for (const [i, step] of range.entries()) {
-    const { name } = step;
-    if (stopping.signal.aborted) break;
-    const of = (await books.identityOf(step, own)) as StepRecord["of"];
-    const record = manifest.steps[name];
-    const decision = await decide(path, step, record, of, name === given.from);
-    const head = `[${i + 1}/${range.length}] ${name}`;
-    if (decision.do === "skip") {
-      books.note(name, decision.made);
-      output.print(`${head}  unchanged: ${pathsOf(decision.made)}`);
-      const before = record?.exit_code === exitCodes.ungraded ? exitCodes.ungraded : exitCodes.done;
-      performed.push({ step: name, did: "skipped", made: decision.made, exit_code: before });
-      continue;
-    }
-    const outputs = Object.fromEntries(step.outputs);
-    const begun: StepRecord = { state: "begun", of, outputs, made: {}, begun: new Date().toISOString() };
-    let exitCode: number = record?.exit_code ?? exitCodes.done;
-    if (decision.do !== "settle") {
-      if (decision.aside.length > 0) {
-        await note(name, { ...begun, aside: [...decision.aside] });
-        for (const target of await setAside(decision.aside)) output.print(`${head}  set aside: ${target}`);
-      }
-      await drop(decision.drop);
-      await note(name, begun);
-      const step_ = await writeStepConfig(step, outputDir, valuesOf(step, books));
-      output.print(`${head}  posttrain ${step.command}: ${decision.why}`);
-      output.print(
-        `    npx posttrain ${step.command} --config ${shellQuote(step_.config)}${step_.flags.map((flag) => ` ${flag}`).join("")}`,
-      );
-      output.print("");
-      exitCode = await runStep(step, step_, context, stopping.signal, stopping.asked);
-      output.print("");
-    }
-    const ended = new Date().toISOString();
-    const isDone =
-      exitCode === exitCodes.done || exitCode === exitCodes.nothing || exitCode === exitCodes.ungraded;
-    if (!isDone) {
-      await note(name, { ...begun, exit_code: exitCode, ended });
-      output.print(`${head}  stopped with exit code ${exitCode}. Go on: ${again(given)}`);
-      code = exitCode;
-      break;
-    }
-    const { made, missing } = await findMade(step);
-    if (missing.length > 0) {
-      await note(name, { ...begun, exit_code: exitCode, ended });
-      throw new UserError("output_missing", missingText(path, step, missing));
-    }
-    exitCode = exitCode === exitCodes.nothing ? exitCodes.done : exitCode;
-    await note(name, { ...begun, state: "done", made, exit_code: exitCode, ended });
-    books.note(name, made);
-    output.print(`${head}  done: ${pathsOf(made)}\n`);
-    performed.push({
-      step: name,
-      did: decision.do === "begin" ? "run" : "gone on with",
-      made,
-      exit_code: exitCode,
-    });
-  }
-  const ran = performed.filter(({ did }) => did !== "skipped");
-  const isWhole = performed.length === range.length;
-  if (!isWhole && code === exitCodes.done) code = stopping.exitCode();
-  if (isWhole) {
-    const ungraded = performed.filter(({ exit_code }) => exit_code === exitCodes.ungraded);
-    if (ungraded.length > 0) {
-      code = exitCodes.ungraded;
-      output.say(
-        `Not all could be graded in ${ungraded.map(({ step }) => step).join(", ")}: --from tries a step again.`,
-      );
-    } else if (ran.length === 0) code = exitCodes.nothing;
-    output.print(
-      ran.length === 0
-        ? `Nothing is left to do: ${plural(performed.length, "step")} unchanged.`
-        : `${plural(ran.length, "step")} run in ${duration(secondsSince(started))}, ${performed.length - ran.length} unchanged.`,
-    );
-  }
-  output.result({
-    quiet: performed.map(({ made }) => pathsOf(made)).join("\n"),
-    json: {
-      end: isWhole ? "done" : "stopped",
-      steps: performed,
-      output_dir: outputDir,
-      manifest: join(outputDir, "pipeline.json"),
-    },
-  });
-  process.exitCode = code;
-}
-
-function missingText(path: string, step: Step, missing: readonly string[]): string {
-  const saved =
-    step.kind.resumes === "checkpoint"
-      ? " A run has the checkpoints of its save_steps, as far as save_total_limit keeps them, and its last."
-      : "";
-  return `${path}, line ${step.line}: step ${step.name} has ended and made no ${missing.join(", ")}, which other steps read.${saved}`;
-}
-
-/** What the step's config says: what the file gives, with paths in place of references. */
-function valuesOf(step: Step, books: Books): Readonly<Record<string, unknown>> {
-  const read = new Set(step.inputs.map(({ option }) => option));
-  const path = (text: unknown): unknown => (typeof text === "string" ? books.valueOf(text) : text);
-  return Object.fromEntries(
-    step.given.map((name) => {
-      const value = step.options[name];
-      if (!read.has(name)) return [name, value];
-      return [name, Array.isArray(value) ? value.map(path) : path(value)];
-    }),
-  );
-}
-
-const pathsOf = (made: StepRecord["made"]): string =>
-  [...new Set(Object.values(made).map(({ path }) => path))].join(", ");
-
-const again = ({ pipeline, to }: Options): string =>
-  `npx posttrain run ${shellQuote(pipeline)}${to === undefined ? "" : ` --to ${to}`}`;
 
 /** --dry_run: what would be done, as far as it can be known before anything has run. */
 async function rehearse(

@@ -6,13 +6,18 @@ import { defineCommand } from "../command.js";
 import { checkOptions, knowsAll } from "../options.js";
 import { createOutput } from "../output.js";
 import { openPipeline } from "../pipeline/pipeline.js";
-import { PIPELINE, stageCommands, stageKind } from "../pipeline/stage-jobs.js";
+import { pipelineKind, stageCommands, stageKind } from "../pipeline/stage-jobs.js";
 import { redisUrl } from "../redis-option.js";
 import { collectSettings } from "../settings.js";
 import { stopOnSignal } from "../stopping.js";
 
+/** The command that runs a whole pipeline. */
+const PIPELINE = "run";
+
 const options = z.strictObject({
-  command: z.enum(stageCommands).describe("what is to be run: a command, or a whole pipeline (run)"),
+  command: z
+    .enum([PIPELINE, ...stageCommands])
+    .describe("what is to be run: a command, or a whole pipeline (run)"),
   file: z
     .string()
     .describe("its config, or the pipeline's file; paths in it are relative to the workers' folder"),
@@ -56,7 +61,11 @@ export const command = defineCommand({
     await using jobs = await openRedisJobs(redis);
     using stopping = stopOnSignal(() => output.say("Its worker goes on: posttrain jobs list shows it."));
     stopping.begin();
-    const batch = jobs.submit(stageKind, [{ payload: { command: name, config }, label: `${name} ${file}` }]);
+    const label = `${name} ${file}`;
+    const batch =
+      name === PIPELINE
+        ? jobs.submit(pipelineKind, [{ payload: { config }, label }])
+        : jobs.submit(stageKind, [{ payload: { command: name, config }, label }]);
     const [id = ""] = batch.ids;
     output.say(`Job ${id.slice(0, 12)}: posttrain ${name}, ${file}`);
     stopping.signal.addEventListener("abort", () => void batch.leave());

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { defineCommand, type RunContext } from "../command.js";
 import { plural } from "../format.js";
 import { createOutput } from "../output.js";
-import { stageHandler } from "../pipeline/stage-jobs.js";
+import { stageHandlers } from "../pipeline/stage-jobs.js";
 import { redisUrl } from "../redis-option.js";
 import { stopOnSignal } from "../stopping.js";
 import { openMachine } from "../with-model.js";
@@ -162,10 +162,12 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
     grade: grading.handler,
     rollout: rollouts?.handler as Handler,
     score: scoring.handler,
-    stage: stageHandler({ folder: resolve(given.folder), machine, modules: given.verifier }),
+    stage: stageHandlers({
+      ...{ folder: resolve(given.folder), machine, modules: given.verifier, redis: given.redis },
+    }),
   };
   return {
-    handlers: [...new Set(given.kinds)].map((kind) => all[kind]),
+    handlers: [...new Set(given.kinds)].flatMap((kind) => all[kind]),
     [Symbol.asyncDispose]: async () => {
       await grading[Symbol.asyncDispose]();
       await rollouts?.[Symbol.asyncDispose]();

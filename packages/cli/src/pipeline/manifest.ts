@@ -19,6 +19,8 @@ const recordSchema = z.strictObject({
   aside: z.array(z.string()).optional(),
   /** Of the command, once it has ended. */
   exit_code: z.int().optional(),
+  /** A worker was asked for it. */
+  on_worker: z.literal(true).optional(),
   begun: z.string(),
   ended: z.string().optional(),
 });

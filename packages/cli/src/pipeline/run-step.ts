@@ -17,6 +17,8 @@ export interface StepRun {
   readonly config: string;
   /** Flags behind it. */
   readonly flags: readonly string[];
+  /** What the file says. */
+  readonly text: string;
 }
 
 /** Writes the options of a step, its references as paths: with `flags`, what its command takes. */
@@ -28,8 +30,9 @@ export async function writeStepConfig(
   const folder = join(outputDir, "steps");
   const config = join(folder, `${step.name}.yaml`);
   await mkdir(folder, { recursive: true });
-  await writeDurably(config, `# posttrain ${step.command} --config ${config}\n${stringify(values)}`);
-  return { config, flags: step.kind.resumes === "checkpoint" ? ["--resume_from_checkpoint"] : [] };
+  const text = stringify(values);
+  await writeDurably(config, `# posttrain ${step.command} --config ${config}\n${text}`);
+  return { config, text, flags: step.kind.resumes === "checkpoint" ? ["--resume_from_checkpoint"] : [] };
 }
 
 /**
