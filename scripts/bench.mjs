@@ -1,6 +1,6 @@
 // npm run bench [-- GROUP ... [--model DIR]]: prepares, then times the ops of packages/kernels/bench/run.ts and, with --model, an
 // optimizer step and generation of a real model (bench/model.mjs); `npm run bench -- contention [SECONDS]` runs contention.ts beside it,
-// `npm run bench -- rows --model DIR` reads rows against the tokenizer alone (bench/rows.mjs).
+// `npm run bench -- rows --model DIR` reads rows against the tokenizer alone (bench/rows.mjs), `npm run bench -- jobs` grades through Redis (bench/jobs.mjs).
 import { prepare } from "./announce.mjs";
 import { handOver } from "./command.mjs";
 
@@ -19,6 +19,7 @@ async function bench() {
   const withModel = args.includes("--model");
   if (ofModels.includes(args[0] ?? "")) return run("bench/model.mjs", args);
   if (args[0] === "rows") return run("bench/rows.mjs", args);
+  if (args[0] === "jobs") return run("bench/jobs.mjs", args);
   const at = args.indexOf("--model");
   const others = withModel ? args.filter((_, i) => i !== at && i !== at + 1) : args;
   const code = await run(`${built}/run.js`, others);

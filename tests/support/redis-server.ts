@@ -23,6 +23,9 @@ export interface RedisServer {
   cli(...args: readonly string[]): string;
   /** SIGKILL. */
   kill(): Promise<void>;
+  /** It neither answers nor hangs up, as behind a broken network, until it goes on. */
+  pause(): void;
+  resume(): void;
   /** On the same port and folder. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -62,7 +65,10 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
       return (stdout + stderr).trim();
     },
     kill: () => end("SIGKILL"),
+    pause: () => void server?.kill("SIGSTOP"),
+    resume: () => void server?.kill("SIGCONT"),
     stop: async () => {
+      server?.kill("SIGCONT");
       await end("SIGTERM");
       rmSync(folder, { recursive: true, force: true });
     },

@@ -92,6 +92,32 @@ describe("on workers, one of which is killed", withRedis, () => {
     expect(await posttrainHere(args(shared))).toMatchObject({ code: 4 });
   });
 
+  test("evaluate has the samples and the table of one process", async () => {
+    const args = (dir: string): readonly string[] => [
+      ...["evaluate", "--model_name_or_path", at("model"), "--data", at("responses.jsonl"), "--limit", "8"],
+      ...["--verifier", at("slow.mjs"), "--num_samples", "2", "--temperature", "1", "--max_new_tokens", "8"],
+      ...["--threads", "1", "--output_dir", at(dir)],
+    ];
+    const samples = (dir: string): string => {
+      const names = readdirSync(at(dir), { recursive: true }).map(String);
+      const name = names.find((one) => /samples_[^/]*$/.test(one)) ?? "";
+      return withoutTimes(readFileSync(at(dir, name), "utf8"));
+    };
+    const alone = await posttrainHere(args("evaluated-alone"));
+    expect(alone.code).toBe(0);
+    const redis = await redisOfTest();
+    const run = posttrain(args("evaluated-shared"), { env: { POSTTRAIN_REDIS: redis.url } });
+    const first = startWorker(redis);
+    await expect.poll(() => Number(redis.cli("LLEN", "posttrain:grade:active")), patience).toBeGreaterThan(0);
+    first.child.kill("SIGKILL");
+    await first.ended;
+    startWorker(redis);
+    const shared = await run;
+    expect([shared.code, shared.out]).toEqual([0, alone.out]);
+    expect(samples("evaluated-shared")).toBe(samples("evaluated-alone"));
+    expect(samples("evaluated-shared").trimEnd().split("\n")).toHaveLength(8);
+  });
+
   test("grpo has the weights, the rollouts and the journal of one process", async () => {
     const args = (run: string): readonly string[] => [
       ...[

@@ -1,5 +1,13 @@
 // Stages done by workers: the weights of the command itself, whoever dies in between.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -76,6 +84,65 @@ describe("stages on workers", withRedis, () => {
     startWorker(redis);
     expect((await submit(redis, "killed", "--wait")).code).toBe(0);
     expect(weights("killed").equals(weights("alone"))).toBe(true);
+  });
+
+  test("a worker that was stopped for longer than its lock is overtaken; what it says then changes nothing", async () => {
+    const redis = await redisOfTest();
+    await submit(redis, "paused");
+    const first = startWorker(redis);
+    await expect.poll(() => hasCheckpoint("paused", 3), patience).toBe(true);
+    first.child.kill("SIGSTOP");
+    const second = startWorker(redis);
+    expect((await submit(redis, "paused", "--wait")).code).toBe(0);
+    expect(second.said()).toContain("was taken back from a worker that had fallen silent");
+    expect(weights("paused").equals(weights("alone"))).toBe(true);
+    first.child.kill("SIGCONT");
+    await expect
+      .poll(() => first.said(), patience)
+      .toMatch(/was lost to another worker|Redis: (Missing|could not renew)/);
+    expect(weights("paused").equals(weights("alone"))).toBe(true);
+  });
+
+  test("a worker whose disk is full fails the stage by name; another goes on with it", async () => {
+    const redis = await redisOfTest();
+    await submit(redis, "full");
+    // No file of more than 64 KiB: the log finds room, the weights do not.
+    const full = startCommand(
+      [
+        ...["worker", "--redis", redis.url, "--kinds", "stage", "--folder", folder],
+        ...["--threads", "1", "--concurrency", "1", "--once"],
+      ],
+      {},
+      ["bash", "-c", 'ulimit -f 64; exec "$@"', "-"],
+    );
+    expect(await full.ended).toBe(0);
+    expect(full.said()).toMatch(
+      /stage [0-9a-f]{12} failed: posttrain sft ended with exit code 1: [\s\S]*cannot be written/,
+    );
+    expect(hasCheckpoint("full", steps)).toBe(false);
+    startWorker(redis);
+    expect((await submit(redis, "full", "--wait")).code).toBe(0);
+    expect(weights("full").equals(weights("alone"))).toBe(true);
+  });
+
+  test("a command that begins anew each time drops what a lost worker left of it, and nothing else", async () => {
+    const redis = await redisOfTest();
+    writeFileSync(at("data.yaml"), "output_dir: made\nseed: 1\n");
+    mkdirSync(at("made"));
+    writeFileSync(at("made", "mine.txt"), "not the job's");
+    const args = ["submit", "quickstart data", "--file", "data.yaml", "--redis", redis.url, "--quiet"];
+    startWorker(redis);
+    const refused = await posttrain([...args, "--wait"], { cwd: folder });
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("already holds 1 entries")]);
+    expect(readFileSync(at("made", "mine.txt"), "utf8")).toBe("not the job's");
+    // As after a kill: the job had found its place empty.
+    const [job = ""] = readdirSync(at(".posttrain-jobs")).filter((name) =>
+      readFileSync(at(".posttrain-jobs", name), "utf8").includes("output_dir: made"),
+    );
+    writeFileSync(at(".posttrain-jobs", `${job}.began`), "");
+    expect((await posttrain([...args, "--wait"], { cwd: folder })).code).toBe(0);
+    expect(readdirSync(at("made"))).toContain("questions.jsonl");
+    expect(existsSync(at("made", "mine.txt"))).toBe(false);
   });
 
   test("a worker that is asked to end saves a checkpoint and gives the stage back", async () => {

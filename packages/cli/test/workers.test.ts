@@ -133,6 +133,20 @@ describe("verify on workers", withRedis, () => {
     expectUndisturbed(output);
   });
 
+  test("Redis cannot be reached for longer than a worker holds its jobs", async () => {
+    const redis = await redisOfTest();
+    const output = outputOfTest();
+    startWorker(redis);
+    const run = posttrain(verifyArgs(redis, output));
+    await expect.poll(() => journalled(output), patience).toBeGreaterThan(4);
+    redis.pause();
+    expect(journalled(output)).toBeLessThan(count);
+    await new Promise((resolve) => setTimeout(resolve, 6000));
+    redis.resume();
+    expect((await run).code).toBe(0);
+    expectUndisturbed(output);
+  });
+
   test.each([
     ["with its append-only file", ["--appendonly", "yes", "--appendfsync", "always"]],
     ["with nothing left", []],

@@ -10,8 +10,14 @@ export interface Started {
   readonly ended: Promise<number | null>;
 }
 
-export function startCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
+/** `under`: what starts it in its own place, as ["bash", "-c", 'ulimit -n 9; exec "$@"', "-"]. */
+export function startCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  under: readonly string[] = [],
+): Started {
+  const [program = "", ...rest] = [...under, process.execPath, main, ...args];
+  const child = spawn(program, rest, { env: { ...process.env, ...env } });
   let said = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk: Buffer) => {

@@ -26,6 +26,8 @@ import {
 const CHUNK = 256;
 const LOOK_MS = 2000;
 const KEEP_MS = 3_600_000;
+/** Looking over all keys of a queue costs as much as many jobs. */
+const KEEP_AGAIN_MS = 60_000;
 
 interface Wanted {
   readonly job: Job<unknown>;
@@ -113,6 +115,8 @@ class Channel {
   /** The first jobs that are looked at next. */
   #looked = 0;
   #isLooking = false;
+  /** When the expiry of all keys was put off last. */
+  #kept = Number.NEGATIVE_INFINITY;
 
   constructor(connection: RedisConnection, kind: string) {
     this.#connection = connection;
@@ -143,6 +147,8 @@ class Channel {
     }
     await this.#events.waitUntilReady();
     for (let i = 0; i < ids.length; i += CHUNK) await this.#offerChunk(ids.slice(i, i + CHUNK));
+    if (performance.now() - this.#kept < KEEP_AGAIN_MS) return;
+    this.#kept = performance.now();
     await keep(this.#queue, this.#connection.client);
   }
 
@@ -195,7 +201,11 @@ class Channel {
         };
       }),
     );
-    if (bulk.length > 0) await this.#queue.addBulk(bulk);
+    if (bulk.length === 0) return;
+    await this.#queue.addBulk(bulk);
+    const pipeline = client.pipeline();
+    for (const [id] of entries) pipeline.expire(this.#queue.toKey(id), KEPT_SECONDS);
+    await pipeline.exec();
   }
 
   /** Some of those that are waited for, in turn. */
