@@ -1,6 +1,5 @@
 // Where workers are found, and where they find weights: options of who asks and of who works.
 import { z } from "zod";
-import { shellQuote } from "./format.js";
 
 export const redisUrl = z
   .string()
@@ -27,11 +26,17 @@ export const sampledBy = {
     .describe(
       "folder that workers see too: they sample in place of this process, with the weights that it writes there (posttrain worker --kinds rollout, docs/workers.md); needs redis",
     ),
+  serve_weights: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "[HOST:]PORT where workers that share no folder fetch the weights (--weights_url there); HOST is 127.0.0.1, and any other needs POSTTRAIN_WEIGHTS_TOKEN; weights_dir is then where they lie, by default a temporary folder",
+    ),
 };
 
 /** How to start who a command waits for. */
-export function workersSentence(doing: "grade" | "sample" | "sample and grade", dir?: string): string {
+export function workersSentence(doing: "grade" | "sample" | "sample and grade", place = ""): string {
   const kinds = doing === "grade" ? "grade" : doing === "sample" ? "rollout" : "rollout,grade";
-  const weights = dir === undefined ? "" : ` --weights_dir ${shellQuote(dir)}`;
-  return `Workers ${doing}: posttrain worker --kinds ${kinds}${weights}; posttrain jobs list shows them.`;
+  return `Workers ${doing}: posttrain worker --kinds ${kinds}${place}; posttrain jobs list shows them.`;
 }

@@ -1,7 +1,8 @@
 // Sampling by workers, as commands ask for it: with redis and weights_dir.
 import { createHash } from "node:crypto";
-import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { UserError } from "@posttrain/data";
 import { type Jobs, openRedisJobs } from "@posttrain/jobs";
 import {
@@ -9,9 +10,11 @@ import {
   type ModelChoice,
   openModelFolder,
   openPublisher,
+  serveWeights,
   weightsOfFolder,
 } from "@posttrain/model";
 import { arithmeticOf, type Sampler, type SamplingWorkers, sampleOnWorkers } from "@posttrain/rollout";
+import { shellQuote } from "./format.js";
 import type { MachineOptions } from "./options.js";
 import { withDevice } from "./with-model.js";
 
@@ -19,6 +22,8 @@ import { withDevice } from "./with-model.js";
 export interface OpenWorkers extends AsyncDisposable {
   readonly jobs: Jobs;
   readonly sampling: SamplingWorkers | undefined;
+  /** Where workers find the weights, as flags of theirs with a space before. */
+  readonly place: string;
 }
 
 /**
@@ -28,30 +33,48 @@ export interface OpenWorkers extends AsyncDisposable {
 export async function openWorkers(
   {
     redis,
-    weights_dir: dir,
-  }: { readonly redis: string | undefined; readonly weights_dir: string | undefined },
+    weights_dir,
+    serve_weights: address,
+  }: Readonly<Partial<Record<"redis" | "weights_dir" | "serve_weights", string | undefined>>>,
   place: string,
 ): Promise<OpenWorkers | undefined> {
-  if (redis === undefined && dir !== undefined)
+  const given = address === undefined ? weights_dir && "weights_dir" : "serve_weights";
+  if (redis === undefined && given !== undefined)
     throw new UserError(
       "bad_option",
-      "weights_dir is where workers find the weights to sample with, and redis is where the workers are found. Give --redis or POSTTRAIN_REDIS too, or leave weights_dir out.",
+      `${given} is where workers find the weights to sample with, and redis is where the workers are found. Give --redis or POSTTRAIN_REDIS too, or leave ${given} out.`,
     );
   if (redis === undefined) return undefined;
-  const jobs = await openRedisJobs(redis);
-  const owner = createHash("sha256")
-    .update(`${hostname()} ${resolve(place)}`)
-    .digest("hex")
-    .slice(0, 16);
-  const publisher = dir === undefined ? undefined : openPublisher(dir, owner);
-  return {
-    jobs,
-    sampling: publisher && { jobs, publisher },
-    [Symbol.asyncDispose]: async () => {
-      await jobs.close();
-      await publisher?.close();
-    },
+  /** The last first. */
+  const opened: (() => PromiseLike<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of opened.splice(0).reverse()) await one();
   };
+  try {
+    const jobs = await openRedisJobs(redis);
+    opened.push(() => jobs.close());
+    if (given === undefined) return { jobs, sampling: undefined, place: "", [Symbol.asyncDispose]: close };
+    const owner = createHash("sha256")
+      .update(`${hostname()} ${resolve(place)}`)
+      .digest("hex")
+      .slice(0, 16);
+    const dir = weights_dir ?? (await mkdtemp(join(tmpdir(), "posttrain-weights-")));
+    const publisher = openPublisher(dir, owner);
+    opened.push(() =>
+      weights_dir === undefined ? rm(dir, { recursive: true, force: true }) : publisher.close(),
+    );
+    const token = process.env["POSTTRAIN_WEIGHTS_TOKEN"] || undefined;
+    const server = address === undefined ? undefined : await serveWeights(join(dir, owner), address, token);
+    if (server !== undefined) opened.push(() => server[Symbol.asyncDispose]());
+    return {
+      ...{ jobs, sampling: { jobs, publisher } },
+      place: server ? ` --weights_url ${server.url}` : ` --weights_dir ${shellQuote(dir)}`,
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** Samplers of checkpoints, each published once. In bf16 their bits are those of this command's --device. */

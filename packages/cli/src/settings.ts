@@ -53,9 +53,9 @@ export const argumentSetting = (name: string, value: string): Setting => ({
   source: { kind: "flag", bare: true },
 });
 
-/** Read by the kernels, the build and the tests, each with an error of its own. */
+/** Read by the kernels, the build and the tests, each with an error of its own; and a secret, which no command line should show. */
 const reserved =
-  /^POSTTRAIN_(CPU|THREADS|MEMORY|MPI|LIBCUDA|FAKE_CUDA.*|SIMT_ORDER|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
+  /^POSTTRAIN_(CPU|THREADS|MEMORY|MPI|WEIGHTS_TOKEN|LIBCUDA|FAKE_CUDA.*|SIMT_ORDER|NATIVE_VARIANT|SMOLLM2|FUZZ|TEST_.*)$/;
 
 /** A variable of the environment that would give an option: not for a step of a pipeline, whose options stand in its file. */
 export const isStepsOwn = (variable: string): boolean =>

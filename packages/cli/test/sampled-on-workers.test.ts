@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type RedisServer, redisOfTest, withRedis } from "../../../tests/support/redis-server.js";
+import { freePort, type RedisServer, redisOfTest, withRedis } from "../../../tests/support/redis-server.js";
 import { makeModel, posttrain } from "./support/command-line.js";
 import { posttrainHere } from "./support/in-process.js";
 import { type Started, startCommand } from "./support/start-command.js";
@@ -25,11 +25,14 @@ beforeAll(async () => {
   return () => rmSync(folder, { recursive: true });
 });
 
-const startWorker = (redis: RedisServer, ...more: string[]): Started =>
-  startCommand([
-    ...["worker", "--redis", redis.url, "--kinds", "rollout,grade", "--weights_dir", at("weights")],
-    ...["--verifier", at("own.mjs"), "--threads", "1", "--concurrency", "2", "--lock_seconds", "3", ...more],
-  ]);
+const startWorker = (redis: RedisServer, place = ["--weights_dir", at("weights")], env = {}): Started =>
+  startCommand(
+    [
+      ...["worker", "--redis", redis.url, "--kinds", "rollout,grade", ...place],
+      ...["--verifier", at("own.mjs"), "--threads", "1", "--concurrency", "2", "--lock_seconds", "3"],
+    ],
+    env,
+  );
 
 const onWorkers = (redis: RedisServer): readonly string[] => [
   ...["--redis", redis.url, "--weights_dir", at("weights")],
@@ -70,6 +73,26 @@ describe("on workers", withRedis, () => {
     expect(read("shared-float32.jsonl")).not.toBe(read("shared-bfloat16.jsonl"));
     expect(readdirSync(at("weights"))).toEqual([]);
     expect(redis.cli("KEYS", "posttrain:rollout:*:*")).toBe("");
+  });
+
+  test("generate serves the weights to a worker that shares no folder with it, and to nobody without the token", async () => {
+    const redis = await redisOfTest();
+    const port = String(await freePort());
+    const place = ["--weights_url", `http://127.0.0.1:${port}`, "--weights_cache", at("cache")];
+    startWorker(redis, place, { POSTTRAIN_WEIGHTS_TOKEN: "secret" });
+    const args = (output: string): readonly string[] => [
+      ...["generate", "--model_name_or_path", at("model"), "--data", at("prompts.jsonl"), "--threads", "1"],
+      ...["--temperature", "1", "--max_new_tokens", "8", "--output", at(output)],
+    ];
+    const served = [...args("served.jsonl"), "--redis", redis.url, "--serve_weights", port];
+    expect(await posttrainHere(args("not-served.jsonl"))).toMatchObject({ code: 0 });
+    const refused = await posttrainHere(served, { env: { POSTTRAIN_WEIGHTS_TOKEN: "another" } });
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("wants another token")]);
+    expect(refused.err).not.toMatch(/secret|another"/);
+    const { code, err } = await posttrainHere(served, { env: { POSTTRAIN_WEIGHTS_TOKEN: "secret" } });
+    expect([code, err]).toEqual([0, expect.stringContaining(`--weights_url http://127.0.0.1:${port};`)]);
+    expect(read("served.jsonl")).toBe(read("not-served.jsonl"));
+    expect(readdirSync(at("cache", "tensors")).every((name) => /^[0-9a-f]{64}$/.test(name))).toBe(true);
   });
 
   test("dpo pairs of two checkpoints has the rows of one process", async () => {

@@ -9,7 +9,8 @@ test("the page's commands work, in order", withRedis, async () => {
   const { blocks } = readGuide("workers.md");
   const port = String(await freePort());
   const before = { ...process.env };
-  Object.assign(process.env, { PORT: port, POSTTRAIN_REDIS: `redis://localhost:${port}` });
+  const address = { PORT: port, POSTTRAIN_REDIS: `redis://localhost:${port}` };
+  Object.assign(process.env, { ...address, WEIGHTS_PORT: String(await freePort()) });
   onTestFinished(() => {
     process.env = before;
     try {
@@ -19,7 +20,7 @@ test("the page's commands work, in order", withRedis, async () => {
     }
   });
   const said = await followGuide(blocks, temporaryFolder());
-  expect(blocks).toHaveLength(6);
+  expect(blocks).toHaveLength(7);
   expect(said[1]).toMatch(/^math +3 +2 +1 /m);
   expect(said[2]).toMatch(/stage: 0 under way, 1 waiting, 0 failed/);
   expect(said[2]).toContain("1 job done, 0 failed.");
@@ -28,5 +29,6 @@ test("the page's commands work, in order", withRedis, async () => {
     "Workers sample and grade: posttrain worker --kinds rollout,grade --weights_dir weights",
   );
   expect(said[3]).toMatch(/checkpoint +rl\/checkpoint-1/);
-  expect(said[4]).toContain("0 jobs failed.");
+  expect(said[4]).toMatch(/12 samples: [\d,]+ tokens/);
+  expect(said[5]).toContain("0 jobs failed.");
 });

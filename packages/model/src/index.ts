@@ -53,7 +53,6 @@ export { exportOnnx, type OnnxExport } from "./onnx/export-onnx.js";
 export { type LanguageOutput, languageOutputs } from "./onnx/graph.js";
 export { type OnnxModel, onnxFileAt, openOnnxModel } from "./onnx/onnx-model.js";
 export {
-  findPublished,
   type HeldModel,
   loadPublished,
   openPublisher,
@@ -64,4 +63,10 @@ export {
 } from "./published-model.js";
 export { readSafetensorsHeader, writeSafetensors } from "./safetensors.js";
 export { saveModel } from "./save-model.js";
+export {
+  type WeightsPlace,
+  weightsAt,
+  weightsInFolder,
+} from "./weights-place.js";
+export { serveWeights, type WeightsServer } from "./weights-server.js";
 export { forwardWork, type Work } from "./work.js";

@@ -184,20 +184,33 @@ export async function findPublished(dir: string, digest: string): Promise<Publis
   for (const owner of await readdir(dir).catch(() => [])) {
     const file = join(dir, owner, "models", `${digest}.json`);
     const text = await readFile(file, "utf8").catch(() => undefined);
-    if (text === undefined) continue;
-    if (createHash("sha256").update(text).digest("hex") !== digest)
-      throw new Error(`${file} is not what its name says: it is damaged, or somebody has changed it`);
-    const manifest = parseWith(schema, JSON.parse(text), file, "bad_weights");
-    const at = (sha256: string): string => join(dir, owner, "tensors", sha256);
-    const stored = await Promise.all(
-      Object.entries(manifest.tensors).map(async ([name, { dtype, shape, sha256 }]) => {
-        const { size } = await stat(at(sha256));
-        return [name, { file: at(sha256), dtype, shape, begin: 0, end: size, sha256 }] as const;
-      }),
-    );
-    return { config: parseModelConfig(manifest.config, file), tensors: new Map(stored) };
+    if (text !== undefined) return publishedModel(text, digest, file).in(join(dir, owner, "tensors"));
   }
   return undefined;
+}
+
+/** What the file of a model says: the digests of its tensors, and the model once they all lie in `folder`. Throws Error where it is not what its name says. */
+export function publishedModel(
+  text: string,
+  digest: string,
+  file: string,
+): { readonly digests: ReadonlySet<string>; in(folder: string): Promise<PublishedModel> } {
+  if (createHash("sha256").update(text).digest("hex") !== digest)
+    throw new Error(`${file} is not what its name says: it is damaged, or somebody has changed it`);
+  const manifest = parseWith(schema, JSON.parse(text), file, "bad_weights");
+  const config = parseModelConfig(manifest.config, file);
+  const stored = Object.entries(manifest.tensors);
+  return {
+    digests: new Set(stored.map(([, { sha256 }]) => sha256)),
+    in: async (folder) => {
+      const tensors = stored.map(async ([name, { dtype, shape, sha256 }]) => {
+        const path = join(folder, sha256);
+        const { size } = await stat(path);
+        return [name, { file: path, dtype, shape, begin: 0, end: size, sha256 }] as const;
+      });
+      return { config, tensors: new Map(await Promise.all(tensors)) };
+    },
+  };
 }
 
 /** The model that was loaded last, and what it was made of: the next one of its shape is read as far as it differs. */
@@ -213,7 +226,7 @@ export interface HeldModel {
  */
 export async function loadPublished(
   device: Device,
-  dir: string,
+  place: string,
   { config, tensors }: PublishedModel,
   dtype: ComputeDtype,
   held?: HeldModel,
@@ -221,7 +234,7 @@ export async function loadPublished(
   const text = toJson(config);
   const isAlike = held?.config === text && held.model.dtype === dtype;
   if (!isAlike) held?.model.scope.end();
-  refuseTooLarge(dir, config, dtype, device.memoryLimit);
+  refuseTooLarge(place, config, dtype, device.memoryLimit);
   const model = isAlike ? held.model : emptyModel(device, config, { dtype });
   try {
     const changed = new Map(

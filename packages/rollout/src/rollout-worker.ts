@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "@posttrain/data";
 import { defineHandler, GivenBack, type Handler, type JobContext } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
-import { findPublished, generate, type HeldModel, loadPublished, type Model } from "@posttrain/model";
+import { generate, type HeldModel, loadPublished, type Model, type WeightsPlace } from "@posttrain/model";
 import type { z } from "zod";
 import { arithmeticOf, type RolloutPayload, type RolloutSequence, rolloutKind } from "./rollout-jobs.js";
 
@@ -17,7 +17,7 @@ export interface RolloutWorker extends AsyncDisposable {
 export interface RolloutWorkerOptions {
   readonly device: Device;
   /** Where runs publish their weights. */
-  readonly weightsDir: string;
+  readonly weights: WeightsPlace;
   /** How long weights are waited for that are not there yet: a network's folders show late what is new. Default: 60. */
   readonly patienceSeconds?: number;
 }
@@ -32,7 +32,7 @@ interface Asked {
 /** Whoever opened the device closes it, after this. */
 export function openRolloutWorker({
   device,
-  weightsDir,
+  weights: place,
   patienceSeconds = 60,
 }: RolloutWorkerOptions): RolloutWorker {
   const waiting: Asked[] = [];
@@ -87,16 +87,24 @@ export function openRolloutWorker({
   async function hold(weights: string, dtype: Model["dtype"], all: readonly Asked[]): Promise<HeldModel> {
     const until = Date.now() + patienceSeconds * 1000;
     for (;;) {
-      const found = await findPublished(weightsDir, weights);
+      let trouble: Error | undefined;
+      const found = await place.find(weights).catch((error: Error) => {
+        if (error instanceof UserError) throw error;
+        trouble = error;
+        return undefined;
+      });
       if (found !== undefined) {
         const before = held;
         held = undefined;
-        return loadPublished(device, weightsDir, found, dtype, before);
+        return loadPublished(device, place.name, found, dtype, before);
       }
       refuseUnwanted(all);
       if (Date.now() > until)
-        throw new Error(
-          `the weights ${weights.slice(0, 12)} are not in ${weightsDir}: give worker and run the same folder as --weights_dir, under whatever path each of them sees it`,
+        throw (
+          trouble ??
+          new Error(
+            `the weights ${weights.slice(0, 12)} are not at ${place.name}: give the worker the folder (--weights_dir) or the address (--weights_url) where the run publishes them`,
+          )
         );
       await sleep(500);
     }

@@ -13,6 +13,7 @@ import {
   openPublisher,
   parameter,
   policySampling,
+  weightsInFolder,
   weightsOfFolder,
   weightsOfModel,
 } from "@posttrain/model";
@@ -66,7 +67,7 @@ const newFolder = (): string => join(folder, `weights-${folders++}`);
 
 /** A worker of this process, which knows nothing but what is published in `dir`. */
 function workerOf(dir: string, patienceSeconds = 60): Handler {
-  const worker = openRolloutWorker({ device, weightsDir: dir, patienceSeconds });
+  const worker = openRolloutWorker({ device, weights: weightsInFolder(dir), patienceSeconds });
   onTestFinished(() => worker[Symbol.asyncDispose]());
   return worker.handler;
 }
@@ -160,7 +161,7 @@ it("says what a worker cannot do: weights that are not there, or are damaged, an
   const digest = await publisher.publish(weightsOfModel(model), "policy");
   const jobs = jobsOf(workerOf(dir, 0));
   await expect(all(samplerOf(jobs, async () => "0".repeat(64)))).rejects.toThrow(
-    /^Sampling by workers failed, tried 3 times: the weights 000000000000 are not in .* --weights_dir/,
+    /^Sampling by workers failed, tried 3 times: the weights 000000000000 are not at .* \(--weights_dir\)/,
   );
   await expect(all(samplerOf(jobs, async () => digest, "bf16 cuda sm_90"))).rejects.toThrow(
     /tried once: this worker computes bf16 cpu, and the run wants bf16 cuda sm_90/,

@@ -37,9 +37,9 @@ export const command = defineCommand({
     "(checkpoint, its digest, temperature, seed, sample; or file and line); parents are ids of rows. Chosen passed; rejected failed, crashed, timed out or gave no answer. What could " +
     `not be graded is on neither side, and the exit code is ${exitCodes.ungraded}. OUTPUT.progress keeps what was sampled and graded (other choices of pairs cost nothing) and skipped.jsonl, the queries without a pair.`,
   // Where Redis is may be a secret: no part of what is kept.
-  run: async ({ redis, weights_dir, ...config }, context) => {
+  run: async ({ redis, weights_dir, serve_weights, ...config }, context) => {
     const output = createOutput(context, process.stderr);
-    await using workers = await openWorkers({ redis, weights_dir }, config.output);
+    await using workers = await openWorkers({ redis, weights_dir, serve_weights }, config.output);
     const sampled = workers?.sampling && foldersOnWorkers(workers.sampling, config, context);
     const made = await whileMaking(context, config, output, progressParts, (making) =>
       runPairs(config, {
@@ -50,7 +50,7 @@ export const command = defineCommand({
           making.onStart();
           describePlan(plan, output);
           if (workers !== undefined)
-            output.say(workersSentence(sampled ? "sample and grade" : "grade", weights_dir));
+            output.say(workersSentence(sampled ? "sample and grade" : "grade", workers.place));
         },
       }),
     );

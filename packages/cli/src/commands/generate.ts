@@ -104,10 +104,10 @@ export const command = defineCommand({
     const output = createOutput(context, process.stderr);
     const isServed = options.base_url !== undefined;
     refuseOthers(isServed ? ofFolders : ofServers, isServed, context);
-    if (options.weights_dir === undefined && isGiven("redis", context))
+    if ((options.weights_dir ?? options.serve_weights) === undefined && isGiven("redis", context))
       throw new UserError(
         "bad_option",
-        "posttrain generate: redis is where workers are found, and weights_dir where they find the weights to sample with. Give --weights_dir too, a folder that they see, or leave redis out.",
+        "posttrain generate: redis is where workers are found, and weights_dir or serve_weights where they find the weights to sample with. Give --weights_dir too, a folder that they see, or --serve_weights, or leave redis out.",
       );
     if (isServed) {
       if (options.temperature === 0) refuseSame(options.num_samples);
@@ -137,12 +137,15 @@ export const command = defineCommand({
         if (warning !== undefined) output.say(warning);
       }
       const asked = { ...options, sampling, tokenizer };
-      const { redis, weights_dir } = options;
+      const { redis, weights_dir, serve_weights } = options;
       await using workers =
-        weights_dir === undefined
+        (weights_dir ?? serve_weights) === undefined
           ? undefined
-          : await openWorkers({ redis, weights_dir }, options.output ?? `samples of ${process.pid}`);
-      if (workers !== undefined) output.say(workersSentence("sample", weights_dir));
+          : await openWorkers(
+              { redis, weights_dir, serve_weights },
+              options.output ?? `samples of ${process.pid}`,
+            );
+      if (workers !== undefined) output.say(workersSentence("sample", workers.place));
       const chosen = { ...options, model_name_or_path: dir };
       const samples =
         workers?.sampling === undefined
@@ -174,7 +177,15 @@ export const command = defineCommand({
   },
 });
 
-const ofFolders = ["dtype", "raw", "template_date", "show_special_tokens", "redis", "weights_dir"];
+const ofFolders = [
+  "dtype",
+  "raw",
+  "template_date",
+  "show_special_tokens",
+  "redis",
+  "weights_dir",
+  "serve_weights",
+];
 const ofServers = Object.keys(serverOptions);
 
 /** UserError for an option that would do nothing. A variable of the environment may be meant for other commands. */

@@ -1,9 +1,11 @@
 // posttrain worker: takes jobs of the kinds that it is started for from Redis, until it is asked to stop.
-import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { UserError } from "@posttrain/data";
 import { type Handler, openWorker, type WorkerEvent } from "@posttrain/jobs";
 import type { Device } from "@posttrain/kernels";
+import { weightsAt, weightsInFolder } from "@posttrain/model";
 import { openScoringWorker } from "@posttrain/reward-model";
 import { openRolloutWorker, type RolloutWorker } from "@posttrain/rollout";
 import { isModulePath, type OwnVerifier, openGradingWorker, openOwnVerifier } from "@posttrain/verify";
@@ -45,6 +47,25 @@ const options = z.strictObject({
     .min(1)
     .optional()
     .describe("of rollouts: the folder in which runs publish their weights, as --weights_dir there"),
+  weights_url: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "of rollouts, in place of weights_dir: where a run serves its weights (--serve_weights there), http://HOST:PORT; a token is POSTTRAIN_WEIGHTS_TOKEN",
+    ),
+  weights_cache: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "folder, of this worker alone, that keeps what was fetched from weights_url; default: a temporary one, removed at the end",
+    ),
+  weights_cache_gb: z
+    .number()
+    .nonnegative()
+    .default(20)
+    .describe("most gigabytes of it, beside the weights at hand"),
   timeout_seconds: z
     .number()
     .positive()
@@ -152,7 +173,7 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
   const machine = (["device", "threads", "cpu_path"] as const).flatMap((name) =>
     context[name] === undefined ? [] : [`--${name}`, String(context[name])],
   );
-  const rollouts = given.kinds.includes("rollout") ? openRollouts(given, context) : undefined;
+  const rollouts = given.kinds.includes("rollout") ? await openRollouts(given, context) : undefined;
   let device: Device | undefined;
   const scoring = openScoringWorker(given.folder, () => {
     device ??= openMachine(context);
@@ -178,20 +199,35 @@ async function openHandlers(given: Options, concurrency: number, context: RunCon
   };
 }
 
-/** With a device of its own. */
-function openRollouts({ weights_dir: weightsDir }: Options, machine: RunContext): RolloutWorker {
-  if (weightsDir === undefined)
+/** With a device of its own. UserError where no place of weights is named. */
+async function openRollouts(given: Options, machine: RunContext): Promise<RolloutWorker> {
+  const { weights_dir: dir, weights_url: url, weights_cache_gb: gigabytes } = given;
+  if ((dir === undefined) === (url === undefined))
     throw new UserError(
       "bad_option",
-      "A worker of kind rollout needs --weights_dir: the folder in which runs publish their weights, which all machines see.",
+      "A worker of kind rollout needs --weights_dir, the folder in which runs publish their weights, or --weights_url, where a run serves them; one of the two.",
     );
+  const own =
+    url !== undefined && given.weights_cache === undefined
+      ? await mkdtemp(join(tmpdir(), "posttrain-weights-cache-"))
+      : undefined;
+  const weights =
+    url === undefined
+      ? weightsInFolder(dir!)
+      : weightsAt({
+          url,
+          token: process.env["POSTTRAIN_WEIGHTS_TOKEN"] || undefined,
+          cache: given.weights_cache ?? own!,
+          cacheBytes: gigabytes * 1e9,
+        });
   const device = openMachine(machine);
-  const worker = openRolloutWorker({ device, weightsDir });
+  const worker = openRolloutWorker({ device, weights });
   return {
     handler: worker.handler,
     [Symbol.asyncDispose]: async () => {
       await worker[Symbol.asyncDispose]();
       await device.close();
+      if (own !== undefined) await rm(own, { recursive: true, force: true });
     },
   };
 }

@@ -103,7 +103,7 @@ export const kinds: Readonly<Record<string, Kind>> = {
 /** Options of any command that decide where, how fast and how often, never what comes out. */
 export const changeNothing: ReadonlySet<string> = new Set([
   ...["concurrency", "num_concurrent", "max_retries", "request_timeout", "budget_tokens", "reply_cache"],
-  ...["redis", "weights_dir"],
+  ...["redis", "weights_dir", "serve_weights"],
 ]);
 
 /** Options that are the pipeline's own to give. */

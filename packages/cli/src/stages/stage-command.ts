@@ -26,7 +26,7 @@ export function stageCommand(stage: Stage): Command {
     sharesWork: stage.sharesWork ?? false,
     examples: stage.examples,
     notes: stage.notes,
-    run: async ({ stage: _, redis, weights_dir, ...config }, context) => {
+    run: async ({ stage: _, redis, weights_dir, serve_weights, ...config }, context) => {
       const output = createOutput(context, process.stdout);
       output.table(configLines(own, { stage: _, ...config }, context.sources));
       const progress = output.progress();
@@ -87,9 +87,9 @@ export function stageCommand(stage: Stage): Command {
           output.print(stage.describe.evaluation(metrics));
         },
       };
-      await using workers = await openWorkers({ redis, weights_dir }, config.output_dir);
+      await using workers = await openWorkers({ redis, weights_dir, serve_weights }, config.output_dir);
       if (workers !== undefined)
-        output.say(workersSentence(workers.sampling ? "sample and grade" : "grade", weights_dir));
+        output.say(workersSentence(workers.sampling ? "sample and grade" : "grade", workers.place));
       const result = await withRanks(context, (device) =>
         stage.run(config, device, report, stopping.signal, workers),
       ).catch(async (error: unknown) => {
