@@ -1,5 +1,5 @@
 // posttrain grpo as a person runs it: rewards by verifiers, checkpoints that other commands take, mistakes in rows.
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { goldenPath } from "../../../tests/support/golden.js";
@@ -80,6 +80,8 @@ it("is looked at before anything is spent: every bad row, what it takes, and a c
   const init = ["init", "--stage", "grpo", "--model_name_or_path", model, "--data", at("sums.jsonl")];
   const written = await posttrainHere([...init, "--output", at("rl.yaml"), "--quiet"]);
   expect([written.code, written.err]).toEqual([0, ""]);
+  // With who works for it: what the command takes, those that look at its config take too.
+  appendFileSync(at("rl.yaml"), "redis: redis://127.0.0.1:1\nweights_dir: shared\n");
   const checked = await posttrainHere(["validate", "--config", at("rl.yaml"), "--quiet"]);
   expect([checked.code, checked.err]).toEqual([0, ""]);
 });

@@ -1,13 +1,15 @@
 // A stage's config where nothing is run yet: for validate and plan, which need no folder for the run.
 import { z } from "zod";
+import { gradedOn, sampledBy } from "../redis-option.js";
 import type { Stage, StageConfig } from "./stage.js";
 import { stageOption } from "./stage-option.js";
 
-/** All keys of the stage with output_dir left open, `--stage`, and the command's own. */
+/** All keys that a config for the stage's command may have, with output_dir left open, and the command's own. */
 export function unrunOptions<Own extends z.ZodRawShape>(stage: Stage, own: Own) {
   const { output_dir: outputDir, ...shape } = stage.config.shape;
+  const workers = stage.usesWorkers ? { ...gradedOn, ...sampledBy } : {};
   return z
-    .strictObject({ ...shape, output_dir: outputDir.optional(), ...stageOption, ...own })
+    .strictObject({ ...shape, output_dir: outputDir.optional(), ...stageOption, ...workers, ...own })
     .superRefine((given, context) => {
       const issues = stage.config.safeParse(configOf(stage, given)).error?.issues ?? [];
       for (const { path, message } of issues) context.addIssue({ code: "custom", path: [...path], message });
