@@ -35,8 +35,15 @@ export const sampledBy = {
     ),
 };
 
+/** Kinds of workers by what they do for a command. */
+const kindsThat = {
+  grade: "grade",
+  sample: "rollout",
+  "sample and grade": "rollout,grade",
+  "do the steps": "stage",
+} as const;
+
 /** How to start who a command waits for. */
-export function workersSentence(doing: "grade" | "sample" | "sample and grade", place = ""): string {
-  const kinds = doing === "grade" ? "grade" : doing === "sample" ? "rollout" : "rollout,grade";
-  return `Workers ${doing}: posttrain worker --kinds ${kinds}${place}; posttrain jobs list shows them.`;
+export function workersSentence(doing: keyof typeof kindsThat, place = ""): string {
+  return `Workers ${doing}: posttrain worker --kinds ${kindsThat[doing]}${place}; posttrain jobs list shows them.`;
 }

@@ -46,7 +46,8 @@ export async function withScorer<T>(
     const scores = await scoresOnWorkers(workers, { path, config, dtype: computeDtype(dtype) });
     const scorer: Scorer = async (sequences) =>
       (await scores(sequences)).map((found) => found?.score ?? null);
-    return body({ scorer, scores, dir: path, config, description: "on workers" });
+    const description = "on workers (posttrain worker --kinds score; posttrain jobs list shows them)";
+    return body({ scorer, scores, dir: path, config, description });
   }
   if (file === undefined) {
     const on = (use: (device: Device) => Promise<T>): Promise<T> =>

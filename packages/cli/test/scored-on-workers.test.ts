@@ -64,7 +64,10 @@ describe("scores on workers", withRedis, () => {
     expect(existsSync(at("shared.jsonl"))).toBe(false);
     const second = startWorker(redis, "--folder", folder);
     const { code, err } = await run;
-    expect([code, err]).toEqual([0, expect.stringContaining("reward: on workers")]);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringContaining("reward: on workers (posttrain worker --kinds score;"),
+    ]);
     const alone = readFileSync(at("alone.jsonl"), "utf8");
     expect(alone).toMatch(/"head_scores":\[?\{"helpfulness":/);
     expect(alone).toContain('"reward_score":null');

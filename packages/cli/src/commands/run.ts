@@ -15,7 +15,7 @@ import { Books, missingInputs } from "../pipeline/made.js";
 import { readManifest, type StepRecord } from "../pipeline/manifest.js";
 import { performSteps, takeEarlier } from "../pipeline/perform.js";
 import { badPipeline, openPipeline, type Pipeline, type Step } from "../pipeline/pipeline.js";
-import { redisUrl } from "../redis-option.js";
+import { redisUrl, workersSentence } from "../redis-option.js";
 import { version } from "../version.js";
 
 const options = z.strictObject({
@@ -71,6 +71,7 @@ export const command = defineCommand({
     const lock = await lockProgressFolder(pipeline.outputDir, pipeline.outputDir);
     try {
       await using workers = given.redis === undefined ? undefined : await openRedisJobs(given.redis);
+      if (workers !== undefined) output.say(workersSentence("do the steps"));
       const again = `npx posttrain run ${shellQuote(given.pipeline)}${given.to === undefined ? "" : ` --to ${given.to}`}`;
       await performSteps(pipeline, range, { from: given.from, again, workers }, context, output);
     } finally {
