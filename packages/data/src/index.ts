@@ -136,6 +136,7 @@ export { createTokenBatches, type PlannedRow, readTokenRows } from "./token-rows
 export {
   type DecodeOptions,
   type DecodeStream,
+  findTokenizer,
   loadTokenizer,
   type TextStart,
   type Tokenizer,

@@ -86,6 +86,19 @@ export function asText(token: string): string {
   return first + TEXT_MARK + rest.join("");
 }
 
+/**
+ * The tokenizer of `modelDir`, for who can do without: undefined where it is not there or cannot be used. UserError `not_fetched`: a pointer in its
+ * place would travel into every checkpoint.
+ */
+export async function findTokenizer(modelDir: string): Promise<Tokenizer | undefined> {
+  try {
+    return await loadTokenizer(modelDir);
+  } catch (error) {
+    if (error instanceof UserError && error.code !== "not_fetched") return undefined;
+    throw error;
+  }
+}
+
 /** Reads `modelDir/tokenizer.json`. Throws UserError `missing_tokenizer` or `bad_tokenizer`. */
 export async function loadTokenizer(modelDir: string): Promise<Tokenizer> {
   const path = join(modelDir, "tokenizer.json");

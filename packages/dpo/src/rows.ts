@@ -1,6 +1,7 @@
 // The pairs of a run: read, checked, split. Everything before the model; `posttrain validate` shows what comes out.
 import {
   type ContentToken,
+  findTokenizer,
   IGNORED_LABEL,
   loadChatTemplate,
   loadPreferenceRows,
@@ -11,13 +12,12 @@ import {
   type Reject,
   splitPairs,
   type TokenizedPair,
-  type Tokenizer,
   type TurnEnds,
   turnEndsOf,
   UserError,
 } from "@posttrain/data";
 import { modelDigest, openModelFolder, type Qwen2Config, readCompanions } from "@posttrain/model";
-import { refuseOtherVocabulary, type Unit } from "@posttrain/train";
+import { refuseOtherVocabulary, rowDigests, type Unit } from "@posttrain/train";
 import type { DpoConfig } from "./config.js";
 
 export interface DpoData {
@@ -87,8 +87,7 @@ export async function prepareDpoData(
     data.rows.length === 0
       ? { train: [], validation: [] }
       : splitPairs(data.rows, config.val_size, config.seed);
-  const tokenizer = data.tokenizer ?? (await tokenizerOf(dir));
-  const files = held === undefined ? [data] : [data, held];
+  const tokenizer = data.tokenizer ?? (await findTokenizer(dir));
   return {
     model,
     reference,
@@ -103,19 +102,8 @@ export async function prepareDpoData(
     longestRow,
     turnEnds: turnEndsOf(split.train.map(chosenOf), tokenizer, data.template),
     digests: {
-      data: data.digest,
-      ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
-      ...(data.template && { chat_template: data.template.digest }),
-      ...(held && { eval_data: held.digest }),
+      ...rowDigests(data, held, config, longestRow),
       ...(other !== undefined && { reference: await modelDigest(other) }),
-      ...(config.special_tokens_in_content === "text" &&
-        files.some((file) => file.contentTokens.some(({ special }) => special)) && {
-          special_tokens_in_content: "text",
-        }),
-      ...(longestRow < config.max_length &&
-        files.some(({ rejects }) => rejects.some(({ tokens }) => (tokens ?? 0) > longestRow)) && {
-          cut_at_context: String(longestRow),
-        }),
     },
   };
 }
@@ -144,15 +132,4 @@ async function openReference(dir: string, model: Qwen2Config, start: string): Pr
   }
   refuseOtherVocabulary(start, await readCompanions(start), dir, await readCompanions(dir));
   return config;
-}
-
-/** Rows that bring their tokens do without one: it names their ends, and decides over no bit. */
-async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
-  try {
-    return await loadTokenizer(dir);
-  } catch (error) {
-    // A pointer in its place would travel into every checkpoint.
-    if (error instanceof UserError && error.code !== "not_fetched") return undefined;
-    throw error;
-  }
 }

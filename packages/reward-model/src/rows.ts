@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import {
   type ContentToken,
+  findTokenizer,
   isJsonObject,
   loadChatTemplate,
   loadPreferenceRows,
@@ -22,7 +23,7 @@ import {
   UserError,
 } from "@posttrain/data";
 import { openModelFolder, type Qwen2Config, readCompanions } from "@posttrain/model";
-import type { Unit } from "@posttrain/train";
+import { rowDigests, type Unit } from "@posttrain/train";
 import { headsOf, type RewardConfig } from "./config.js";
 import type { Labels } from "./loss.js";
 import { choosePadding, type Padding } from "./padding.js";
@@ -90,7 +91,7 @@ export async function prepareRewardData(
   );
   const unjudged = config.criteria.find((name) => judged[name] === 0);
   if (onBadRow === "error" && unjudged !== undefined) throw noLabels(config, unjudged, split.train.length);
-  const tokenizer = data.tokenizer ?? (await tokenizerOf(dir));
+  const tokenizer = data.tokenizer ?? (await findTokenizer(dir));
   const padding = choosePadding(start, tokenizer, await readCompanions(dir), sequencesOf(data, held));
   return {
     model: { ...start, padTokenId: padding.id },
@@ -105,20 +106,7 @@ export async function prepareRewardData(
     longestRow,
     padding,
     judged,
-    digests: {
-      data: data.digest,
-      ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
-      ...(data.template && { chat_template: data.template.digest }),
-      ...(held && { eval_data: held.digest }),
-      ...(config.special_tokens_in_content === "text" &&
-        [data, held].some((file) => file?.contentTokens.some(({ special }) => special)) && {
-          special_tokens_in_content: "text",
-        }),
-      ...(longestRow < config.max_length &&
-        [...data.rejects, ...(held?.rejects ?? [])].some(({ tokens }) => (tokens ?? 0) > longestRow) && {
-          cut_at_context: String(longestRow),
-        }),
-    },
+    digests: rowDigests(data, held, config, longestRow),
   };
 }
 
@@ -336,14 +324,4 @@ function noLabels({ data }: RewardRowOptions, name: string, rows: number): UserE
 
 function* sequencesOf(...files: readonly (Pick<Read, "rows"> | undefined)[]): Generator<Int32Array> {
   for (const file of files) for (const { sequences } of file?.rows ?? []) yield* sequences;
-}
-
-/** Rows that bring their tokens do without one: it names the pad token. */
-async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
-  try {
-    return await loadTokenizer(dir);
-  } catch (error) {
-    if (error instanceof UserError && error.code !== "not_fetched") return undefined;
-    throw error;
-  }
 }

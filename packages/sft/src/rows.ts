@@ -1,6 +1,7 @@
 // The rows of a fine-tuning run: read, checked, split, packed. Everything before the model; `posttrain validate` shows what comes out.
 import {
   type ContentToken,
+  findTokenizer,
   loadChatTemplate,
   loadSftRows,
   loadTokenizer,
@@ -12,13 +13,12 @@ import {
   type SftDataset,
   splitRows,
   type TokenizedRow,
-  type Tokenizer,
   type TurnEnds,
   turnEndsOf,
   UserError,
 } from "@posttrain/data";
 import { openModelFolder, type Qwen2Config } from "@posttrain/model";
-import type { Unit } from "@posttrain/train";
+import { rowDigests, type Unit } from "@posttrain/train";
 import type { SftConfig } from "./config.js";
 
 export interface SftData {
@@ -120,32 +120,7 @@ export async function prepareSftData(
     packing,
     contentTokens: data.contentTokens,
     longestRow,
-    turnEnds: turnEndsOf(trainRows, data.tokenizer ?? (await tokenizerOf(dir)), data.template),
-    digests: {
-      data: data.digest,
-      ...(data.tokenizer && { tokenizer: data.tokenizer.digest }),
-      ...(data.template && { chat_template: data.template.digest }),
-      ...(held && { eval_data: held.digest }),
-      ...(config.special_tokens_in_content === "text" &&
-        [data, held].some((file) => file?.contentTokens.some(({ special }) => special)) && {
-          special_tokens_in_content: "text",
-        }),
-      // Runs from before there was this limit took such rows up to max_length.
-      ...(longestRow < config.max_length &&
-        [...data.rejects, ...(held?.rejects ?? [])].some(({ tokens }) => (tokens ?? 0) > longestRow) && {
-          cut_at_context: String(longestRow),
-        }),
-    },
+    turnEnds: turnEndsOf(trainRows, data.tokenizer ?? (await findTokenizer(dir)), data.template),
+    digests: rowDigests(data, held, config, longestRow),
   };
-}
-
-/** Rows that bring their tokens do without one: it names their ends, and decides over no bit. */
-async function tokenizerOf(dir: string): Promise<Tokenizer | undefined> {
-  try {
-    return await loadTokenizer(dir);
-  } catch (error) {
-    // A pointer in its place would travel into every checkpoint.
-    if (error instanceof UserError && error.code !== "not_fetched") return undefined;
-    throw error;
-  }
 }

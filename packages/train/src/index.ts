@@ -48,6 +48,7 @@ export {
   type TrainingPlan,
 } from "./plan.js";
 export { type Ranks, ranksOf } from "./ranks.js";
+export { rowDigests } from "./row-digests.js";
 export type { ListedRow, RowLists } from "./row-lists.js";
 export {
   type EvaluationLine,
